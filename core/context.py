@@ -1,0 +1,81 @@
+"""What a running step is handed: where to write, how to tell how far it is, when to stop."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from core.errors import Cancelled
+
+if TYPE_CHECKING:
+    from structlog.typing import FilteringBoundLogger
+
+    from core.model import Manifest
+
+#: Seconds between two reports that leave the process; a step may report as often as it likes.
+REPORT_EVERY = 0.2
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a step is, in seconds of media unless the step says otherwise."""
+
+    done: float
+    total: float
+    #: Media seconds a second, measured since the step began.
+    speed: float
+
+    @property
+    def fraction(self) -> float:
+        return min(self.done / self.total, 1.0) if self.total > 0 else 0.0
+
+    @property
+    def seconds_left(self) -> float | None:
+        """Seconds until the step ends at this speed; None when nothing was done yet."""
+        return max(self.total - self.done, 0.0) / self.speed if self.speed > 0 else None
+
+
+@dataclass
+class Context:
+    """Handed to a hook that does a step.
+
+    `output` is the folder whose files are published; `workdir` is for what nobody should see. Both exist, are empty
+    and lie on one file system. Nothing in `output` is visible to anyone until the hook has answered.
+    """
+
+    step: str
+    attempt: int
+    workdir: Path
+    output: Path
+    #: What the steps before have made; `manifest.find("audio")` hands over by kind.
+    manifest: Manifest
+    #: The job's folder, under which the manifest's folders lie.
+    job_folder: Path
+    log: FilteringBoundLogger
+    #: Threads that the step may keep busy; 0 means one a core.
+    threads: int = 0
+    report: Callable[[Progress], None] = lambda progress: None
+    is_cancelled: Callable[[], bool] = lambda: False
+    _started: float = field(default_factory=time.monotonic)
+    _reported: float = 0.0
+    _done: float = 0.0
+
+    def progress(self, done: float, total: float) -> None:
+        """Tell how much is done, in seconds of media; never goes back.
+
+        Cheap: call it once a frame.
+        """
+        clock = time.monotonic()
+        self._done = max(done, self._done)
+        if clock - self._reported < REPORT_EVERY and self._done < total:
+            return
+        self._reported = clock
+        self.report(Progress(self._done, total, self._done / max(clock - self._started, 1e-3)))
+
+    def raise_if_cancelled(self) -> None:
+        """Raise `Cancelled` if nobody waits for this step any more."""
+        if self.is_cancelled():
+            raise Cancelled

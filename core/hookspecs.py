@@ -1,0 +1,178 @@
+"""The extension API, whole: what a plugin can do, when, and what its answer means.
+
+A plugin is a module, or any object, that the entry point group `amphipod` names. It implements as many of these
+hooks as it likes, each marked `@core.hookimpl`, and takes only the arguments that it needs. Arguments are frozen:
+a plugin answers with a value or declines with None. `encode` and `transcribe` run in a child process, the others in
+the process that drives the job. `amphipod hooks` prints this page.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import pluggy
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import typer
+    from pydantic import BaseModel
+
+    from core.context import Context
+    from core.model import (
+        Artifact,
+        Destination,
+        Job,
+        Manifest,
+        Receipt,
+        Source,
+        Statement,
+        Step,
+        StepOutput,
+        StepResult,
+        Transcript,
+    )
+    from core.settings import Settings
+
+#: Of the markers and of the entry point group.
+NAME = "amphipod"
+
+hookspec = pluggy.HookspecMarker(NAME)
+hookimpl = pluggy.HookimplMarker(NAME)
+
+#: What `prepare_statement` answers to keep a statement from being sent.
+DROP: Mapping[str, Any] = {}
+
+
+# Setting up
+
+
+@hookspec(historic=True)
+def configure(settings: Settings) -> None:
+    """Read your own settings once, when you are loaded.
+
+    Raise `PluginUnavailable("pip install '...'")` when something is missing on this host: the plugin is then
+    listed as unavailable with these words, and the others go on.
+
+    :param settings: the host's settings; a plugin's own are the environment's `AMPHIPOD_<PLUGIN>_*`.
+    """
+
+
+@hookspec(firstresult=True)
+def options_schema(step: Step) -> type[BaseModel] | None:
+    """Describe the options that your engine for `step` knows; asked of the step's engine only.
+
+    A job's options are checked against it when the job is planned, and a mistake is refused there, by name. Without
+    it every option of the job reaches the engine unchecked.
+
+    :param step: "encode", "transcribe" or "emit".
+    :return: a pydantic model of the options and their defaults, or None for a step that isn't yours.
+    """
+
+
+@hookspec
+def step_options(job: Job, step: Step) -> Mapping[str, Any] | None:
+    """Add an institution's options to a step (renditions, a model, a watermark) under those that the job gives.
+
+    Answers are merged in the order of the setting `plugins_order`, then by plugin name; two plugins that set one
+    option differently are refused unless that setting orders them.
+
+    :param job: the job that is being planned; read-only.
+    :param step: the step that is being planned.
+    :return: options by name, or None to add nothing.
+    """
+
+
+# The steps
+
+
+@hookspec(firstresult=True)
+def encode(job: Job, source: Source, options: Mapping[str, Any], context: Context) -> StepOutput | None:
+    """Turn a source into everything that a portal plays.
+
+    :param source: the file to read.
+    :param options: checked against your `options_schema`, defaults included.
+    :param context: where to write (`context.output`), how to report progress, when to stop.
+    :return: the artifacts, or None to decline before any work or effect, so that the next engine is asked.
+    """
+
+
+@hookspec(firstresult=True)
+def transcribe(job: Job, audio: Path, options: Mapping[str, Any], context: Context) -> Transcript | None:
+    """Write down what is said.
+
+    :param audio: the job's MP3, or its source when no step before made one.
+    :return: words and segments, empty when nobody speaks; or None to decline, as in `encode`.
+    """
+
+
+@hookspec
+def write_captions(
+    job: Job, transcript: Transcript, options: Mapping[str, Any], context: Context
+) -> Sequence[Artifact] | None:
+    """Write a transcript in one or more caption formats into `context.output`.
+
+    Every plugin is called, in the child process of `transcribe`.
+
+    :return: the artifacts written, or None.
+    """
+
+
+@hookspec
+def build_statements(job: Job, manifest: Manifest) -> Sequence[Statement] | None:
+    """Say in xAPI statements what this job did. Fails closed: an exception fails the step `emit`.
+
+    :param manifest: what the steps before have made.
+    """
+
+
+@hookspec
+def prepare_statement(statement: Statement, job: Job) -> Statement | None:
+    """Change a statement before it leaves: add a context, anonymise.
+
+    Each plugin in turn gets what the one before answered. Fails closed: an exception keeps the statement here.
+
+    :return: the statement to send, `DROP` to send none, or None to leave it as it is.
+    """
+
+
+@hookspec
+def statement_destinations() -> Sequence[Destination] | None:
+    """Name the learning record stores that you deliver to."""
+
+
+@hookspec(firstresult=True)
+def emit_statement(
+    statements: Sequence[Statement], destination: Destination, context: Context
+) -> Sequence[Receipt] | None:
+    """Deliver statements to one store.
+
+    :return: one receipt a statement, or None when this destination isn't yours.
+    """
+
+
+# Observers: an exception is logged and never fails the job
+
+
+@hookspec
+def job_started(job: Job) -> None:
+    """Learn that the first step of a job begins."""
+
+
+@hookspec
+def job_published(job: Job, manifest: Manifest) -> None:
+    """Learn that a job's files are where they were asked for."""
+
+
+@hookspec
+def job_failed(job: Job, result: StepResult) -> None:
+    """Learn that a job has failed for good; `result.reason` says why."""
+
+
+# The command line
+
+
+@hookspec
+def register_commands(cli: typer.Typer) -> None:
+    """Add commands of your own to `amphipod`."""

@@ -1,0 +1,270 @@
+"""What travels between processes, plugins and portals: frozen models with a JSON round trip.
+
+Paths inside an artifact are relative to the folder that holds the step's output, so that a job's files can be
+moved, published elsewhere or read from another mount. Times are UTC, durations seconds, rates bits per second.
+"""
+
+from __future__ import annotations
+
+import enum
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+#: Raised when a change of these models can't be read by the previous release.
+SCHEMA = 1
+
+#: What a step may be called; their order is the order of a job.
+Step = Literal["encode", "transcribe", "emit"]
+STEPS: tuple[Step, ...] = ("encode", "transcribe", "emit")
+
+_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
+
+
+def check_id(value: str) -> str:
+    """Return `value` if it can be a job's id, hence a folder's name; raise ValueError otherwise."""
+    if not _ID.fullmatch(value):
+        raise ValueError(f"{value!r} is not an id: 1 to 128 letters, digits, '_', '.' or '-', the first a letter or digit")
+    return value
+
+
+def now() -> datetime:
+    return datetime.now(UTC)
+
+
+class Model(BaseModel):
+    """Frozen, strict about unknown fields, and JSON both ways."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    def to_json(self) -> str:
+        return self.model_dump_json(indent=2, exclude_none=True) + "\n"
+
+
+class State(enum.StrEnum):
+    """Of a job or of one of its steps."""
+
+    WAITING = "waiting"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    SUPERSEDED = "superseded"
+
+    @property
+    def is_final(self) -> bool:
+        return self not in (State.WAITING, State.RUNNING)
+
+
+class Source(Model):
+    """One media file to work on."""
+
+    path: Path
+    #: What it shows; a studio job has a presenter and a presentation.
+    role: Literal["lecture", "presenter", "presentation"] = "lecture"
+
+
+class Job(Model):
+    """What a portal asked for: `request.json`, immutable once stored."""
+
+    schema_number: int = Field(default=SCHEMA, alias="schema")
+    id: Annotated[str, AfterValidator(check_id)]
+    created_at: datetime = Field(default_factory=now)
+    sources: tuple[Source, ...] = Field(min_length=1)
+    steps: tuple[Step, ...] = Field(min_length=1)
+    #: Folder to publish into; None publishes in the job's own folder.
+    output: Path | None = None
+    #: BCP 47 tag of what is spoken, or "auto".
+    language: str = "auto"
+    #: Options as the caller wrote them, `{"profile": "lecture"}`; each step takes those its engine knows.
+    options: Mapping[str, Any] = Field(default_factory=dict)
+    #: Plugin asked for by name, by step.
+    engines: Mapping[Step, str] = Field(default_factory=dict)
+    #: The portal's own words (its video's id, a title); carried along, never read by core.
+    attributes: Mapping[str, Any] = Field(default_factory=dict)
+
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True, serialize_by_alias=True)
+
+    @property
+    def source(self) -> Source:
+        return self.sources[0]
+
+
+class Artifact(Model):
+    """One published file.
+
+    An engine names what it knows; `size` and `sha256` are filled in when the step commits.
+    """
+
+    #: What it is for: rendition, playlist, master, segment, audio, thumbnail, sprite, sprite_index, subtitle,
+    #: caption, transcript, info. The next step finds what it needs by this word.
+    kind: str
+    path: str
+    media_type: str
+    size: int | None = None
+    sha256: str | None = None
+    width: int | None = None
+    height: int | None = None
+    duration: float | None = None
+    bit_rate: int | None = None
+    frames: int | None = None
+    language: str | None = None
+    codecs: str | None = None
+
+
+class StepOutput(Model):
+    """What an engine hands back: its files lie in `context.output`."""
+
+    artifacts: tuple[Artifact, ...]
+    #: What the step learnt and a later step or a portal may want (duration, has_audio).
+    facts: Mapping[str, Any] = Field(default_factory=dict)
+    #: Sentences for a person: what was left out, and why.
+    notes: tuple[str, ...] = ()
+
+
+class Engine(Model):
+    """Who does a step."""
+
+    plugin: str
+    distribution: str
+    version: str
+
+
+class PlannedStep(Model):
+    """Who will do a step, and with which options; fixed once, so that two hosts can't mix versions."""
+
+    #: In the order in which they are asked; the first that does not decline does the step.
+    engines: tuple[Engine, ...]
+    options: Mapping[str, Any]
+    #: Which plugin, or "job", set each option.
+    origins: Mapping[str, str]
+
+    @property
+    def digest(self) -> str:
+        """Equal for equal options, whatever their order."""
+        canonical = json.dumps(self.options, sort_keys=True, separators=(",", ":"), default=str)
+        return hashlib.sha256(canonical.encode()).hexdigest()[:16]
+
+
+class Plan(Model):
+    """`steps/plan.json`."""
+
+    schema_number: int = Field(default=SCHEMA, alias="schema")
+    steps: Mapping[Step, PlannedStep]
+
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True, serialize_by_alias=True)
+
+
+class StepResult(Model):
+    """The commit of a step: `steps/<step>.<run>.json`."""
+
+    schema_number: int = Field(default=SCHEMA, alias="schema")
+    job: str
+    step: str
+    #: 1, and one more for each `amphipod retry`.
+    run: int
+    attempt: int
+    state: Literal[State.SUCCEEDED, State.FAILED, State.CANCELLED, State.SUPERSEDED]
+    #: Folder of the files, relative to the job's; None when there are none.
+    folder: str | None = None
+    artifacts: tuple[Artifact, ...] = ()
+    facts: Mapping[str, Any] = Field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    engine: Engine | None = None
+    options: Mapping[str, Any] = Field(default_factory=dict)
+    origins: Mapping[str, str] = Field(default_factory=dict)
+    options_digest: str = ""
+    reason: str | None = None
+    host: str
+    started_at: datetime
+    finished_at: datetime
+
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True, serialize_by_alias=True)
+
+
+class ManifestStep(Model):
+    """How one step stands."""
+
+    state: State
+    reason: str | None = None
+    notes: tuple[str, ...] = ()
+    engine: Engine | None = None
+    facts: Mapping[str, Any] = Field(default_factory=dict)
+    #: Folder of its artifacts, relative to the job's.
+    folder: str | None = None
+    artifacts: tuple[Artifact, ...] = ()
+
+
+class Manifest(Model):
+    """The whole job as its files tell it: what was asked, how each step stands, what was made."""
+
+    schema_number: int = Field(default=SCHEMA, alias="schema")
+    job: Job
+    state: State
+    run: int
+    reason: str | None = None
+    steps: Mapping[str, ManifestStep]
+    #: Where the files were published; a job without `output` publishes in its own folder.
+    published_in: Path | None = None
+
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True, serialize_by_alias=True)
+
+    @property
+    def artifacts(self) -> tuple[Artifact, ...]:
+        return tuple(artifact for step in self.steps.values() for artifact in step.artifacts)
+
+    def find(self, kind: str) -> tuple[Artifact, ...]:
+        """Return the artifacts of this kind, in the order in which they were made."""
+        return tuple(artifact for artifact in self.artifacts if artifact.kind == kind)
+
+
+class Word(Model):
+    """One spoken word; times in seconds of the source."""
+
+    text: str
+    start: float
+    end: float
+    confidence: float | None = None
+
+
+class Segment(Model):
+    """What is said in one breath. `words` may be empty where an engine has no word times."""
+
+    text: str
+    start: float
+    end: float
+    words: tuple[Word, ...] = ()
+
+
+class Transcript(Model):
+    """What an engine heard. No segments is a success: nobody spoke."""
+
+    language: str
+    segments: tuple[Segment, ...]
+    notes: tuple[str, ...] = ()
+
+
+Statement = Mapping[str, Any]
+"""An xAPI statement as JSON, sent as it was received."""
+
+
+class Destination(Model):
+    """A learning record store, known by a short name."""
+
+    name: str
+    url: str
+
+
+class Receipt(Model):
+    """What became of one statement."""
+
+    statement_id: str
+    outcome: Literal["delivered", "retry", "rejected"]
+    #: The store's words when it refused.
+    words: str = ""
