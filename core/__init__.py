@@ -1,10 +1,10 @@
 """Amphipod's public names, for authors of plugins and portals.
 
-    from core import hookimpl
+from core import hookimpl
 
-    @hookimpl
-    def step_options(job, step):
-        return {"profile": "lecture"} if step == "encode" else None
+@hookimpl
+def step_options(job, step):
+    return {"profile": "lecture"} if step == "encode" else None
 """
 
 from core.context import Context, Progress

@@ -50,6 +50,8 @@ class Context:
     attempt: int
     workdir: Path
     output: Path
+    #: Where the files of `output` will be read from once published; absolute, and may not exist yet.
+    published: Path
     #: What the steps before have made; `manifest.find("audio")` hands over by kind.
     manifest: Manifest
     #: The job's folder, under which the manifest's folders lie.

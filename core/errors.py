@@ -61,11 +61,11 @@ class AmphipodError(Exception):
 
     def to_dict(self) -> dict[str, Any]:
         """What crosses the pipe from a child process; `from_dict` is its inverse."""
-        return {"type": type(self).__name__, "bases": [base.__name__ for base in type(self).__mro__[1:]], "message": self.message} | {
-            field: value
-            for field in ("remedy", "job", "step", "plugin", "path")
-            if (value := getattr(self, field))
-        }
+        return {
+            "type": type(self).__name__,
+            "bases": [base.__name__ for base in type(self).__mro__[1:]],
+            "message": self.message,
+        } | {field: value for field in ("remedy", "job", "step", "plugin", "path") if (value := getattr(self, field))}
 
 
 class Permanent(AmphipodError):

@@ -30,7 +30,9 @@ _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
 def check_id(value: str) -> str:
     """Return `value` if it can be a job's id, hence a folder's name; raise ValueError otherwise."""
     if not _ID.fullmatch(value):
-        raise ValueError(f"{value!r} is not an id: 1 to 128 letters, digits, '_', '.' or '-', the first a letter or digit")
+        raise ValueError(
+            f"{value!r} is not an id: 1 to 128 letters, digits, '_', '.' or '-', the first a letter or digit"
+        )
     return value
 
 
@@ -136,29 +138,26 @@ class Engine(Model):
     version: str
 
 
-class PlannedStep(Model):
-    """Who will do a step, and with which options; fixed once, so that two hosts can't mix versions."""
+class Plan(Model):
+    """`steps/plan.<step>.json`: who does a step and with which options, fixed before its first attempt.
 
+    Fixed once, so that two hosts can't mix versions; a file a step, because no host need have every engine.
+    """
+
+    schema_number: int = Field(default=SCHEMA, alias="schema")
     #: In the order in which they are asked; the first that does not decline does the step.
     engines: tuple[Engine, ...]
     options: Mapping[str, Any]
-    #: Which plugin, or "job", set each option.
+    #: Which plugin, "settings" or "job" set each option; a default has no origin.
     origins: Mapping[str, str]
+
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True, serialize_by_alias=True)
 
     @property
     def digest(self) -> str:
         """Equal for equal options, whatever their order."""
         canonical = json.dumps(self.options, sort_keys=True, separators=(",", ":"), default=str)
         return hashlib.sha256(canonical.encode()).hexdigest()[:16]
-
-
-class Plan(Model):
-    """`steps/plan.json`."""
-
-    schema_number: int = Field(default=SCHEMA, alias="schema")
-    steps: Mapping[Step, PlannedStep]
-
-    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True, serialize_by_alias=True)
 
 
 class StepResult(Model):

@@ -1,0 +1,138 @@
+"""The process that runs one step: `python -P -m core.child FD`, started by core/runner.py and by nobody else."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import json
+import logging
+import os
+import resource
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import structlog
+
+from core import commit, steps
+from core.context import Context, Progress
+from core.errors import AmphipodError
+from core.manager import Manager
+from core.runner import StepAnswer, StepRequest
+from core.storage import JobFolder, Scratch, disk_errors
+
+_PR_SET_PDEATHSIG = 1  # linux/prctl.h
+
+Send = Callable[[dict[str, Any]], None]
+
+
+def main() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    if ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL) != 0:
+        raise OSError(ctypes.get_errno(), "prctl(PR_SET_PDEATHSIG)")
+    request = StepRequest.model_validate_json(sys.stdin.buffer.readline())
+    if os.getppid() != request.parent:
+        return  # it died before the kernel knew that we wanted to follow it
+    threading.Thread(target=_follow_parent, name="parent-watch", daemon=True).start()
+    send = _sender(int(sys.argv[1]))
+    _send_logs(send, request.settings.log_level)
+    if limit := request.settings.step_memory_limit:
+        resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+    try:
+        send({"answer": _run(request, send).model_dump(mode="json")})
+    except AmphipodError as error:
+        logging.getLogger(__name__).debug("step failed", exc_info=True)
+        send({"error": error.to_dict()})
+
+
+def _run(request: StepRequest, send: Send) -> StepAnswer:
+    folder = JobFolder(request.root, request.job)
+    scratch = Scratch(request.scratch, request.step, request.attempt)
+
+    def report(progress: Progress) -> None:
+        send({"progress": [progress.done, progress.total, progress.speed]})
+
+    context = Context(
+        step=request.step,
+        attempt=request.attempt,
+        workdir=scratch.work,
+        output=scratch.output,
+        published=request.published,
+        manifest=request.manifest,
+        job_folder=folder.path,
+        log=structlog.get_logger(),
+        threads=request.settings.threads,
+        report=report,
+    )
+    with disk_errors(scratch.path):
+        engine, output = steps.run(request.step, Manager(request.settings), folder.job(), request.plan, context)
+    return StepAnswer(
+        engine=engine,
+        output=output.model_copy(update={"artifacts": commit.measure(output.artifacts, scratch.output)}),
+    )
+
+
+def _follow_parent() -> None:
+    """End this process and its children when standard input closes: nobody waits for an answer any more."""
+    with contextlib.suppress(OSError):
+        while os.read(0, 1 << 12):
+            pass
+    os.killpg(0, signal.SIGKILL)
+
+
+def _sender(descriptor: int) -> Send:
+    lock = threading.Lock()
+    pipe = os.fdopen(descriptor, "w", encoding="utf-8")
+
+    def send(message: dict[str, Any]) -> None:
+        with lock:
+            pipe.write(json.dumps(message) + "\n")
+            pipe.flush()
+
+    return send
+
+
+class _PipeHandler(logging.Handler):
+    def __init__(self, send: Send) -> None:
+        super().__init__()
+        self._send = send
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._send({"log": json.loads(self.format(record))})
+
+
+def _send_logs(send: Send, level: str) -> None:
+    """Send log lines to the parent, which knows where they go."""
+    shared: list[structlog.typing.Processor] = [
+        structlog.stdlib.add_log_level,
+        structlog.processors.format_exc_info,
+    ]
+    handler = _PipeHandler(send)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared,
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                structlog.processors.JSONRenderer(default=str),
+            ],
+        )
+    )
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(level.upper())
+    structlog.configure(
+        processors=[
+            structlog.stdlib.filter_by_level,
+            *shared,
+            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+        ],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,81 @@
+"""What several commands share: the settings, and how values are written on a command line."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, get_args
+
+import typer
+
+from core import logs, settings
+from core.errors import BadCall
+from core.manager import Manager
+from core.model import STEPS, Step
+from core.pipeline import Host
+from core.settings import Settings
+
+ConfigOption = Annotated[
+    Path | None, typer.Option("--config", help="Settings file; by default ./amphipod.toml if it is there.")
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for a script instead of text.")]
+
+
+@dataclass(frozen=True)
+class State:
+    """What the options before the command said."""
+
+    config: Path | None
+
+    def settings(self, **overrides: Any) -> Settings:
+        """Read the settings and set up logging; None in `overrides` means "not given"."""
+        given = {name: value for name, value in overrides.items() if value is not None}
+        loaded = settings.load(self.config, **given)
+        logs.configure(loaded)
+        return loaded
+
+    def host(self, **overrides: Any) -> Host:
+        loaded = self.settings(**overrides)
+        return Host(loaded, Manager(loaded))
+
+
+def parse_pairs(pairs: Sequence[str], flag: str) -> dict[str, str]:
+    """Read `key=value` arguments."""
+    parsed = {}
+    for pair in pairs:
+        key, equals, value = pair.partition("=")
+        if not equals or not key:
+            raise BadCall(f"{flag} {pair!r}", remedy=f"write {flag} key=value")
+        parsed[key] = value
+    return parsed
+
+
+def parse_options(pairs: Sequence[str]) -> dict[str, Any]:
+    """Read `key=value` arguments whose value is JSON, or else a plain string."""
+
+    def value(text: str) -> Any:
+        try:
+            return json.loads(text)
+        except ValueError:
+            return text
+
+    return {key: value(text) for key, text in parse_pairs(pairs, "--option").items()}
+
+
+def parse_steps(text: str) -> tuple[Step, ...]:
+    """Read a comma-separated list of steps; answered in the order in which a job does them."""
+    asked = [name.strip() for name in text.split(",") if name.strip()]
+    unknown = [name for name in asked if name not in get_args(Step)]
+    if unknown or not asked:
+        raise BadCall(f"--steps {text!r}: no step {', '.join(unknown)}", remedy=f"there are {', '.join(STEPS)}")
+    return tuple(step for step in STEPS if step in asked)
+
+
+def parse_engines(pairs: Sequence[str]) -> dict[str, str]:
+    """Read `step=plugin` arguments."""
+    engines = parse_pairs(pairs, "--engine")
+    for step in engines:
+        parse_steps(step)
+    return engines

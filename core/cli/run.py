@@ -1,0 +1,110 @@
+"""`amphipod run`: a whole job here and now, without a queue."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from types import FrameType
+from typing import Annotated
+
+import typer
+
+from core import pipeline, storage, watch_page
+from core.cli import progress, summary
+from core.cli.options import JsonOption, State, parse_engines, parse_options, parse_steps
+from core.context import Progress
+from core.errors import BadCall, JobConflict
+from core.manager import missing_steps
+from core.model import STEPS, Job, Manifest, Source, Step
+from core.pipeline import Host
+from core.storage import JobFolder
+
+
+def run(
+    context: typer.Context,
+    file: Annotated[Path, typer.Argument(help="The lecture: any video or audio file.")],
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Folder to publish into; by default the job's own folder.")
+    ] = None,
+    steps: Annotated[
+        str | None,
+        typer.Option("--steps", help="Comma-separated: encode,transcribe,emit; by default all that are installed."),
+    ] = None,
+    language: Annotated[str, typer.Option("--language", help="What is spoken: fr, en, ... or auto.")] = "auto",
+    option: Annotated[
+        list[str] | None,
+        typer.Option("--option", help="key=value for the steps that know it, e.g. profile=lecture; repeat it."),
+    ] = None,
+    engine: Annotated[
+        list[str] | None, typer.Option("--engine", help="step=plugin when several plugins can do a step; repeat it.")
+    ] = None,
+    page: Annotated[bool, typer.Option("--page", help="Also write watch.html, a page that plays the result.")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show the log.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Process one file here, with progress, and say what was made.
+
+    Needs no queue and no other program. Exit code 0 only when every step that was asked for succeeded.
+    """
+    state: State = context.obj
+    host = state.host(log_level=None if verbose else "error")
+    asked = parse_steps(steps) if steps else _installed(host)
+    job = Job(
+        id=pipeline.new_id(),
+        sources=(Source(path=storage.resolve(file, host.settings.media_roots)),),
+        steps=asked,
+        output=storage.resolve(out, host.settings.media_roots) if out else None,
+        language=language,
+        options=parse_options(option or []),
+        engines=parse_engines(engine or []),
+    )
+    pipeline.check(host, job)
+    folder, _ = pipeline.submit(job, host.settings.jobs_root)
+    with _interruptible(), progress.show(job.steps) as shown:
+        manifest = _run(host, folder, shown)
+    if page and manifest.state == "succeeded":
+        watch_page.write(manifest, folder)
+    summary.show(manifest, folder, as_json=as_json)
+    if manifest.state != "succeeded":
+        raise typer.Exit(1)
+
+
+def _installed(host: Host) -> tuple[Step, ...]:
+    missing = missing_steps(host.manager)
+    for words in missing.values():
+        typer.echo(f"left out: {words}", err=True)
+    present = tuple(step for step in STEPS if step not in missing)
+    if not present:
+        raise BadCall("no step is installed here", remedy="pip install 'amphipod[all]'")
+    return present
+
+
+def _run(host: Host, folder: JobFolder, shown: progress.Show) -> Manifest:
+    def on_progress(step: Step, how_far: Progress) -> None:
+        shown.progress(step, how_far)
+
+    try:
+        manifest = pipeline.run_embedded(host, folder, on_progress=on_progress)
+    except KeyboardInterrupt:
+        with suppress(JobConflict):  # it may be over already
+            pipeline.cancel(folder)
+        manifest = pipeline.run_embedded(host, folder)
+    for name, step in manifest.steps.items():
+        shown.ended(name, step.state)
+    return manifest
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """Treat SIGTERM as the Ctrl-C that it means for a command in the foreground."""
+
+    def interrupt(_signum: int, _frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    previous = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, previous)

@@ -1,0 +1,446 @@
+"""The pluggy host: finds the plugins, keeps the broken ones out, chooses who does a step, calls the hooks."""
+
+from __future__ import annotations
+
+import difflib
+import importlib.metadata
+import inspect
+import traceback
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
+
+import pluggy
+import structlog
+from pydantic import BaseModel, ValidationError
+
+from core import hookspecs
+from core.errors import (
+    AmbiguousEngine,
+    AmphipodError,
+    BadCall,
+    BadSettings,
+    EngineMissing,
+    HookFailed,
+    OptionConflict,
+    PluginUnavailable,
+)
+from core.hookspecs import NAME
+from core.model import (
+    STEPS,
+    Artifact,
+    Destination,
+    Engine,
+    Job,
+    Manifest,
+    Plan,
+    Receipt,
+    Source,
+    Statement,
+    Step,
+    StepOutput,
+    StepResult,
+    Transcript,
+)
+
+if TYPE_CHECKING:
+    import typer
+
+    from core.context import Context
+    from core.settings import Settings
+
+#: The hook that does a step; who implements it is an engine.
+ENGINE_HOOKS: Mapping[Step, str] = {"encode": "encode", "transcribe": "transcribe", "emit": "emit_statement"}
+
+PluginState = Literal["ready", "blocked", "unavailable", "invalid", "failed"]
+
+_T = TypeVar("_T")
+
+_log = structlog.get_logger()
+
+
+@dataclass(frozen=True)
+class PluginInfo:
+    """What is known of one entry point of the group `amphipod`."""
+
+    name: str
+    distribution: str
+    version: str
+    state: PluginState
+    hooks: tuple[str, ...] = ()
+    #: Why it isn't ready, in words for an admin.
+    reason: str = ""
+
+
+class Manager:
+    """The plugins of this process. One typed method a hook; nothing else touches pluggy."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Load the plugins that the settings allow.
+
+        Raises:
+            BadSettings: `plugins_strict` is set and a plugin is broken.
+        """
+        self._settings = settings
+        self._plugins = pluggy.PluginManager(NAME)
+        self._plugins.add_hookspecs(hookspecs)
+        # Historic and called before any registration, so that each plugin is configured within its own try.
+        self._plugins.hook.configure.call_historic(kwargs={"settings": settings})
+        self.infos: tuple[PluginInfo, ...] = tuple(self._load(settings))
+        broken = [info for info in self.infos if info.state in ("invalid", "failed")]
+        for info in broken:
+            _log.warning("plugin left out", plugin=info.name, distribution=info.distribution, reason=info.reason)
+        if broken and settings.plugins_strict:
+            raise BadSettings(
+                "; ".join(f"plugin {info.name} ({info.distribution} {info.version}): {info.reason}" for info in broken),
+                remedy="mend or uninstall it, or unset AMPHIPOD_PLUGINS_STRICT",
+            )
+
+    # Loading
+
+    def _load(self, settings: Settings) -> Iterator[PluginInfo]:
+        points = [
+            (point, distribution)
+            for distribution in importlib.metadata.distributions()
+            for point in distribution.entry_points
+            if point.group == NAME
+        ]
+        owners: dict[str, str] = {}
+        for point, distribution in sorted(points, key=_own_first):
+            owner = distribution.metadata["Name"]
+            about = PluginInfo(point.name, owner, distribution.version, "blocked")
+            if point.name in owners:
+                # A folder that stands twice on sys.path lists its distributions twice.
+                if owners[point.name] != owner:
+                    reason = f"{owners[point.name]} has a plugin of this name"
+                    yield replace(about, state="invalid", reason=reason)
+                continue
+            owners[point.name] = owner
+            if point.name in settings.plugins_blocked or (
+                settings.plugins_only and point.name not in settings.plugins_only
+            ):
+                yield replace(about, reason="left out by the settings")
+                continue
+            state, reason = self._register(point)
+            hooks = self._hooks_of(point.name) if state == "ready" else ()
+            yield replace(about, state=state, hooks=hooks, reason=reason)
+
+    def _register(self, point: importlib.metadata.EntryPoint) -> tuple[PluginState, str]:
+        """Load one plugin; whatever it raises is its own affair."""
+        try:
+            plugin = point.load()
+        except PluginUnavailable as error:
+            return "unavailable", str(error)
+        except Exception as error:  # noqa: BLE001  # a plugin may raise anything; it is listed with its reason
+            _log.debug("plugin does not import", plugin=point.name, exc_info=True)
+            return "failed", f"import of {point.value}: {_describe(error)}"
+        try:
+            self._plugins.register(plugin, name=point.name)
+            self._plugins.check_pending()
+            _check_implementations(self._plugins.get_hookcallers(plugin) or [], plugin)
+        except Exception as error:  # noqa: BLE001  # as above
+            # register() leaves a plugin half registered when `configure` raises, and check_pending() looks at all.
+            self._plugins.unregister(plugin)
+            _log.debug("plugin does not register", plugin=point.name, exc_info=True)
+            if isinstance(error, PluginUnavailable):
+                return "unavailable", str(error)
+            if isinstance(error, pluggy.PluginValidationError):
+                return "invalid", _describe(error)
+            return "failed", f"configure: {_describe(error)}"
+        return "ready", ""
+
+    def _hooks_of(self, name: str) -> tuple[str, ...]:
+        callers = self._plugins.get_hookcallers(self._plugins.get_plugin(name)) or []
+        return tuple(sorted(caller.name for caller in callers))
+
+    # Choosing
+
+    def engines(self, step: Step) -> tuple[str, ...]:
+        """Return the plugins that can do `step`, by name."""
+        return tuple(sorted(self._providers(ENGINE_HOOKS[step])))
+
+    def choose(self, step: Step, job: Job | None = None) -> tuple[str, ...]:
+        """Return the engines to ask for `step`, in order: the job's, else the settings', else the only one.
+
+        Raises:
+            EngineMissing, AmbiguousEngine
+        """
+        present = self.engines(step)
+        if job and (named := job.engines.get(step)):
+            wanted: tuple[str, ...] = (named,)
+        else:
+            wanted = self._settings.engines.get(step, present)
+            if len(present) > 1 and step not in self._settings.engines:
+                raise AmbiguousEngine(
+                    f"{step}: {' and '.join(present)} can all do it",
+                    remedy=f'name one in the job or set AMPHIPOD_ENGINES=\'{{"{step}": ["{present[0]}"]}}\'',
+                    step=step,
+                )
+        missing = [name for name in wanted if name not in present]
+        if missing or not wanted:
+            raise EngineMissing(self._explain_missing(step, missing), remedy="see `amphipod plugins`", step=step)
+        return wanted
+
+    def _explain_missing(self, step: Step, missing: Sequence[str]) -> str:
+        reasons = [
+            f"{info.name} is {info.state}, {info.reason}"
+            for info in self.infos
+            if info.state != "ready" and (info.name in missing or not missing)
+        ]
+        who = f"no engine named {', '.join(missing)} is installed" if missing else "no engine is installed"
+        return f"{step}: {who}{''.join(f' ({reason})' for reason in reasons)}"
+
+    def describe(self, name: str) -> Engine:
+        info = next(info for info in self.infos if info.name == name)
+        return Engine(plugin=info.name, distribution=info.distribution, version=info.version)
+
+    # Options
+
+    def plan(self, job: Job, step: Step) -> Plan:
+        """Decide who does `step` and with which options: the job's own, else an overlay's, else the settings'.
+
+        Raises:
+            EngineMissing, AmbiguousEngine, OptionConflict
+            BadCall: an option has a wrong value.
+        """
+        engines = self.choose(step, job)
+        schema = self.options_schema(step, engines[0])
+
+        def known(options: Mapping[str, Any]) -> dict[str, Any]:
+            # The options of a job and of a host are for all of its steps; each takes its own.
+            return {key: value for key, value in options.items() if schema is None or key in schema.model_fields}
+
+        options = known(self._settings.options)
+        origins = dict.fromkeys(options, "settings")
+        for name, overlay in self.step_options(job, step):
+            for key, value in overlay.items():
+                self._check_order(step, key, (origins.get(key, ""), options.get(key)), (name, value))
+                options[key], origins[key] = value, name
+        for key, value in known(job.options).items():
+            options[key], origins[key] = value, "job"
+        if schema:
+            options = _validated(schema, options, origins, step)
+        return Plan(engines=tuple(map(self.describe, engines)), options=options, origins=origins)
+
+    def _check_order(self, step: Step, key: str, before: tuple[str, Any], after: tuple[str, Any]) -> None:
+        (one, value), (other, new_value) = before, after
+        order = self._settings.plugins_order
+        if one in ("", "settings") or value == new_value or (one in order and other in order):
+            return
+        raise OptionConflict(
+            f"{step}: plugins {one} and {other} set the option {key!r} differently",
+            remedy=f"set AMPHIPOD_PLUGINS_ORDER={one},{other} (the last wins) or block one of them",
+            step=step,
+        )
+
+    def check_options(self, job: Job) -> None:
+        """Refuse an option of the job that none of its steps knows.
+
+        Raises:
+            BadCall: names the option, and the nearest one that exists.
+        """
+        schemas = [self.options_schema(step, self.choose(step, job)[0]) for step in job.steps]
+        if None in schemas:
+            return
+        known = {key for schema in schemas if schema for key in schema.model_fields}
+        for key in job.options:
+            if key not in known:
+                near = difflib.get_close_matches(key, known, n=1)
+                hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(sorted(known))}"
+                raise BadCall(f"no step of this job has an option {key!r}", remedy=hint)
+
+    # Hooks, one method each
+
+    def options_schema(self, step: Step, engine: str) -> type[BaseModel] | None:
+        schema: type[BaseModel] | None = self._call(self._only("options_schema", engine), step=step)
+        return schema
+
+    def step_options(self, job: Job, step: Step) -> list[tuple[str, Mapping[str, Any]]]:
+        """Return each plugin's overlay with its name, in the order in which they are merged."""
+        order = self._settings.plugins_order
+        names = sorted(
+            self._providers("step_options"),
+            key=lambda name: (order.index(name) if name in order else -1, name),
+        )
+        overlays = [(name, self._call(self._only("step_options", name), job=job, step=step)) for name in names]
+        return [(name, answer) for name, answers in overlays for answer in answers]
+
+    def encode(
+        self, engine: str, job: Job, source: Source, options: Mapping[str, Any], context: Context
+    ) -> StepOutput | None:
+        caller = self._only("encode", engine)
+        return _typed(engine, StepOutput, self._call(caller, job=job, source=source, options=options, context=context))
+
+    def transcribe(
+        self, engine: str, job: Job, audio: Path, options: Mapping[str, Any], context: Context
+    ) -> Transcript | None:
+        caller = self._only("transcribe", engine)
+        return _typed(engine, Transcript, self._call(caller, job=job, audio=audio, options=options, context=context))
+
+    def write_captions(
+        self, job: Job, transcript: Transcript, options: Mapping[str, Any], context: Context
+    ) -> tuple[Artifact, ...]:
+        answers = self._call(
+            self._plugins.hook.write_captions, job=job, transcript=transcript, options=options, context=context
+        )
+        return tuple(artifact for answer in answers for artifact in answer)
+
+    def build_statements(self, job: Job, manifest: Manifest) -> list[Statement]:
+        answers = self._call(self._plugins.hook.build_statements, job=job, manifest=manifest)
+        return [statement for answer in answers for statement in answer]
+
+    def prepare_statement(self, statement: Statement, job: Job) -> Statement | None:
+        """Pass a statement through every plugin in turn; None when one of them drops it."""
+        for name in sorted(self._providers("prepare_statement")):
+            for answer in self._call(self._only("prepare_statement", name), statement=statement, job=job):
+                if answer is hookspecs.DROP:
+                    return None
+                statement = answer
+        return statement
+
+    def statement_destinations(self) -> list[Destination]:
+        answers = self._call(self._plugins.hook.statement_destinations)
+        return [destination for answer in answers for destination in answer]
+
+    def emit_statement(
+        self, engine: str, statements: Sequence[Statement], destination: Destination, context: Context
+    ) -> tuple[Receipt, ...] | None:
+        caller = self._only("emit_statement", engine)
+        answer = self._call(caller, statements=statements, destination=destination, context=context)
+        return None if answer is None else tuple(answer)
+
+    def job_started(self, job: Job) -> None:
+        self._tell("job_started", job=job)
+
+    def job_published(self, job: Job, manifest: Manifest) -> None:
+        self._tell("job_published", job=job, manifest=manifest)
+
+    def job_failed(self, job: Job, result: StepResult) -> None:
+        self._tell("job_failed", job=job, result=result)
+
+    def register_commands(self, cli: typer.Typer) -> None:
+        self._tell("register_commands", cli=cli)
+
+    # Calling
+
+    def _providers(self, hook: str) -> set[str]:
+        caller: pluggy.HookCaller = getattr(self._plugins.hook, hook)
+        return {impl.plugin_name for impl in caller.get_hookimpls() if not impl.wrapper}
+
+    def _only(self, hook: str, provider: str) -> pluggy.HookCaller:
+        """Return the hook with `provider` as its only provider; wrappers stay around it."""
+        others = [self._plugins.get_plugin(name) for name in self._providers(hook) - {provider}]
+        return self._plugins.subset_hook_caller(hook, [plugin for plugin in others if plugin is not None])
+
+    def _call(self, caller: pluggy.HookCaller, **arguments: Any) -> Any:
+        """Call a hook; an exception of a plugin's own becomes HookFailed, and every error names the plugin."""
+        try:
+            return caller(**arguments)
+        except AmphipodError as error:
+            error.plugin = error.plugin or self._blame(error)
+            raise
+        except Exception as error:
+            plugin = self._blame(error)
+            raise HookFailed(f"plugin {plugin} failed in {caller.name}: {_describe(error)}", plugin=plugin) from error
+
+    def _tell(self, hook: str, **arguments: Any) -> None:
+        """Call an observer's hook: each plugin for itself, so that one failure hides nothing from the next."""
+        for name in sorted(self._providers(hook)):
+            try:
+                self._call(self._only(hook, name), **arguments)
+            except AmphipodError:
+                _log.exception("observer failed", plugin=name, hook=hook)
+
+    def _blame(self, error: BaseException) -> str | None:
+        """Return the plugin in whose code the error arose: the deepest frame that belongs to one."""
+        homes = {name: home for name, plugin in self._plugins.list_name_plugin() if (home := _home(plugin))}
+        for frame in reversed(traceback.extract_tb(error.__traceback__)):
+            for name, home in homes.items():
+                if Path(frame.filename).is_relative_to(home):
+                    return name
+        return None
+
+
+def _own_first(entry: tuple[importlib.metadata.EntryPoint, importlib.metadata.Distribution]) -> tuple[str, bool, str]:
+    point, distribution = entry
+    return point.name, distribution.metadata["Name"] != NAME, distribution.metadata["Name"]
+
+
+def _home(plugin: object) -> Path | None:
+    """Return the file of a plugin's module, or its folder when it is a package."""
+    module = plugin if isinstance(plugin, ModuleType) else inspect.getmodule(type(plugin))
+    file = getattr(module, "__file__", None)
+    if file is None:
+        return None
+    return Path(file).parent if hasattr(module, "__path__") else Path(file)
+
+
+def _check_implementations(callers: Sequence[pluggy.HookCaller], plugin: object) -> None:
+    for caller in callers:
+        ours = [impl for impl in caller.get_hookimpls() if impl.plugin is plugin]
+        for impl in ours:
+            defaults = [
+                name
+                for name, parameter in inspect.signature(impl.function).parameters.items()
+                if parameter.default is not parameter.empty
+            ]
+            if defaults:
+                raise pluggy.PluginValidationError(
+                    plugin, f"{caller.name}: the argument {defaults[0]!r} has a default, so pluggy would not pass it"
+                )
+            if impl.hookwrapper:
+                raise pluggy.PluginValidationError(
+                    plugin, f"{caller.name}: old-style wrapper; write @hookimpl(wrapper=True) and return the result"
+                )
+        if len({impl.wrapper for impl in ours}) > 1:
+            raise pluggy.PluginValidationError(
+                plugin, f"{caller.name}: one plugin can't both do it and wrap it; split it in two plugins"
+            )
+
+
+def _validated(
+    schema: type[BaseModel], options: Mapping[str, Any], origins: Mapping[str, str], step: Step
+) -> dict[str, Any]:
+    try:
+        return schema.model_validate(options).model_dump(mode="json")
+    except ValidationError as error:
+        mistakes = []
+        for mistake in error.errors():
+            field = ".".join(str(part) for part in mistake["loc"])
+            origin = origins.get(str(mistake["loc"][0]), "job") if mistake["loc"] else "job"
+            mistakes.append(f"option {field!r} (set by {origin}): {mistake['msg']}, not {mistake['input']!r}")
+        raise BadCall(f"{step}: {'; '.join(mistakes)}", step=step) from error
+
+
+def _typed(engine: str, kind: type[_T], answer: object) -> _T | None:
+    if answer is None or isinstance(answer, kind):
+        return answer
+    raise HookFailed(f"plugin {engine} answered {type(answer).__name__}, not {kind.__name__}", plugin=engine)
+
+
+def _describe(error: BaseException) -> str:
+    """Say an exception in one line."""
+    words = " ".join(str(error).split()) or "no message"
+    return (
+        words if isinstance(error, AmphipodError | pluggy.PluginValidationError) else f"{type(error).__name__}: {words}"
+    )
+
+
+def specifications() -> list[tuple[str, Callable[..., object]]]:
+    """Return each hook with the function that specifies it, in the order of core/hookspecs.py."""
+    return [(name, function) for name, function in vars(hookspecs).items() if hasattr(function, f"{NAME}_spec")]
+
+
+def missing_steps(manager: Manager) -> dict[Step, str]:
+    """Return the steps that no installed plugin does, each with a word on how to add it."""
+    missing: dict[Step, str] = {}
+    for step in STEPS:
+        try:
+            manager.choose(step)
+        except EngineMissing as error:
+            missing[step] = error.message
+        except AmbiguousEngine:
+            pass
+    return missing

@@ -1,0 +1,361 @@
+"""A job from request to publication: plain functions over its folder, the same by queue and in-process."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import secrets
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import cast
+
+import structlog
+
+from core import commit, manifest, runner, storage
+from core.commit import Lock, folder_lock
+from core.context import Progress
+from core.errors import AmphipodError, Cancelled, JobConflict, Permanent, StepCrashed, Transient
+from core.manager import Manager
+from core.manifest import FINISH
+from core.model import Job, Manifest, Plan, State, Step, StepResult, now
+from core.runner import StepAnswer, StepRequest
+from core.settings import Settings
+from core.storage import JobFolder, Scratch
+
+#: Seconds without a sign of life after which an attempt of another host counts as dead.
+ABANDONED_AFTER = 60.0
+
+#: Seconds between two looks at the job's folder while a step runs: was it cancelled, are we still alive.
+LOOK_EVERY = 0.5
+
+_log = structlog.get_logger()
+
+
+@dataclass(frozen=True)
+class Host:
+    """What this process works with."""
+
+    settings: Settings
+    manager: Manager
+
+
+# From request to plan
+
+
+def submit(job: Job, root: Path) -> tuple[JobFolder, bool]:
+    """Store a job; the same request under the same id is the same job. Returns its folder, and whether it is new.
+
+    Raises:
+        JobConflict: this id is taken by a different request.
+    """
+    folder, new = storage.store(job, root)
+    if not new and not _same_request(stored := folder.job(), job):
+        raise JobConflict(
+            f"job {stored.id} exists with a different request", remedy="use another idempotency key", job=stored.id
+        )
+    return folder, new
+
+
+def _same_request(one: Job, other: Job) -> bool:
+    return one.model_dump(exclude={"created_at"}) == other.model_dump(exclude={"created_at"})
+
+
+def new_id() -> str:
+    """Return a fresh id that sorts by time."""
+    return f"{now():%Y%m%d-%H%M%S}-{secrets.token_hex(4)}"
+
+
+def id_for_key(key: str) -> str:
+    """Return the id that an idempotency key stands for."""
+    return f"key-{hashlib.sha256(key.encode()).hexdigest()[:32]}"
+
+
+def check(host: Host, job: Job) -> None:
+    """Refuse now what could only fail later: an unknown option, a missing or ambiguous engine.
+
+    For a caller whose host has the job's engines.
+
+    Raises:
+        BadCall
+    """
+    host.manager.check_options(job)
+    for step in job.steps:
+        host.manager.plan(job, step)
+
+
+def fix_plan(host: Host, folder: JobFolder, step: Step) -> Plan:
+    """Return the step's plan, made by the first host that gets here.
+
+    Raises:
+        Transient: this host has another version of an engine than the plan's.
+    """
+    path = folder.plan(step)
+    if not path.exists():
+        plan = host.manager.plan(folder.job(), step)
+        with suppress(FileExistsError):
+            storage.write_once(path, plan.to_json())
+    plan = Plan.model_validate_json(path.read_bytes())
+    for engine in plan.engines:
+        here = next((info for info in host.manager.infos if info.name == engine.plugin), None)
+        if here is None or (here.distribution, here.version) != (engine.distribution, engine.version):
+            found = f"{here.distribution} {here.version}" if here else "no such plugin"
+            raise Transient(
+                f"{step} was planned with {engine.distribution} {engine.version}, this host has {found}",
+                remedy="give all hosts the same version",
+                job=folder.id,
+                step=step,
+            )
+    return plan
+
+
+# Steps
+
+
+def next_step(folder: JobFolder) -> Step | str | None:
+    """Return the step to run next, `FINISH` when only that is left, None when the job is over."""
+    run = folder.run()
+    if manifest.result(folder, FINISH, run):
+        return None
+    if manifest.is_cancelled(folder):
+        return FINISH
+    for step in folder.job().steps:
+        result = manifest.result(folder, step, run)
+        if result is None:
+            return step
+        if result.state is not State.SUCCEEDED:
+            return FINISH
+    return FINISH
+
+
+def run_step(
+    host: Host,
+    folder: JobFolder,
+    step: Step,
+    *,
+    on_progress: Callable[[Progress], None] = lambda progress: None,
+    watch: Callable[[], None] = lambda: None,
+) -> StepResult:
+    """Make one attempt at a step, and commit its result: a success, or a failure that no retry can mend.
+
+    Returns the result that stands, which may be another attempt's.
+
+    Raises:
+        Transient: this attempt failed, another may succeed.
+        Cancelled: the job was cancelled while it ran.
+    """
+    if standing := manifest.result(folder, step, folder.run()):
+        return standing
+    job = folder.job()
+    limit = host.settings.step_attempts
+    before = storage.attempts(folder, step)
+    for scratch in before:
+        if storage.is_abandoned(scratch, ABANDONED_AFTER):
+            storage.empty(scratch, "its process died without a word (killed, or the machine went down)")
+    if len(before) >= limit:
+        return fail(folder, step, _gave_up(before))
+    last = manifest.last_attempt(folder, step)
+    if step == job.steps[0] and not last and not before:
+        host.manager.job_started(job)
+    scratch = storage.begin_attempt(folder, step, after=last)
+    crashed = False
+    try:
+        return _attempt(host, folder, job, scratch, on_progress, watch)
+    except Permanent as error:
+        _log.info("step failed", job=folder.id, step=step, reason=str(error), exc_info=True)
+        return fail(folder, step, str(error))
+    except StepCrashed as error:
+        crashed = True
+        storage.empty(scratch, str(error))
+        if len(before) + 1 >= limit:
+            return fail(folder, step, _gave_up([*before, scratch]))
+        raise
+    finally:
+        if not crashed:
+            storage.remove(scratch.path)
+
+
+def _attempt(
+    host: Host,
+    folder: JobFolder,
+    job: Job,
+    scratch: Scratch,
+    on_progress: Callable[[Progress], None],
+    watch: Callable[[], None],
+) -> StepResult:
+    started_at, run = now(), folder.run()
+    step = cast("Step", scratch.step)
+    plan = fix_plan(host, folder, step)
+    if job.output:
+        commit.prepare_output(job.output)
+    looked = 0.0
+
+    def watch_all() -> None:
+        nonlocal looked
+        watch()
+        if time.monotonic() - looked >= LOOK_EVERY:
+            looked = time.monotonic()
+            if manifest.is_cancelled(folder):
+                raise Cancelled
+            scratch.owner.touch()
+
+    request = StepRequest(
+        parent=os.getpid(),
+        settings=host.settings,
+        root=folder.root.resolve(),
+        job=job.id,
+        step=step,
+        attempt=scratch.attempt,
+        scratch=scratch.path.resolve(),
+        published=(job.output or folder.out / f"{step}.{scratch.attempt}").resolve(),
+        plan=plan,
+        manifest=manifest.fold(folder),
+    )
+    answer = runner.run(request, on_progress=on_progress, watch=watch_all)
+    return commit.commit(folder, _success(folder, run, plan, answer, scratch, started_at), scratch)
+
+
+def _success(
+    folder: JobFolder, run: int, plan: Plan, answer: StepAnswer, scratch: Scratch, started_at: datetime
+) -> StepResult:
+    out = folder.out / scratch.path.name
+    return StepResult(
+        job=folder.id,
+        step=scratch.step,
+        run=run,
+        attempt=scratch.attempt,
+        state=State.SUCCEEDED,
+        folder=str(out.relative_to(folder.path)) if answer.output.artifacts else None,
+        artifacts=answer.output.artifacts,
+        facts=answer.output.facts,
+        notes=answer.output.notes,
+        engine=answer.engine,
+        options=plan.options,
+        origins=plan.origins,
+        options_digest=plan.digest,
+        host=storage.host_name(),
+        started_at=started_at,
+        finished_at=now(),
+    )
+
+
+def _gave_up(attempts: list[Scratch]) -> str:
+    last = storage.failure_reason(attempts[-1]) or "another attempt is still running"
+    return f"gave up after {len(attempts)} attempts: {last}"
+
+
+def fail(folder: JobFolder, step: str, reason: str) -> StepResult:
+    """Commit the failure of a step, unless something was committed meanwhile. Returns the result that stands."""
+    moment = now()
+    attempts = storage.attempts(folder, step)
+    return commit.commit(
+        folder,
+        StepResult(
+            job=folder.id,
+            step=step,
+            run=folder.run(),
+            attempt=attempts[-1].attempt if attempts else manifest.last_attempt(folder, step),
+            state=State.FAILED,
+            reason=reason,
+            host=storage.host_name(),
+            started_at=moment,
+            finished_at=moment,
+        ),
+    )
+
+
+# The end of a job
+
+
+def finish(host: Host, folder: JobFolder, *, lock: Lock = folder_lock) -> StepResult:
+    """Publish what was committed, close the job and write its manifest.
+
+    Raises:
+        Transient: the output can't be written now.
+    """
+    run = folder.run()
+    if standing := manifest.result(folder, FINISH, run):
+        return standing
+    job = folder.job()
+    started_at = now()
+    results = [result for step in job.steps if (result := manifest.result(folder, step, run))]
+    failed = next((result for result in results if result.state is not State.SUCCEEDED), None)
+    if manifest.is_cancelled(folder):
+        state, reason = State.CANCELLED, None
+    else:
+        made = [result for result in results if result.artifacts]
+        published = commit.publish(folder, job, made, lock=lock) if made else State.SUCCEEDED
+        state, reason = (published, None) if failed is None else (State.FAILED, f"{failed.step}: {failed.reason}")
+    ours = StepResult(
+        job=job.id,
+        step=FINISH,
+        run=run,
+        attempt=1,
+        state=state,
+        reason=reason,
+        host=storage.host_name(),
+        started_at=started_at,
+        finished_at=now(),
+    )
+    return _close(host, folder, ours)
+
+
+def give_up(host: Host, folder: JobFolder, step: str, error: AmphipodError) -> StepResult:
+    """Fail `step` because of an error that will not be waited out."""
+    result = fail(folder, step, str(error))
+    return _close(host, folder, result) if step == FINISH else result
+
+
+def _close(host: Host, folder: JobFolder, ours: StepResult) -> StepResult:
+    standing = commit.commit(folder, ours)
+    storage.sweep(folder, ABANDONED_AFTER)
+    whole = manifest.fold(folder)
+    storage.write_replacing(folder.manifest, whole.to_json())
+    if standing is ours and ours.state is State.FAILED:
+        host.manager.job_failed(whole.job, ours)
+    elif standing is ours and ours.state is State.SUCCEEDED:
+        host.manager.job_published(whole.job, whole)
+    return standing
+
+
+def cancel(folder: JobFolder) -> None:
+    """Ask whoever works on this job to stop.
+
+    Raises:
+        JobConflict: the job is over.
+    """
+    whole = manifest.fold(folder)
+    if whole.state.is_final and whole.state is not State.CANCELLED:
+        raise JobConflict(f"job {folder.id} has already {whole.state}", job=folder.id)
+    storage.write_replacing(folder.cancelled, json.dumps({"run": folder.run(), "at": now().isoformat()}) + "\n")
+
+
+# In-process
+
+
+def run_embedded(
+    host: Host, folder: JobFolder, *, on_progress: Callable[[Step, Progress], None] = lambda step, progress: None
+) -> Manifest:
+    """Run a job to its end in this process, without a queue.
+
+    A step that crashes is tried again; one that meets a full disk or a service out of reach fails at once, because
+    somebody is waiting.
+    """
+    while step := next_step(folder):
+        try:
+            if step == FINISH:
+                finish(host, folder)
+            else:
+                one = cast("Step", step)
+                run_step(host, folder, one, on_progress=lambda progress, one=one: on_progress(one, progress))  # type: ignore[misc]
+        except StepCrashed as error:
+            _log.warning("attempt failed", job=folder.id, step=step, reason=str(error))
+        except Transient as error:
+            give_up(host, folder, step, error)
+        except Cancelled:
+            continue
+    return manifest.fold(folder)

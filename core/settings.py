@@ -1,0 +1,131 @@
+"""The host's settings: one table, read once, every mistake reported at once.
+
+Each field is set by the environment's `AMPHIPOD_<NAME>`, or by `<name>` in amphipod.toml (the environment wins).
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
+
+from core.errors import BadSettings
+from core.model import Step
+
+PREFIX = "AMPHIPOD_"
+CONFIG_FILE = "amphipod.toml"
+
+
+def _split(separator: str) -> BeforeValidator:
+    return BeforeValidator(
+        lambda value: tuple(filter(None, value.split(separator))) if isinstance(value, str) else value
+    )
+
+
+Names = Annotated[tuple[str, ...], NoDecode, _split(",")]
+Paths = Annotated[tuple[Path, ...], NoDecode, _split(os.pathsep)]
+
+
+def _default_jobs_root() -> Path:
+    data_home = os.environ.get("XDG_DATA_HOME") or "~/.local/share"
+    return Path(data_home).expanduser() / "amphipod"
+
+
+class Settings(BaseModel):
+    """What a host is told. `amphipod doctor` prints the values in force."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+
+    jobs_root: Path = Field(
+        default_factory=_default_jobs_root,
+        description="folder that holds `jobs/`; on the shared file system when several hosts work together",
+    )
+    media_roots: Paths = Field(
+        default=(),
+        description="colon-separated folders that sources and outputs may lie under; none: anywhere the user may read",
+    )
+    log_format: Literal["console", "json"] = Field(default="console", description="how log lines look")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="least level logged")
+    plugins_only: Names = Field(default=(), description="comma-separated plugins to load, and no others")
+    plugins_blocked: Names = Field(default=(), description="comma-separated plugins not to load")
+    plugins_order: Names = Field(default=(), description="order in which plugins' options are merged, the last wins")
+    plugins_strict: bool = Field(default=False, description="refuse to work while a plugin is invalid or failed")
+    engines: Mapping[Step, tuple[str, ...]] = Field(
+        default={}, description='engines to try by step, in order, as JSON: {"encode": ["encode"]}'
+    )
+    options: Mapping[str, Any] = Field(
+        default={}, description='options of every job that does not set them itself, as JSON: {"profile": "lecture"}'
+    )
+    step_attempts: int = Field(default=3, ge=1, description="times that a step may crash before its job fails")
+    step_time_limit: float = Field(default=6 * 3600, gt=0, description="seconds after which a running step is ended")
+    step_memory_limit: int = Field(
+        default=0, ge=0, description="bytes of address space that a step's process may take; 0: no limit"
+    )
+    threads: int = Field(default=0, ge=0, description="threads that a step may keep busy; 0: one a core")
+
+
+class _Sources(Settings, BaseSettings):
+    """`Settings` read from the environment and from the values of amphipod.toml, given as keywords."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, env_ignore_empty=True, frozen=True, extra="forbid")
+
+    pod_media_root: Path | None = Field(default=None, validation_alias=AliasChoices("MEDIA_ROOT", "media_root"))
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return env_settings, init_settings
+
+
+def load(config: Path | None = None, **overrides: Any) -> Settings:
+    """Read the settings of this host.
+
+    `config` names a TOML file; without it amphipod.toml is read from the current folder if it is there. `overrides`
+    win over everything.
+
+    Raises:
+        BadSettings: names each wrong setting, with what it must be.
+    """
+    file = config or Path(CONFIG_FILE)
+    values: dict[str, Any] = {}
+    if config or file.is_file():
+        try:
+            values = tomllib.loads(file.read_text(encoding="utf-8"))
+        except OSError as error:
+            raise BadSettings(f"{file}: {error.strerror}", path=str(file)) from error
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise BadSettings(f"{file}: not TOML: {error}", path=str(file)) from error
+    try:
+        found = _Sources(**values).model_dump()
+        media_root = found.pop("pod_media_root")
+        if media_root and media_root not in found["media_roots"]:
+            found["media_roots"] = (*found["media_roots"], media_root)
+        return Settings.model_validate(found | overrides)
+    except ValidationError as error:
+        raise BadSettings(_explain(error, values, file), remedy="correct them, then run `amphipod doctor`") from error
+
+
+def _explain(error: ValidationError, values: Mapping[str, Any], file: Path) -> str:
+    def where(name: str) -> str:
+        return (
+            f"{name} in {file}" if name in values and PREFIX + name.upper() not in os.environ else PREFIX + name.upper()
+        )
+
+    mistakes = []
+    for mistake in error.errors():
+        name, *rest = (str(part) for part in mistake["loc"])
+        field = ".".join([where(name), *rest])
+        given = "" if mistake["type"] == "extra_forbidden" else f" (it is {mistake['input']!r})"
+        mistakes.append(f"{field}: {mistake['msg']}{given}")
+    return "; ".join(mistakes)

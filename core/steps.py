@@ -1,0 +1,70 @@
+"""What each step calls, and how one hands over to the next: through the manifest, by kind of artifact."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from core.context import Context
+from core.errors import EngineMissing, OutOfReach, Permanent
+from core.manager import Manager
+from core.model import Engine, Job, Plan, Step, StepOutput
+
+
+def run(step: Step, manager: Manager, job: Job, plan: Plan, context: Context) -> tuple[Engine, StepOutput]:
+    """Do a step with the first of the planned engines that does not decline."""
+    for engine in plan.engines:
+        output = _STEPS[step](manager, engine.plugin, job, plan, context)
+        if output is not None:
+            return engine, output
+    names = ", ".join(engine.plugin for engine in plan.engines)
+    raise Permanent(f"{step}: declined by {names}", remedy="name another engine", step=step)
+
+
+def _encode(manager: Manager, engine: str, job: Job, plan: Plan, context: Context) -> StepOutput | None:
+    return manager.encode(engine, job, job.source, plan.options, context)
+
+
+def _transcribe(manager: Manager, engine: str, job: Job, plan: Plan, context: Context) -> StepOutput | None:
+    transcript = manager.transcribe(engine, job, _audio(job, context), plan.options, context)
+    if transcript is None:
+        return None
+    captions = manager.write_captions(job, transcript, plan.options, context)
+    if not captions:
+        raise EngineMissing("transcribe: no installed plugin writes captions", remedy="see `amphipod plugins`")
+    return StepOutput(artifacts=captions, facts={"language": transcript.language}, notes=transcript.notes)
+
+
+def _audio(job: Job, context: Context) -> Path:
+    """Return what to listen to: the audio that a step before has made, or the source."""
+    for made in context.manifest.steps.values():
+        for artifact in made.artifacts:
+            if artifact.kind == "audio" and made.folder:
+                return context.job_folder / made.folder / artifact.path
+    return job.source.path
+
+
+def _emit(manager: Manager, engine: str, job: Job, plan: Plan, context: Context) -> StepOutput | None:  # noqa: ARG001
+    built = manager.build_statements(job, context.manifest)
+    statements = [ready for one in built if (ready := manager.prepare_statement(one, job)) is not None]
+    notes = [f"{len(built) - len(statements)} of {len(built)} statements dropped by a plugin"][
+        : len(built) != len(statements)
+    ]
+    for destination in manager.statement_destinations():
+        receipts = manager.emit_statement(engine, statements, destination, context)
+        if receipts is None:
+            return None
+        if any(receipt.outcome == "retry" for receipt in receipts):
+            raise OutOfReach(f"{destination.url} does not take statements now", remedy="try again later", step="emit")
+        refused = [receipt for receipt in receipts if receipt.outcome == "rejected"]
+        if refused:
+            raise Permanent(f"{destination.url} refused {len(refused)} statements: {refused[0].words}", step="emit")
+        notes.append(f"{len(receipts)} statements delivered to {destination.name}")
+    return StepOutput(artifacts=(), facts={"statements": len(statements)}, notes=tuple(notes))
+
+
+_STEPS: Mapping[Step, Callable[[Manager, str, Job, Plan, Context], StepOutput | None]] = {
+    "encode": _encode,
+    "transcribe": _transcribe,
+    "emit": _emit,
+}
