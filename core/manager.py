@@ -72,6 +72,8 @@ class PluginInfo:
     hooks: tuple[str, ...] = ()
     #: Why it isn't ready, in words for an admin.
     reason: str = ""
+    #: The step that it would do if it were available, when it says so.
+    step: str | None = None
 
 
 class Manager:
@@ -123,19 +125,14 @@ class Manager:
             ):
                 yield replace(about, reason="left out by the settings")
                 continue
-            state, reason = self._register(point)
-            hooks = self._hooks_of(point.name) if state == "ready" else ()
-            yield replace(about, state=state, hooks=hooks, reason=reason)
+            yield self._admit(point, about)
 
-    def _register(self, point: importlib.metadata.EntryPoint) -> tuple[PluginState, str]:
+    def _admit(self, point: importlib.metadata.EntryPoint, about: PluginInfo) -> PluginInfo:
         """Load one plugin; whatever it raises is its own affair."""
         try:
             plugin = point.load()
-        except PluginUnavailable as error:
-            return "unavailable", str(error)
         except Exception as error:  # noqa: BLE001  # a plugin may raise anything; it is listed with its reason
-            _log.debug("plugin does not import", plugin=point.name, exc_info=True)
-            return "failed", f"import of {point.value}: {_describe(error)}"
+            return _refuse(about, error, f"import of {point.value}")
         try:
             self._plugins.register(plugin, name=point.name)
             self._plugins.check_pending()
@@ -143,13 +140,8 @@ class Manager:
         except Exception as error:  # noqa: BLE001  # as above
             # register() leaves a plugin half registered when `configure` raises, and check_pending() looks at all.
             self._plugins.unregister(plugin)
-            _log.debug("plugin does not register", plugin=point.name, exc_info=True)
-            if isinstance(error, PluginUnavailable):
-                return "unavailable", str(error)
-            if isinstance(error, pluggy.PluginValidationError):
-                return "invalid", _describe(error)
-            return "failed", f"configure: {_describe(error)}"
-        return "ready", ""
+            return _refuse(about, error, "configure")
+        return replace(about, state="ready", hooks=self._hooks_of(point.name))
 
     def _hooks_of(self, name: str) -> tuple[str, ...]:
         callers = self._plugins.get_hookcallers(self._plugins.get_plugin(name)) or []
@@ -187,7 +179,7 @@ class Manager:
         reasons = [
             f"{info.name} is {info.state}, {info.reason}"
             for info in self.infos
-            if info.state != "ready" and (info.name in missing or not missing)
+            if info.state != "ready" and (info.name in missing or info.step == step)
         ]
         who = f"no engine named {', '.join(missing)} is installed" if missing else "no engine is installed"
         return f"{step}: {who}{''.join(f' ({reason})' for reason in reasons)}"
@@ -361,6 +353,15 @@ class Manager:
                 if Path(frame.filename).is_relative_to(home):
                     return name
         return None
+
+
+def _refuse(about: PluginInfo, error: Exception, where: str) -> PluginInfo:
+    _log.debug("plugin refused", plugin=about.name, exc_info=error)
+    if isinstance(error, PluginUnavailable):
+        return replace(about, state="unavailable", reason=str(error), step=error.step)
+    if isinstance(error, pluggy.PluginValidationError):
+        return replace(about, state="invalid", reason=_describe(error))
+    return replace(about, state="failed", reason=f"{where}: {_describe(error)}")
 
 
 def _own_first(entry: tuple[importlib.metadata.EntryPoint, importlib.metadata.Distribution]) -> tuple[str, bool, str]:

@@ -6,5 +6,7 @@ from core import PluginUnavailable, hookimpl
 @hookimpl
 def configure() -> None:
     raise PluginUnavailable(
-        "this release has no transcription engine of its own", remedy="install a plugin that provides `transcribe`"
+        "this release has no transcription engine of its own",
+        remedy="install a plugin that provides `transcribe`",
+        step="transcribe",
     )

@@ -6,5 +6,7 @@ from core import PluginUnavailable, hookimpl
 @hookimpl
 def configure() -> None:
     raise PluginUnavailable(
-        "this release does not deliver statements itself", remedy="install a plugin that provides `emit_statement`"
+        "this release does not deliver statements itself",
+        remedy="install a plugin that provides `emit_statement`",
+        step="emit",
     )
