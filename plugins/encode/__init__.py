@@ -1,0 +1,35 @@
+"""The built-in encoder: one decode of the lecture becomes everything that a video portal plays."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
+
+from core import PluginUnavailable, hookimpl
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+    from core import Context, Job, Source, StepOutput
+
+
+@hookimpl
+def configure() -> None:
+    if not (find_spec("av") and find_spec("PIL")):
+        raise PluginUnavailable("pip install 'amphipod[encode]'")
+
+
+@hookimpl
+def options_schema(step: str) -> type[BaseModel] | None:
+    from plugins.encode.options import EncodeOptions
+
+    return EncodeOptions if step == "encode" else None
+
+
+@hookimpl
+def encode(job: Job, source: Source, options: Mapping[str, Any], context: Context) -> StepOutput:
+    from plugins.encode.engine import encode_lecture
+    from plugins.encode.options import EncodeOptions
+
+    return encode_lecture(job, source.path, EncodeOptions.model_validate(dict(options)), context)

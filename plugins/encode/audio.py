@@ -1,0 +1,148 @@
+"""The sound: decoded once, brought to one form, encoded for each rendition and for listening."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import av
+from av.codec.context import Flags
+
+from plugins.encode.packaging import check_mp4, check_size, discard
+
+if TYPE_CHECKING:
+    from av.audio.frame import AudioFrame
+    from av.audio.resampler import AudioResampler
+    from av.audio.stream import AudioStream
+    from av.container import OutputContainer
+
+RATE = 48_000
+LAYOUT = "stereo"
+
+#: Samples of an AAC frame (ISO/IEC 14496-3).
+_FRAME = 1024
+
+#: What `audio_192k` means in Pod: the rate of the M4A, and a name only of the MP3, which LAME makes at quality V2.
+M4A_RATE = 192_000
+_LAME_QUALITY = 2
+
+
+@dataclass(frozen=True)
+class EncodedAudio:
+    """An AAC packet on its way to a muxer in another thread. Times count samples."""
+
+    data: bytes
+    pts: int
+    duration: int
+
+    def to_packet(self) -> av.Packet:
+        packet = av.Packet(self.data)
+        packet.pts = packet.dts = self.pts
+        packet.duration = self.duration
+        packet.time_base = Fraction(1, RATE)
+        packet.is_keyframe = True
+        return packet
+
+
+class Resampler:
+    """Brings any sound to 48 kHz stereo planar floats that begin at zero and have no holes.
+
+    Sound that begins late is preceded by silence, a gap of more than a tenth of a second is filled and an overlap cut
+    (libswresample's `async=1`), so that it stays with the picture whatever a player thinks of edit lists.
+    """
+
+    def __init__(self, origin: Fraction) -> None:
+        self._origin = origin
+        self._resampler: AudioResampler | None = None
+        self._form: tuple[str, str, int] | None = None
+        self._done = 0
+
+    def resample(self, frame: AudioFrame) -> list[AudioFrame]:
+        form = frame.format.name, frame.layout.name, frame.sample_rate
+        ready = [] if form == self._form else self.flush()
+        if self._resampler is None:
+            self._form = form
+            options = {"async": "1", "first_pts": str(self._done)}
+            self._resampler = av.AudioResampler("fltp", LAYOUT, RATE, frame_size=_FRAME, options=options)
+        if frame.pts is not None and frame.time_base:
+            frame.pts -= round(self._origin / frame.time_base)
+        return ready + self._count(self._resampler.resample(frame))
+
+    def flush(self) -> list[AudioFrame]:
+        """Give out what is left; also when the sound changes its form in mid-film."""
+        rest = self._count(self._resampler.resample(None)) if self._resampler else []
+        self._resampler = None
+        return rest
+
+    def _count(self, frames: list[AudioFrame]) -> list[AudioFrame]:
+        self._done += sum(frame.samples for frame in frames)
+        return frames
+
+
+class AacEncoders:
+    """One AAC encoder for each bit rate; renditions of one rate share it."""
+
+    def __init__(self, rates: Iterable[int]) -> None:
+        # A container that writes nowhere owns the encoders, because only its streams can be templates of others.
+        self._owner = av.open("aac", "w", format="null")
+        self._streams = {rate: _add_aac(self._owner, rate) for rate in sorted(set(rates))}
+        self._owner.start_encoding()
+
+    def template(self, rate: int) -> AudioStream:
+        return self._streams[rate]
+
+    def encode(self, frame: AudioFrame | None) -> Mapping[int, list[EncodedAudio]]:
+        """Encode a frame, or with None what is left; return the packets by bit rate."""
+        return {
+            rate: [EncodedAudio(bytes(p), p.pts or 0, p.duration or _FRAME) for p in stream.codec_context.encode(frame)]
+            for rate, stream in self._streams.items()
+        }
+
+
+class AudioFile:
+    """A file to listen to: MP3, or M4A for a source without pictures."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.frames = 0
+        self._bytes = 0
+        options = {"movflags": "+faststart"} if path.suffix == ".m4a" else {}
+        self._container = av.open(str(path), "w", format="mp3" if path.suffix == ".mp3" else "ipod")
+        self._container.container_options.update(options)
+        self._stream = _add_mp3(self._container) if path.suffix == ".mp3" else _add_aac(self._container, M4A_RATE)
+
+    def encode(self, frame: AudioFrame | None) -> None:
+        for packet in self._stream.encode(frame):
+            self.frames += 1
+            self._bytes += packet.size
+            self._container.mux_one(packet)
+
+    def close(self) -> None:
+        """Finish the file; raises NoSpace when it isn't whole."""
+        self._container.close()
+        check_size(self.path, self._bytes)
+        if self.path.suffix == ".m4a":
+            check_mp4(self.path)
+
+    def abandon(self) -> None:
+        discard(self._container)
+
+
+def _add_aac(container: OutputContainer, rate: int) -> AudioStream:
+    stream = container.add_stream("aac", RATE)
+    stream.codec_context.layout = LAYOUT
+    stream.codec_context.bit_rate = rate
+    stream.codec_context.flags |= Flags.global_header
+    return stream
+
+
+def _add_mp3(container: OutputContainer) -> AudioStream:
+    stream = container.add_stream("libmp3lame", RATE)
+    stream.codec_context.layout = LAYOUT
+    stream.codec_context.format = "fltp"
+    stream.codec_context.global_quality = _LAME_QUALITY
+    stream.codec_context.qscale = True
+    return stream

@@ -1,0 +1,169 @@
+"""One rendition's thread: frames in, x264, packets to the rendition's files."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import av
+from av.codec.context import Flags
+
+from plugins.encode.audio import EncodedAudio
+from plugins.encode.ladder import Rendition
+from plugins.encode.packaging import Package
+from plugins.encode.playlist import avc_codec
+
+if TYPE_CHECKING:
+    from av.audio.stream import AudioStream
+    from av.video.frame import VideoFrame
+    from av.video.stream import VideoStream
+
+    from plugins.encode.probe import VideoTrack
+    from plugins.encode.profiles import Profile
+
+#: Frames and sounds that may wait for an encoder. x264's own lookahead is what takes memory, not this.
+_WAITING = 12
+
+#: Seconds between two looks at whether the other side still lives.
+_HEARTBEAT = 0.2
+
+#: Finest clock that an encoder is given; H.264 holds twice its rate in 32 bits.
+_FINEST_CLOCK = 1_000_000
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """A finished rendition."""
+
+    rendition: Rendition
+    #: RFC 6381, of the picture alone.
+    codec: str
+    playlist: Path
+    segments: Path
+    mp4: Path | None
+    frames: int
+
+
+class Lane(threading.Thread):
+    """Encodes one rendition beside the others.
+
+    An error ends the thread and is raised to the next caller of `put` or `finish`; `abandon` ends it from outside.
+    """
+
+    def __init__(
+        self,
+        rendition: Rendition,
+        video: VideoTrack,
+        audio: AudioStream | None,
+        profile: Profile,
+        folder: Path,
+        threads: int,
+    ) -> None:
+        super().__init__(name=f"encode {rendition.name}", daemon=True)
+        self.rendition = rendition
+        self._owner = av.open(rendition.name, "w", format="null")
+        self._encoder = _add_x264(self._owner, rendition, video, profile, threads)
+        self._owner.start_encoding()
+        self._package = Package(
+            folder,
+            rendition.name,
+            self._encoder,
+            audio,
+            segment_seconds=profile.segment_seconds,
+            mp4=rendition.spec.mp4,
+        )
+        self._queue: queue.Queue[VideoFrame | Sequence[EncodedAudio] | None] = queue.Queue(_WAITING)
+        self._abandoned = threading.Event()
+        self._error: BaseException | None = None
+        self._frames = 0
+
+    def put(self, item: VideoFrame | Sequence[EncodedAudio] | None) -> None:
+        """Hand over a frame, sounds, or None as the last item; waits while the encoder is behind.
+
+        A frame belongs to the lane from here on: don't read it again.
+        """
+        while True:
+            if self._error:
+                raise self._error
+            try:
+                return self._queue.put(item, timeout=_HEARTBEAT)
+            except queue.Full:
+                continue
+
+    def wait(self) -> bool:
+        """Wait a moment for the end; tell whether it has come, and raise what went wrong."""
+        self.join(_HEARTBEAT)
+        if self._error:
+            raise self._error
+        return not self.is_alive()
+
+    def result(self) -> Encoded:
+        extradata = self._encoder.codec_context.extradata
+        assert extradata, "a global header was asked for"
+        package = self._package
+        return Encoded(
+            self.rendition, avc_codec(extradata), package.playlist, package.segments, package.mp4, self._frames
+        )
+
+    def abandon(self) -> None:
+        """End the thread without finishing its files."""
+        self._abandoned.set()
+        if self.is_alive():
+            # A full queue wakes the thread as well.
+            if not self._queue.full():
+                self._queue.put(None)
+            self.join()
+        self._package.abandon()
+
+    def run(self) -> None:
+        try:
+            while (item := self._queue.get()) is not None and not self._abandoned.is_set():
+                self._take(item)
+            for packet in self._encoder.codec_context.encode_lazy(None):
+                if self._abandoned.is_set():
+                    return
+                self._mux(packet)
+            if not self._abandoned.is_set():
+                self._package.close()
+        except BaseException as error:  # noqa: BLE001 - raised again in the thread that feeds this one
+            self._error = error
+
+    def _take(self, item: VideoFrame | Sequence[EncodedAudio]) -> None:
+        if isinstance(item, av.VideoFrame):
+            for packet in self._encoder.codec_context.encode(item):
+                self._mux(packet)
+        else:
+            self._package.mux((sound.to_packet() for sound in item), "audio")
+
+    def _mux(self, packet: av.Packet) -> None:
+        self._frames += 1
+        self._package.mux((packet,), "video")
+
+
+def _add_x264(
+    owner: av.container.OutputContainer, rendition: Rendition, video: VideoTrack, profile: Profile, threads: int
+) -> VideoStream:
+    stream = owner.add_stream(
+        "libx264",
+        rendition.rate,
+        options=rendition.x264_options(profile),
+        width=rendition.width,
+        height=rendition.height,
+        pix_fmt="yuv420p",
+    )
+    context = stream.codec_context
+    # The source's clock, so that a variable frame rate passes through as it is.
+    context.time_base = video.time_base if video.time_base.denominator <= _FINEST_CLOCK else Fraction(1, _FINEST_CLOCK)
+    # PyAV's default is slices, which x264 takes as a wish for worse pictures.
+    context.thread_type = "AUTO"
+    context.thread_count = threads
+    context.flags |= Flags.global_header
+    context.color_primaries = video.colour.primaries
+    context.color_trc = video.colour.transfer
+    context.colorspace = video.colour.matrix
+    return stream

@@ -1,0 +1,52 @@
+"""What a job, a setting or a plugin may ask of the encoder."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+from plugins.encode.profiles import PROFILES, Preset, Profile, RenditionSpec
+
+
+def _from_text(value: object) -> object:
+    """Read JSON where the command line could only give text: `--option 'renditions=[{"height": 480, ...}]'`."""
+    if isinstance(value, str) and value.lstrip().startswith(("[", "{")):
+        return json.loads(value)
+    return value
+
+
+def _known_profile(value: object) -> object:
+    value = _from_text(value)
+    if not isinstance(value, str):
+        return value
+    if value not in PROFILES:
+        raise ValueError(f"no profile is called {value!r}; there are {', '.join(PROFILES)}, or give one as an object")
+    return PROFILES[value]
+
+
+class EncodeOptions(BaseModel):
+    """The encoder's options and their defaults."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    #: "pod", "lecture", or a whole `Profile`.
+    profile: Annotated[Profile, BeforeValidator(_known_profile)] = PROFILES["pod"]
+    #: Replaces the profile's ladder.
+    renditions: Annotated[tuple[RenditionSpec, ...] | None, BeforeValidator(_from_text)] = None
+    #: Replaces the profile's x264 preset.
+    preset: Preset | None = None
+    #: Replaces the CRF of every rendition.
+    crf: float | None = Field(default=None, ge=0, le=51)
+    #: How many pictures of the film are offered as its poster. Pod shows the second.
+    thumbnails: int = Field(default=3, ge=2, le=20)
+
+    @property
+    def ladder(self) -> Profile:
+        """The profile with this job's replacements."""
+        renditions = self.renditions or self.profile.renditions
+        if self.crf is not None:
+            renditions = tuple(rung.model_copy(update={"crf": self.crf}) for rung in renditions)
+        changes = {"renditions": renditions, "preset": self.preset or self.profile.preset}
+        return Profile.model_validate(self.profile.model_dump() | {k: v for k, v in changes.items()})

@@ -1,0 +1,166 @@
+"""Encoded packets into files: MP4 to download, HLS to stream, from the same packets."""
+
+from __future__ import annotations
+
+import errno
+import shutil
+import struct
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import av
+
+from core.errors import NoSpace, Transient
+from plugins.encode.playlist import read_segments
+
+if TYPE_CHECKING:
+    from av.audio.stream import AudioStream
+    from av.container import OutputContainer
+    from av.stream import Stream
+    from av.video.stream import VideoStream
+
+#: Microseconds that the muxer may hold one track back to wait for the other. x264 looks up to 60 frames ahead, which
+#: is a minute of a film of slides; libav's default of ten seconds would then put the sound into too early a segment.
+_INTERLEAVE = {"max_interleave_delta": "100000000"}
+
+#: ffmpeg's command line sets this delay (microseconds); without it each AAC frame gets a PES header of its own.
+_TS_DELAY = {"max_delay": "700000"}
+
+
+class Package:
+    """The files of one rendition: `<name>.m3u8` with `<name>.ts`, and `<name>.mp4` if asked for.
+
+    To be used from one thread after the other. The streams are templates: encoders that are open.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        name: str,
+        video: VideoStream,
+        audio: AudioStream | None,
+        *,
+        segment_seconds: float,
+        mp4: bool,
+    ) -> None:
+        self._outputs: list[tuple[OutputContainer, dict[str, Stream]]] = []
+        self.playlist = folder / f"{name}.m3u8"
+        self.segments = folder / f"{name}.ts"
+        self.mp4 = folder / f"{name}.mp4" if mp4 else None
+        try:
+            self._add(self.playlist, "hls", _hls_options(segment_seconds), video, audio)
+            if self.mp4:
+                self._add(self.mp4, "mp4", {"movflags": "+faststart"}, video, audio)
+        except BaseException:
+            self.abandon()
+            raise
+
+    def _add(
+        self, path: Path, kind: str, options: dict[str, str], video: VideoStream, audio: AudioStream | None
+    ) -> None:
+        container = av.open(str(path), "w", format=kind, container_options=options | _INTERLEAVE)
+        streams: dict[str, Stream] = {}
+        self._outputs.append((container, streams))
+        streams["video"] = container.add_stream_from_template(video, opaque=False)
+        if audio:
+            streams["audio"] = container.add_stream_from_template(audio)
+        container.start_encoding()
+
+    def mux(self, packets: Iterable[av.Packet], track: str) -> None:
+        """Write packets of a track ("video" or "audio") into every file; they are used up."""
+        for packet in packets:
+            # Muxing rescales the packet in place, so each file starts from the encoder's stamps.
+            stamps = packet.pts, packet.dts, packet.duration, packet.time_base
+            for container, streams in self._outputs:
+                packet.stream = streams[track]
+                packet.pts, packet.dts, packet.duration, packet.time_base = stamps
+                container.mux_one(packet)
+
+    def close(self) -> None:
+        """Finish the files; raises NoSpace when one of them isn't whole."""
+        while self._outputs:
+            container, _ = self._outputs.pop()
+            container.close()
+        check_playlist(self.playlist, self.segments)
+        if self.mp4:
+            check_mp4(self.mp4)
+
+    def abandon(self) -> None:
+        """Let go of the files, whatever they hold."""
+        while self._outputs:
+            container, _ = self._outputs.pop()
+            discard(container)
+
+
+def _hls_options(segment_seconds: float) -> dict[str, str]:
+    return {
+        "hls_time": f"{segment_seconds:g}",
+        "hls_playlist_type": "vod",
+        "hls_flags": "single_file+independent_segments",
+        **_TS_DELAY,
+    }
+
+
+def discard(container: OutputContainer) -> None:
+    """Close a file that nobody will read; its trailer may fail, which no longer matters."""
+    with suppress(av.error.FFmpegError, OSError):
+        container.close()
+
+
+def check_playlist(playlist: Path, segments: Path) -> None:
+    """Raise NoSpace unless the playlist is ended and all its segments are in the file.
+
+    libav says nothing of a write that fails when it closes a file, so what was written is looked at. The same holds
+    for the other checks here.
+    """
+    text = playlist.read_text() if playlist.exists() else ""
+    listed = read_segments(text)
+    last = listed[-1] if listed else None
+    size = segments.stat().st_size if segments.exists() else 0
+    if not last or not text.rstrip().endswith("#EXT-X-ENDLIST") or last.offset + last.size != size:
+        raise _incomplete(playlist)
+
+
+def check_mp4(path: Path) -> None:
+    """Raise NoSpace unless the file's boxes (ISO/IEC 14496-12, 4.2) end where it ends."""
+    kinds, position, end = set(), 0, path.stat().st_size
+    with path.open("rb") as file:
+        while position + 8 <= end:
+            file.seek(position)
+            size, kind = struct.unpack(">I4s", file.read(8))
+            if size == 1:
+                size = int.from_bytes(file.read(8), "big")
+            if size < 8:
+                break
+            kinds.add(kind)
+            position += size
+    if position != end or not {b"moov", b"mdat"} <= kinds:
+        raise _incomplete(path)
+
+
+def check_size(path: Path, at_least: int) -> None:
+    """Raise NoSpace if a file is shorter than what was put into it."""
+    if path.stat().st_size < at_least:
+        raise _incomplete(path)
+
+
+def is_full(error: BaseException) -> bool:
+    """Tell whether an error of the system or of libav says that the disk or the quota is full."""
+    return getattr(error, "errno", None) in {errno.ENOSPC, errno.EDQUOT}
+
+
+def no_space(folder: Path) -> NoSpace:
+    free = shutil.disk_usage(folder).free
+    return NoSpace(
+        f"no space left in {folder} ({free // 1_000_000} MB free)",
+        remedy="free some space there, or choose another folder",
+        path=str(folder),
+    )
+
+
+def _incomplete(path: Path) -> Transient:
+    if shutil.disk_usage(path.parent).free < 1_000_000:
+        return no_space(path.parent)
+    return Transient(f"{path} was not written to its end", remedy="check the disk and try again", path=str(path))

@@ -1,0 +1,86 @@
+"""HLS playlists (RFC 8216): what a rendition's tells, and the master that names them all."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+
+_SEGMENT = re.compile(r"#EXTINF:([\d.]+),[^\n]*\n#EXT-X-BYTERANGE:(\d+)@(\d+)")
+_TARGET = re.compile(r"#EXT-X-TARGETDURATION:(\d+)")
+
+
+@dataclass(frozen=True)
+class Segment:
+    """Seconds, and bytes of the rendition's one file."""
+
+    seconds: float
+    size: int
+    offset: int
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A rendition as the master playlist offers it."""
+
+    uri: str
+    #: Bits a second: the peak as RFC 8216 section 4.3.4.2 measures it, and the mean.
+    bandwidth: int
+    average_bandwidth: int
+    width: int
+    height: int
+    #: Most frames in a second.
+    frame_rate: Fraction
+    #: RFC 6381.
+    codecs: str
+
+
+def read_segments(playlist: str) -> list[Segment]:
+    """Return the segments of a single-file byte-range playlist."""
+    return [Segment(float(length), int(size), int(offset)) for length, size, offset in _SEGMENT.findall(playlist)]
+
+
+def bandwidths(playlist: str) -> tuple[int, int]:
+    """Return the peak and the mean bit rate of a rendition.
+
+    The peak is the highest rate of any run of segments that lasts between half and one and a half target durations
+    (RFC 8216, 4.3.4.2).
+    """
+    segments = read_segments(playlist)
+    target = float(found[1]) if (found := _TARGET.search(playlist)) else 0.0
+    mean = sum(segment.size for segment in segments) * 8 / sum(segment.seconds for segment in segments)
+    peak = mean
+    for first in range(len(segments)):
+        seconds = size = 0.0
+        for segment in segments[first:]:
+            seconds += segment.seconds
+            size += segment.size
+            if seconds > 1.5 * target:
+                break
+            if seconds >= 0.5 * target:
+                peak = max(peak, size * 8 / seconds)
+    return -(-int(peak * 1000) // 1000), round(mean)
+
+
+def master(variants: Sequence[Variant]) -> str:
+    """Write the master playlist; players start with the first variant."""
+    lines = ["#EXTM3U", "#EXT-X-VERSION:6", "#EXT-X-INDEPENDENT-SEGMENTS"]
+    for variant in variants:
+        attributes = (
+            f"BANDWIDTH={variant.bandwidth}",
+            f"AVERAGE-BANDWIDTH={variant.average_bandwidth}",
+            f"RESOLUTION={variant.width}x{variant.height}",
+            f"FRAME-RATE={float(variant.frame_rate):.3f}",
+            f'CODECS="{variant.codecs}"',
+        )
+        lines += [f"#EXT-X-STREAM-INF:{','.join(attributes)}", variant.uri]
+    return "\n".join(lines) + "\n"
+
+
+def avc_codec(extradata: bytes) -> str:
+    """Name an H.264 stream as RFC 6381 does, from the profile, constraint and level bytes of its SPS (Annex B)."""
+    sps = re.search(rb"\x00\x00\x01[\x67\x47\x27](.{3})", extradata, re.DOTALL)
+    if not sps:
+        raise ValueError("an H.264 encoder gave no sequence parameter set")
+    return f"avc1.{sps[1].hex()}"

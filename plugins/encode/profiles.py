@@ -1,0 +1,106 @@
+"""The ladders that a lecture is encoded to, as data: a plugin replaces them through `step_options`.
+
+Rates are bits per second. Heights count lines of the picture as it is shown, so a portrait film of 1080x1920 has
+1920 lines.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+Preset = Literal[
+    "ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow", "placebo"
+]
+
+
+def _bits(value: object) -> object:
+    """Read `"3000k"` and `"4.5M"` as ffmpeg does."""
+    if not isinstance(value, str) or not value or value[-1] not in "kKM":
+        return value
+    factor = 1_000_000 if value[-1] == "M" else 1_000
+    try:
+        return round(float(value[:-1]) * factor)
+    except ValueError:
+        return value
+
+
+BitRate = Annotated[int, BeforeValidator(_bits), Field(ge=8_000, le=500_000_000)]
+
+
+class RenditionSpec(BaseModel):
+    """One rung of the ladder."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    #: Lines; even, because chroma is subsampled.
+    height: int = Field(ge=120, le=4320, multiple_of=2)
+    #: x264's constant rate factor: lower is better and larger.
+    crf: float = Field(default=20, ge=0, le=51)
+    #: Cap of the video, over a buffer of one second (VBV).
+    max_rate: BitRate
+    audio_rate: BitRate = 128_000
+    #: Also as a file to download; HLS is always made.
+    mp4: bool = True
+    #: Reference frames; None leaves it to the preset.
+    refs: int | None = Field(default=None, ge=1, le=16)
+
+
+class Profile(BaseModel):
+    """A ladder and how it is encoded."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str = "custom"
+    renditions: tuple[RenditionSpec, ...] = Field(min_length=1)
+    preset: Preset = "slow"
+    #: A keyframe is the first frame at or after each multiple of this.
+    keyframe_seconds: float = Field(default=1, gt=0, le=10)
+    #: Length of an HLS segment; a segment begins with a keyframe.
+    segment_seconds: float = Field(default=2, gt=0, le=10)
+    #: Give the lowest rung its full height when the source is smaller; nothing else is ever enlarged.
+    upscale_lowest: bool = False
+    #: Scale each rung from the one above instead of from the source: cheaper, a little softer.
+    cascade: bool = False
+
+    @model_validator(mode="after")
+    def _check(self) -> Profile:
+        heights = [rung.height for rung in self.renditions]
+        if len(set(heights)) != len(heights):
+            raise ValueError(f"renditions: two have the same height ({', '.join(map(str, heights))})")
+        if self.segment_seconds % self.keyframe_seconds:
+            raise ValueError("segment_seconds must be a multiple of keyframe_seconds")
+        return self
+
+
+#: Esup-Pod 4.1's ladder (encoding_settings.py). Its level 3 made x264 hold `refs` to 2 at 720p and 1 at 1080p; they
+#: stay there, so that cost and picture are Pod's, while the level written into the stream is the true one.
+POD = Profile(
+    name="pod",
+    preset="slow",
+    keyframe_seconds=1,
+    upscale_lowest=True,
+    renditions=(
+        RenditionSpec(height=360, crf=20, max_rate=1_000_000, audio_rate=96_000, refs=5),
+        RenditionSpec(height=720, crf=20, max_rate=3_000_000, audio_rate=128_000, refs=2),
+        RenditionSpec(height=1080, crf=20, max_rate=4_500_000, audio_rate=192_000, refs=1, mp4=False),
+    ),
+)
+
+#: The same rungs at a third of the cost: a fast preset pays for its worse prediction with a lower CRF, and a keyframe
+#: each two seconds instead of one gives bytes back.
+LECTURE = Profile(
+    name="lecture",
+    preset="veryfast",
+    keyframe_seconds=2,
+    cascade=True,
+    renditions=(
+        RenditionSpec(height=360, crf=14, max_rate=1_000_000, audio_rate=96_000),
+        RenditionSpec(height=720, crf=16.5, max_rate=3_000_000, audio_rate=128_000),
+        RenditionSpec(height=1080, crf=19, max_rate=4_500_000, audio_rate=192_000, mp4=False),
+    ),
+)
+
+PROFILES: Mapping[str, Profile] = {profile.name: profile for profile in (POD, LECTURE)}

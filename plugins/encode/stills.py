@@ -1,0 +1,99 @@
+"""Pictures of the film: its poster's candidates and the sprite that a player shows while one seeks.
+
+Pod's layout (Encoding_video.py, create_overview): one row of 100 tiles, or of 10 for a film of less than 100
+seconds, each 90 lines high; none for a film of less than 10 seconds.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from av.video.reformatter import Interpolation
+from PIL import Image
+
+from plugins.encode.probe import open_source, packets
+from plugins.encode.timecode import clock
+
+if TYPE_CHECKING:
+    from av.video.frame import VideoFrame
+
+    from plugins.encode.probe import Media, VideoTrack
+
+TILE_HEIGHT = 90
+_SPRITE_FROM = 10
+_MANY_TILES_FROM = 100
+
+#: A cover is printed matter at times; a poster needs no more pixels than this.
+_COVER_SIZE = (1280, 1280)
+
+
+class Stills:
+    """Picks pictures from the frames of one rendition, as they pass.
+
+    Of `count` pictures over the film, picture i is what is shown at (i + 1/2) / count of it, which is what ffmpeg's
+    filter `fps=count/duration` gives.
+    """
+
+    def __init__(self, folder: Path, video: VideoTrack, duration: float, thumbnails: int) -> None:
+        self.thumbnails = thumbnail_paths(folder, thumbnails)
+        self.sprite = folder / "overview.png" if duration >= _SPRITE_FROM else None
+        self.index = folder / "overview.vtt" if duration >= _SPRITE_FROM else None
+        self.tile_width = max(video.width * TILE_HEIGHT // video.height, 1)
+        self.tiles = 100 if duration >= _MANY_TILES_FROM else 10
+        self._duration = duration
+        self._poster_times = _middles(duration, thumbnails)
+        self._tile_times = _middles(duration, self.tiles) if self.sprite else []
+        self._row = Image.new("RGB", (self.tile_width * len(self._tile_times), TILE_HEIGHT))
+        self._posters = 0
+        self._tiled = 0
+
+    def show(self, frame: VideoFrame, until: float) -> None:
+        """Take what is wanted of a frame that is shown until a time in seconds."""
+        while self._posters < len(self._poster_times) and self._poster_times[self._posters] < until:
+            frame.to_image().save(self.thumbnails[self._posters])
+            self._posters += 1
+        tile = None
+        while self._tiled < len(self._tile_times) and self._tile_times[self._tiled] < until:
+            tile = tile or frame.to_image(
+                width=self.tile_width, height=TILE_HEIGHT, interpolation=Interpolation.BICUBIC
+            )
+            self._row.paste(tile, (self._tiled * self.tile_width, 0))
+            self._tiled += 1
+
+    def write(self) -> None:
+        """Write the sprite and its index, once the last frame has been shown."""
+        if self.sprite and self.index:
+            self._row.save(self.sprite)
+            self.index.write_text(_index(self._duration, self.tiles, self.tile_width, self.sprite.name))
+
+
+def save_cover(media: Media, folder: Path, count: int) -> tuple[Path, ...]:
+    """Write the attached picture as each of the thumbnails: Pod shows the second, so one wouldn't do."""
+    assert media.cover is not None
+    with open_source(media.path) as container:
+        stream = container.streams[media.cover]
+        frames = [frame for packet in packets(container, [stream]) for frame in packet.decode()]
+    image = frames[0].to_image()
+    image.thumbnail(_COVER_SIZE)
+    paths = thumbnail_paths(folder, count)
+    for path in paths:
+        image.save(path)
+    return paths
+
+
+def thumbnail_paths(folder: Path, count: int) -> tuple[Path, ...]:
+    return tuple(folder / f"thumbnail_{number + 1:04}.png" for number in range(count))
+
+
+def _middles(duration: float, count: int) -> list[float]:
+    return [(number + 0.5) * duration / count for number in range(count)]
+
+
+def _index(duration: float, tiles: int, width: int, name: str) -> str:
+    cues = (
+        f"{clock(duration * tile / tiles)} --> {clock(duration * (tile + 1) / tiles)}\n"
+        f"{name}#xywh={tile * width},0,{width},{TILE_HEIGHT}\n"
+        for tile in range(tiles)
+    )
+    return "WEBVTT\n\n" + "\n".join(cues)

@@ -1,0 +1,81 @@
+"""Subtitles that the source carries as text, one WebVTT file a track."""
+
+from __future__ import annotations
+
+import html
+import re
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import av
+
+from plugins.encode.timecode import clock
+
+if TYPE_CHECKING:
+    from av.subtitles.stream import SubtitleStream
+
+    from plugins.encode.probe import SubtitleTrack
+
+#: Override blocks of Advanced SubStation Alpha, the form to which libav decodes every text format.
+_ASS_TAGS = re.compile(r"\{[^}]*\}")
+
+
+@dataclass(frozen=True)
+class Cue:
+    """Times in seconds of the output."""
+
+    start: float
+    end: float
+    text: str
+
+
+@dataclass
+class SubtitleReader:
+    """Collects the cues of one track while the file is read."""
+
+    track: SubtitleTrack
+    path: Path
+    origin: Fraction
+    cues: list[Cue] = field(default_factory=list)
+
+    def read(self, stream: SubtitleStream, packet: av.Packet) -> None:
+        if packet.pts is None or not packet.size:
+            return
+        subtitle = stream.codec_context.decode2(packet)
+        if subtitle is None:
+            return
+        start = float(packet.pts * packet.time_base - self.origin)
+        shown = float((packet.duration or 0) * packet.time_base) or subtitle.end_display_time / 1000
+        lines = (rect.dialogue.decode(errors="replace") for rect in subtitle if hasattr(rect, "dialogue"))
+        text = _plain("\n".join(lines))
+        if text and start + shown > 0:
+            self.cues.append(Cue(max(start, 0.0), start + shown, text))
+
+    def write(self) -> None:
+        cues = sorted(self.cues, key=lambda cue: cue.start)
+        blocks = (f"{clock(cue.start)} --> {clock(cue.end)}\n{cue.text}\n" for cue in cues)
+        self.path.write_text("\n".join(("WEBVTT\n", *blocks)))
+
+
+def readers_for(tracks: Iterable[SubtitleTrack], folder: Path, origin: Fraction) -> list[SubtitleReader]:
+    """Name a file for each text track: `subtitle_fra.vtt`, and `subtitle_fra_2.vtt` for the second of a language."""
+    seen: Counter[str] = Counter()
+    readers = []
+    for track in tracks:
+        if track.is_text:
+            language = re.sub(r"[^A-Za-z0-9-]", "", track.language or "") or "und"
+            seen[language] += 1
+            number = f"_{seen[language]}" if seen[language] > 1 else ""
+            readers.append(SubtitleReader(track, folder / f"subtitle_{language}{number}.vtt", origin))
+    return readers
+
+
+def _plain(text: str) -> str:
+    """Turn an ASS dialogue into the text of a WebVTT cue, in which a blank line would end the cue."""
+    text = _ASS_TAGS.sub("", text).replace("\\N", "\n").replace("\\n", "\n").replace("\\h", " ")
+    lines = (line.strip() for line in text.splitlines())
+    return html.escape("\n".join(line for line in lines if line), quote=False)

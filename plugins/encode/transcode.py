@@ -1,0 +1,184 @@
+"""The one pass over the source: one demux, one decode, everything made from it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import av
+
+from core import BadSource
+from plugins.encode.audio import RATE, AacEncoders, AudioFile, Resampler
+from plugins.encode.lane import Encoded, Lane
+from plugins.encode.pictures import Pictures
+from plugins.encode.probe import cut_off, is_cut, open_source, packets
+
+if TYPE_CHECKING:
+    from av.audio.frame import AudioFrame
+    from av.container import InputContainer
+
+    from core import Context
+    from plugins.encode.ladder import Rendition
+    from plugins.encode.probe import Media
+    from plugins.encode.profiles import Profile
+    from plugins.encode.stills import Stills
+    from plugins.encode.subtitles import SubtitleReader
+
+
+@dataclass(frozen=True)
+class Transcoded:
+    """What one pass has made."""
+
+    renditions: tuple[Encoded, ...]
+    #: Seconds; of pictures and sound, whichever ends later.
+    duration: float
+    #: Frames a second: the constant rate, else the most in one second.
+    frame_rate: Fraction
+    notes: tuple[str, ...] = field(default=())
+
+
+class Sound:
+    """The sound side of the one decode: one form for all, then each encoder."""
+
+    def __init__(
+        self, origin: Fraction, encoders: AacEncoders, lanes: Sequence[Lane], files: Sequence[AudioFile]
+    ) -> None:
+        self._resampler = Resampler(origin)
+        self._encoders = encoders
+        self._lanes = lanes
+        self._files = files
+        self._samples = 0
+
+    @property
+    def end(self) -> float:
+        """Seconds of sound so far."""
+        return self._samples / RATE
+
+    def push(self, frame: AudioFrame) -> None:
+        for ready in self._resampler.resample(frame):
+            self._encode(ready)
+
+    def finish(self) -> None:
+        for ready in self._resampler.flush():
+            self._encode(ready)
+        self._encode(None)
+
+    def _encode(self, frame: AudioFrame | None) -> None:
+        self._samples += frame.samples if frame else 0
+        for file in self._files:
+            file.encode(frame)
+        packets_by_rate = self._encoders.encode(frame)
+        for lane in self._lanes:
+            if encoded := packets_by_rate[lane.rendition.spec.audio_rate]:
+                lane.put(encoded)
+
+
+def transcode(
+    media: Media,
+    renditions: Sequence[Rendition],
+    profile: Profile,
+    stills: Stills | None,
+    subtitles: Sequence[SubtitleReader],
+    audio_files: Sequence[Path],
+    context: Context,
+) -> Transcoded:
+    """Read the source once and write every rendition, audio file, still and subtitle.
+
+    :raises BadSource: the source ends well before its stated end, or nothing in it can be decoded.
+    """
+    with ExitStack() as stack:
+        container = stack.enter_context(open_source(media.path))
+        encoders = AacEncoders(rendition.spec.audio_rate for rendition in renditions if media.audio)
+        lanes: list[Lane] = []
+        for rendition in renditions:
+            assert media.video
+            template = encoders.template(rendition.spec.audio_rate) if media.audio else None
+            lane = Lane(rendition, media.video, template, profile, context.output, context.threads)
+            stack.callback(lane.abandon)
+            lane.start()
+            lanes.append(lane)
+        files = []
+        for path in audio_files:
+            files.append(AudioFile(path))
+            stack.callback(files[-1].abandon)
+        pictures = Pictures(media, profile, lanes, stills) if media.video else None
+        sound = Sound(media.origin, encoders, lanes, files) if media.audio else None
+        damaged = _read(container, media, pictures, sound, subtitles, context)
+        for lane in lanes:
+            lane.put(None)
+        for file in files:
+            file.close()
+        _join(lanes, context)
+        end = max(pictures.timeline.end if pictures else 0.0, sound.end if sound else 0.0)
+        context.progress(end, end)
+        return Transcoded(
+            renditions=tuple(lane.result() for lane in lanes),
+            duration=end,
+            frame_rate=pictures.timeline.rate if pictures else Fraction(0),
+            notes=_judge(media, end, damaged),
+        )
+
+
+def _read(
+    container: InputContainer,
+    media: Media,
+    pictures: Pictures | None,
+    sound: Sound | None,
+    subtitles: Sequence[SubtitleReader],
+    context: Context,
+) -> int:
+    """Decode the file from end to end and return how many packets couldn't be decoded."""
+    video = container.streams[media.video.index] if media.video else None
+    audio = container.streams[media.audio.index] if media.audio else None
+    readers = {reader.track.index: reader for reader in subtitles}
+    if video:
+        video.thread_type = "AUTO"
+        video.thread_count = context.threads
+    wanted = [stream for stream in container.streams if stream in (video, audio) or stream.index in readers]
+    damaged = 0
+    for packet in packets(container, wanted):
+        context.raise_if_cancelled()
+        try:
+            if packet.stream is video and pictures:
+                for picture in packet.decode():
+                    context.progress(pictures.push(picture), media.duration)
+            elif packet.stream is audio and sound:
+                for samples in packet.decode():
+                    sound.push(samples)
+                    if not pictures:
+                        context.progress(sound.end, media.duration)
+            elif reader := readers.get(packet.stream.index):
+                reader.read(packet.stream, packet)
+        except av.error.InvalidDataError:
+            damaged += 1
+    if pictures:
+        pictures.finish()
+    if sound:
+        sound.finish()
+    return damaged
+
+
+def _join(lanes: Sequence[Lane], context: Context) -> None:
+    """Wait for the encoders' last frames; an error in any of them ends all."""
+    while not all([lane.wait() for lane in lanes]):
+        context.raise_if_cancelled()
+
+
+def _judge(media: Media, end: float, damaged: int) -> tuple[str, ...]:
+    """Say what of the source was lost; raise BadSource if that is too much."""
+    notes = []
+    if not end:
+        raise BadSource(
+            f"{media.path} holds nothing that can be decoded", remedy="upload it again", path=str(media.path)
+        )
+    if media.is_duration_stated and is_cut(end, media.duration):
+        raise cut_off(media.path, end, media.duration)
+    if media.is_duration_stated and damaged and end < media.duration - 0.1:
+        notes.append(f"the source ends {media.duration - end:.1f} s before its stated end")
+    if damaged:
+        notes.append(f"{damaged} damaged packets of the source were left out")
+    return tuple(notes)
