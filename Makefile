@@ -1,0 +1,65 @@
+# Each target does its own set-up; nothing but make and Python 3.11 or newer has to be there.
+
+PYTHON ?= python3
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
+CODE := core plugins examples tests $(wildcard benchmarks/*.py)
+
+# What the tests start beside Python. `make test DEBIAN_PACKAGES=` skips this where they come from elsewhere.
+DEBIAN_PACKAGES := redis-server
+
+.PHONY: help install demo test test-long check debian-packages clean
+
+help:
+	@echo "make demo       encode a lecture clip into demo/ and say where the result is"
+	@echo "make install    set up .venv for development"
+	@echo "make check      lint, format and types"
+	@echo "make test       the test suite; arguments for pytest in ARGS"
+	@echo "make test-long  the tests that take hours"
+
+install: .venv/dev.stamp
+
+demo: .venv/encode.stamp
+	$(BIN)/amphipod run examples/demo/lecture.mp4 --out demo --page
+	@echo
+	@echo "The result is in demo/; open demo/watch.html in a browser to play it."
+
+test: .venv/dev.stamp debian-packages
+	$(BIN)/python -m pytest -m "not long" $(ARGS)
+
+test-long: .venv/dev.stamp debian-packages
+	$(BIN)/python -m pytest -m long --timeout 0 $(ARGS)
+
+check: .venv/dev.stamp
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy $(CODE)
+
+clean:
+	rm -rf .venv build demo
+
+# The demo needs the extra `encode` alone; the tests and the linters need `dev`, which contains it.
+.venv/encode.stamp .venv/dev.stamp: .venv/%.stamp: .venv/python.stamp setup.cfg pyproject.toml constraints.txt
+	$(PIP) install --constraint constraints.txt --editable '.[$*]'
+	@touch $@
+
+.venv/python.stamp:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Amphipod needs Python 3.11 or newer; name one with: make PYTHON=/path/to/python3"; exit 1; }
+	@$(PYTHON) -c 'import ensurepip' || \
+	  { echo "This Python can't make virtual environments; on Debian: apt-get install python3-venv"; exit 1; }
+	$(PYTHON) -m venv .venv
+	@touch $@
+
+debian-packages:
+	@missing=; for name in $(DEBIAN_PACKAGES); do \
+	  dpkg-query --show --showformat '$${db:Status-Abbrev}' $$name 2>/dev/null | grep -q '^ii' || missing="$$missing $$name"; \
+	done; \
+	if [ -z "$$missing" ]; then exit 0; fi; \
+	if [ "$$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then \
+	  echo "The tests need these Debian packages:$$missing"; \
+	  echo "Install them (sudo apt-get install$$missing), or their like, and then run: make test DEBIAN_PACKAGES="; \
+	  exit 1; \
+	fi; \
+	apt-get update --quiet=2 && DEBIAN_FRONTEND=noninteractive \
+	  apt-get install --quiet=2 --yes --no-install-recommends $$missing
