@@ -16,7 +16,7 @@ from datetime import datetime
 from pathlib import Path
 
 from core import storage
-from core.errors import HookFailed, StepCrashed
+from core.errors import HookFailed, NotWritable, StepCrashed
 from core.model import Artifact, Job, Model, State, StepResult
 from core.storage import JobFolder, Scratch, disk_errors
 
@@ -146,7 +146,10 @@ def prepare_output(output: Path) -> None:
         NotWritable, NoSpace
     """
     with disk_errors(output):
-        output.mkdir(parents=True, exist_ok=True)
+        try:
+            output.mkdir(parents=True, exist_ok=True)
+        except FileExistsError as error:
+            raise NotWritable(f"{output}: is not a folder", remedy="choose another name", path=str(output)) from error
         with tempfile.TemporaryFile(dir=output) as probe:
             probe.write(b"\0")
 

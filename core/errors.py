@@ -154,16 +154,11 @@ class Cancelled(BaseException):
     """The job was cancelled while a step ran."""
 
 
-def _family(root: type[AmphipodError]) -> dict[str, type[AmphipodError]]:
-    family = {root.__name__: root}
-    for child in root.__subclasses__():
-        family |= _family(child)
-    return family
-
-
 def from_dict(data: dict[str, Any]) -> AmphipodError:
-    """Rebuild an error that crossed a pipe; one of a plugin's own class comes back as its nearest known ancestor."""
-    known = _family(AmphipodError)
-    kind = next((known[name] for name in (data["type"], *data.get("bases", ())) if name in known), AmphipodError)
+    """Rebuild an error that crossed a pipe; one of a plugin's own class comes back as the nearest one that we know."""
+    family = {
+        name: kind for name, kind in globals().items() if isinstance(kind, type) and issubclass(kind, AmphipodError)
+    }
+    kind = next((family[name] for name in (data["type"], *data["bases"]) if name in family), AmphipodError)
     fields = {key: data[key] for key in ("remedy", "job", "step", "plugin", "path") if key in data}
     return kind(data["message"], **fields)

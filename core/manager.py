@@ -138,8 +138,10 @@ class Manager:
             self._plugins.check_pending()
             _check_implementations(self._plugins.get_hookcallers(plugin) or [], plugin)
         except Exception as error:  # noqa: BLE001  # as above
-            # register() leaves a plugin half registered when `configure` raises, and check_pending() looks at all.
-            self._plugins.unregister(plugin)
+            # register() leaves a plugin half registered when `configure` raises, and check_pending() looks at all. It
+            # refuses others before they are in, or because the same object is in under a name that stays.
+            if self._plugins.get_plugin(point.name) is not None:
+                self._plugins.unregister(name=point.name)
             return _refuse(about, error, "configure")
         return replace(about, state="ready", hooks=self._hooks_of(point.name))
 

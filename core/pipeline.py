@@ -334,6 +334,27 @@ def cancel(folder: JobFolder) -> None:
     storage.write_replacing(folder.cancelled, json.dumps({"run": folder.run(), "at": now().isoformat()}) + "\n")
 
 
+def retry(folder: JobFolder) -> int:
+    """Open a new run of a job that failed or was cancelled. Returns its number.
+
+    Steps that succeeded are kept; the others are run again with the plan that they had.
+
+    Raises:
+        JobConflict: the job is not over, or has succeeded.
+    """
+    whole = manifest.fold(folder)
+    over = manifest.result(folder, FINISH, whole.run) is not None
+    if not over or whole.state not in (State.FAILED, State.CANCELLED):
+        raise JobConflict(
+            f"job {folder.id} is {whole.state}",
+            remedy="only a failed or cancelled job can be tried again",
+            job=folder.id,
+        )
+    with suppress(FileExistsError):  # somebody retries it at the same moment: one run for both
+        storage.write_once(folder.retry(whole.run), json.dumps({"at": now().isoformat()}) + "\n")
+    return whole.run + 1
+
+
 # In-process
 
 

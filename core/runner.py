@@ -26,7 +26,7 @@ from typing import Any
 
 import structlog
 
-from core import errors
+from core import errors, settings
 from core.context import Progress
 from core.errors import LimitExceeded, StepCrashed
 from core.model import Engine, Manifest, Model, Plan, Step, StepOutput
@@ -38,7 +38,7 @@ POLL = 0.25
 #: Seconds that a child may take to exit once it has answered.
 _EXIT_GRACE = 10.0
 
-#: Environment that a child needs, beside AMPHIPOD_*; tokens and passwords stay out of what opens strangers' media.
+#: Environment that programs need; tokens and passwords stay out of a process that opens strangers' media.
 _ENVIRONMENT = (
     *("PATH", "HOME", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR", "XDG_CACHE_HOME", "XDG_DATA_HOME"),
     *("PYTHONPATH", "VIRTUAL_ENV", "LD_LIBRARY_PATH"),
@@ -127,9 +127,21 @@ def _spawn(writer: int, complaints: Path) -> subprocess.Popen[bytes]:
             stderr=stderr,
             pass_fds=(writer,),
             start_new_session=True,
-            env={name: os.environ[name] for name in _ENVIRONMENT if name in os.environ}
-            | {name: value for name, value in os.environ.items() if name.startswith("AMPHIPOD_")},
+            env=child_environment(),
         )
+
+
+def child_environment() -> dict[str, str]:
+    """Return what a child sees of our environment: what programs need, and plugins' own settings.
+
+    Ours reach it in the request, less what it has no use for.
+    """
+    ours = {settings.PREFIX + name.upper() for name in Settings.model_fields}
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if name in _ENVIRONMENT or (name.startswith(settings.PREFIX) and name not in ours)
+    }
 
 
 @cache

@@ -41,6 +41,9 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
 
+    broker_url: str | None = Field(
+        default=None, description="Redis that the queues are on, redis://host:6379/0; none: jobs run in-process"
+    )
     jobs_root: Path = Field(
         default_factory=_default_jobs_root,
         description="folder that holds `jobs/`; on the shared file system when several hosts work together",

@@ -1,0 +1,142 @@
+"""What all tests share: a host of their own, and plugins that are real distributions on a path."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from textwrap import dedent
+
+import pytest
+
+from core.manager import Manager
+from core.pipeline import Host
+from core.settings import Settings
+
+InstallPlugin = Callable[..., None]
+
+TOY_ENGINE = """
+    import os, signal, time
+    from pathlib import Path
+
+    from core import Artifact, BadSource, StepOutput, hookimpl
+
+    @hookimpl
+    def encode(job, source, options, context):
+        for name, argument in options.get("do", {"write": "hello"}).items():
+            globals()[name](argument, job, source, context)
+        return StepOutput(
+            artifacts=tuple(describe(path.name) for path in sorted(context.output.iterdir())),
+            facts={"duration": 1.0, "pid": os.getpid(), "attempt": context.attempt},
+        )
+
+    def describe(name):
+        return Artifact(kind=kinds.get(Path(name).suffix, "rendition"), path=name, media_type="video/mp4")
+
+    kinds = {".m3u8": "playlist", ".json": "info", ".png": "thumbnail"}
+
+    def write(text, job, source, context):
+        (context.output / "360p.mp4").write_text(text)
+
+    def write_files(files, job, source, context):
+        for name, text in files.items():
+            (context.output / name).write_text(text)
+
+    def refuse(words, job, source, context):
+        raise BadSource(f"{source.path.name}: {words}")
+
+    def blow_up(words, job, source, context):
+        raise ValueError(words)
+
+    def kill(signal_name, job, source, context):
+        os.kill(os.getpid(), getattr(signal, signal_name))
+
+    def kill_once(signal_name, job, source, context):
+        if context.attempt == 1:
+            os.kill(os.getpid(), getattr(signal, signal_name))
+
+    def print_noise(text, job, source, context):
+        print(text, flush=True)
+        os.write(2, (text + " on stderr\\n").encode())
+
+    def log(text, job, source, context):
+        context.log.warning(text, shade="green")
+
+    def sleep(seconds, job, source, context):
+        (context.workdir / "started").touch()
+        Path(os.environ["TMPDIR"], f"child-{job.id}").write_text(str(os.getpid()))
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            context.progress(seconds - (end - time.monotonic()), seconds)
+            time.sleep(0.05)
+
+    def leave_unnamed(name, job, source, context):
+        (context.output / name).mkdir()
+        (context.output / name / "file").touch()
+
+    def fill_disk(size, job, source, context):
+        (context.output / "big.mp4").write_bytes(bytes(size))
+"""
+
+
+@pytest.fixture(autouse=True)
+def _own_world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test sees the settings, the jobs or the current folder of whoever runs it."""
+    for name in [name for name in os.environ if name.startswith("AMPHIPOD_") or name == "MEDIA_ROOT"]:
+        monkeypatch.delenv(name)
+    home = tmp_path / "home"
+    for folder in (home, tmp_path / "tmp"):
+        folder.mkdir()
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setenv("XDG_DATA_HOME", str(home / "data"))
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "tmp"))
+    monkeypatch.chdir(home)
+
+
+@pytest.fixture
+def install_plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> InstallPlugin:
+    """Install a plugin as pip would: a module and its metadata, on the path of this process and of its children."""
+    site = tmp_path / "site"
+
+    def install(name: str, code: str, *, distribution: str = "", version: str = "1.0") -> None:
+        distribution = distribution or f"amphipod-{name.replace('_', '-')}"
+        metadata = site / f"{distribution.replace('-', '_')}-{version}.dist-info"
+        metadata.mkdir(parents=True)
+        (site / f"{name}.py").write_text(dedent(code), encoding="utf-8")
+        (metadata / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {distribution}\nVersion: {version}\n")
+        (metadata / "entry_points.txt").write_text(f"[amphipod]\n{name} = {name}\n")
+        monkeypatch.delitem(sys.modules, name, raising=False)
+
+    site.mkdir()
+    monkeypatch.syspath_prepend(site)
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(site), *filter(None, [os.environ.get("PYTHONPATH")])]))
+    return install
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return Settings(jobs_root=tmp_path / "root")
+
+
+@pytest.fixture
+def toy_host(settings: Settings, install_plugin: InstallPlugin) -> Host:
+    """A host whose only engine for `encode` does what the option `do` says."""
+    install_plugin("toy", TOY_ENGINE)
+    only_toy = settings.model_copy(update={"plugins_only": ("toy",)})
+    return Host(only_toy, Manager(only_toy))
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of its own that holds 4 MB."""
+    if os.geteuid() != 0:
+        pytest.skip("mounting a small file system takes root")
+    disk = tmp_path / "small-disk"
+    disk.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(disk)], check=True)
+    try:
+        yield disk
+    finally:
+        subprocess.run(["umount", "-l", str(disk)], check=True)

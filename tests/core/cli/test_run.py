@@ -1,0 +1,156 @@
+from __future__ import annotations
+
+import json
+import os
+import pty
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ...conftest import TOY_ENGINE, InstallPlugin
+
+AMPHIPOD = [sys.executable, "-m", "core.cli"]
+
+
+@pytest.fixture(autouse=True)
+def _toy(install_plugin: InstallPlugin, monkeypatch: pytest.MonkeyPatch) -> None:
+    install_plugin("toy", TOY_ENGINE)
+    monkeypatch.setenv("AMPHIPOD_PLUGINS_ONLY", "toy")
+    Path("a.mp4").write_text("a lecture")
+
+
+def amphipod(*arguments: str, **do: Any) -> subprocess.CompletedProcess[str]:
+    options = ["--option", f"do={json.dumps(do)}"] if do else []
+    return subprocess.run([*AMPHIPOD, *arguments, *options], capture_output=True, text=True, check=False)
+
+
+def jobs() -> list[Path]:
+    return sorted(Path("data/amphipod/jobs").iterdir())
+
+
+def test_a_file_is_processed_and_the_summary_says_what_was_made() -> None:
+    done = amphipod("run", "a.mp4", "--out", "result", write="hello")
+
+    assert done.returncode == 0
+    assert "360p.mp4" in done.stdout
+    assert f"files    {Path.cwd() / 'result'}" in done.stdout
+    assert (Path("result") / "360p.mp4").read_text() == "hello"
+
+
+def test_json_is_the_manifest() -> None:
+    done = amphipod("run", "a.mp4", "--json", write="hello")
+
+    manifest = json.loads(done.stdout)
+    assert manifest["state"] == "succeeded"
+    assert manifest["steps"]["encode"]["artifacts"][0]["size"] == 5
+
+
+def test_steps_that_nobody_does_are_left_out_with_a_word() -> None:
+    done = amphipod("run", "a.mp4", write="hello")
+
+    assert done.returncode == 0
+    assert "left out: transcribe: no engine is installed" in done.stderr
+
+
+def test_a_step_that_was_asked_for_by_name_must_be_installed() -> None:
+    done = amphipod("run", "a.mp4", "--steps", "encode,transcribe")
+
+    assert done.returncode == 2
+    assert "amphipod: transcribe: no engine is installed: see `amphipod plugins`" in done.stderr
+    assert not Path("data/amphipod").exists()
+
+
+def test_a_failed_job_is_one_line_and_exit_code_1() -> None:
+    done = amphipod("run", "a.mp4", refuse="neither picture nor sound")
+
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].endswith("failed: encode: a.mp4: neither picture nor sound")
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--option", "crf"], "--option 'crf': write --option key=value"),
+        (["--steps", "dance"], "no step dance: there are encode, transcribe, emit"),
+        (["--engine", "dance=toy"], "no step dance"),
+        (["--engine", "encode=nobody"], "no engine named nobody is installed"),
+    ],
+)
+def test_a_wrong_call_is_one_line_and_exit_code_2(arguments: list[str], words: str) -> None:
+    done = amphipod("run", "a.mp4", *arguments)
+
+    assert done.returncode == 2
+    assert words in done.stderr.splitlines()[-1]
+
+
+def test_a_wrong_setting_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AMPHIPOD_STEP_ATTEMPTS", "many")
+    monkeypatch.setenv("AMPHIPOD_LOG_FORMAT", "xml")
+
+    done = amphipod("run", "a.mp4")
+
+    assert done.returncode == 2
+    assert "AMPHIPOD_STEP_ATTEMPTS" in done.stderr
+    assert "AMPHIPOD_LOG_FORMAT" in done.stderr
+
+
+def test_progress_is_plain_lines_when_nobody_watches() -> None:
+    done = amphipod("run", "a.mp4", sleep=6, write="hello")
+
+    assert any(line.startswith("encode: ") and "x realtime" in line for line in done.stderr.splitlines())
+    assert "\x1b" not in done.stderr
+
+
+def test_a_bar_moves_on_a_terminal() -> None:
+    main, side = pty.openpty()
+    command = [*AMPHIPOD, "run", "a.mp4", "--option", 'do={"sleep": 3, "write": "x"}']
+    process = subprocess.Popen(command, stdout=side, stderr=side, env={**os.environ, "TERM": "xterm", "COLUMNS": "100"})
+    os.close(side)
+    screen = b""
+    while True:
+        try:
+            screen += os.read(main, 4096)
+        except OSError:
+            break
+    os.close(main)
+    assert process.wait() == 0
+    percents = {int(part.split()[-1]) for part in screen.decode().split("%")[:-1] if part.split()[-1].isdigit()}
+    assert len(percents) > 3
+    assert "x realtime" in screen.decode()
+
+
+@pytest.mark.parametrize("name", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_cancels_the_job_and_leaves_nothing(name: signal.Signals) -> None:
+    command = [*AMPHIPOD, "run", "a.mp4", "--out", "result", "--option", 'do={"sleep": 60}']
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    while not list(Path(os.environ["TMPDIR"]).glob("child-*")):
+        time.sleep(0.05)
+    process.send_signal(name)
+    _, words = process.communicate(timeout=10)
+
+    assert process.returncode == 1
+    assert words.splitlines()[-1].endswith("cancelled")
+    assert list(Path("result").iterdir()) == []
+    (job,) = jobs()
+    assert list((job / "scratch").iterdir()) == []
+
+
+def test_the_page_plays_what_was_made() -> None:
+    amphipod("run", "a.mp4", "--out", "result", "--page", write="hello")
+
+    assert 'src="360p.mp4"' in (Path("result") / "watch.html").read_text()
+
+
+def test_a_source_outside_the_media_roots_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AMPHIPOD_MEDIA_ROOTS", os.environ["TMPDIR"])
+
+    done = amphipod("run", str(Path("a.mp4").resolve()))
+
+    assert done.returncode == 2
+    assert "lies outside the media roots" in done.stderr
