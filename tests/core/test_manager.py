@@ -12,10 +12,19 @@ import typer
 
 from core.cli import listing
 from core.context import Context
-from core.errors import AmbiguousEngine, BadCall, BadSettings, BadSource, EngineMissing, HookFailed, OptionConflict
+from core.errors import (
+    AmbiguousEngine,
+    BadCall,
+    BadSettings,
+    BadSource,
+    EngineMissing,
+    HookFailed,
+    OptionConflict,
+    Permanent,
+)
 from core.manager import Manager, PluginInfo, specifications
 from core.manifest import fold
-from core.model import Destination, Job, Manifest, Segment, Source, Transcript
+from core.model import Destination, Job, Manifest, Segment, Source, State, StepResult, Transcript, now
 from core.settings import Settings
 from core.steps import run
 from core.storage import store
@@ -162,8 +171,8 @@ def test_the_others_work_beside_every_kind_of_broken_plugin(load: Load, job: Job
 
 
 def test_a_broken_plugin_hears_no_hook(load: Load, job: Job) -> None:
-    half = "heard = []\n@hookimpl\ndef configure():\n    raise OSError\n@hookimpl\ndef step_options(job):\n    return {'a': 1}"
-    assert load(half=half).step_options(job, "encode") == []
+    failing = "\n@hookimpl\ndef configure():\n    raise OSError"
+    assert load(half=overlay(crf=18) + failing).step_options(job, "encode") == []
 
 
 def test_strict_hosts_refuse_to_work_beside_a_broken_plugin(load: Load) -> None:
@@ -246,7 +255,7 @@ def test_an_engine_that_declines_leaves_the_step_to_the_next(load: Load, job: Jo
 
 
 def test_when_all_decline_the_step_fails_and_says_who_did(load: Load, job: Job, context: Context) -> None:
-    with pytest.raises(Exception, match="declined by picky"):
+    with pytest.raises(Permanent, match="declined by picky"):
         encoded_by(load(picky=DECLINING_ENGINE), job, context)
 
 
@@ -285,7 +294,9 @@ def test_defaults_of_the_engine_s_schema_fill_the_rest(load: Load, job: Job) -> 
 
 def test_two_plugins_that_set_an_option_differently_are_refused(load: Load, job: Job) -> None:
     manager = load(one=ENGINE, uni=overlay(crf=18), dept=overlay(crf=25))
-    with pytest.raises(OptionConflict, match="dept and uni set the option 'crf' differently: .*PLUGINS_ORDER=dept,uni"):
+    with pytest.raises(
+        OptionConflict, match=r"dept and uni set the option 'crf' differently: .*PLUGINS_ORDER=dept,uni"
+    ):
         manager.plan(job, "encode")
 
 
@@ -534,8 +545,6 @@ def test_hook_job_published(load: Load, job: Job, manifest: Manifest) -> None:
 
 
 def test_hook_job_failed(load: Load, job: Job) -> None:
-    from core.model import State, StepResult, now
-
     code = "seen = []\n@hookimpl\ndef job_failed(job, result):\n    seen.append((job.id, result.reason))"
     result = StepResult(
         job="j1",
