@@ -139,7 +139,9 @@ def make_clip(
 
     video_codec, audio_codec = _CODECS[path.suffix]
     options = {} if state_duration else {"live": "1"}
-    with av.open(str(path), "w", container_options=options) as container:
+    # libav's muxer for .m4a refuses the picture that iTunes puts there.
+    kind = "mp4" if path.suffix == ".m4a" else None
+    with av.open(str(path), "w", format=kind, container_options=options) as container:
         packets: list[Iterator[Packet[Any]]] = []
         if video and video_codec:
             stamps = times or [number / rate for number in range(round(seconds * rate))]
@@ -177,7 +179,7 @@ def frame_number(image: Image.Image, turned: int = 0) -> int:
 
 
 def draw_frame(number: int, width: int, height: int) -> Image.Image:
-    """Draw picture `number` of a clip: its number in black and white on the left, a moving bar of colour on the right."""
+    """Draw picture `number` of a clip: the number in black and white on the left, a moving bar on the right."""
     from PIL import Image, ImageDraw
 
     image = Image.new("RGB", (width, height), (40, 90, 140))
@@ -233,7 +235,7 @@ def _audio(
     stream = container.add_stream(codec, sample_rate)
     assert isinstance(stream, av.AudioStream)
     layout = {1: "mono", 2: "stereo", 6: "5.1"}[channels]
-    stream.codec_context.layout = layout  # type: ignore[attr-defined]
+    stream.codec_context.layout = layout
 
     def frames() -> Iterator[AudioFrame]:
         total, size = round(seconds * sample_rate), 1024

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import av
 from av.codec.context import Flags
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from av.audio.resampler import AudioResampler
     from av.audio.stream import AudioStream
     from av.container import OutputContainer
+    from av.packet import Packet
 
 RATE = 48_000
 LAYOUT = "stereo"
@@ -38,8 +39,8 @@ class EncodedAudio:
     pts: int
     duration: int
 
-    def to_packet(self) -> av.Packet:
-        packet = av.Packet(self.data)
+    def to_packet(self) -> Packet[Any]:
+        packet: Packet[Any] = av.Packet(self.data)
         packet.pts = packet.dts = self.pts
         packet.duration = self.duration
         packet.time_base = Fraction(1, RATE)
@@ -89,7 +90,8 @@ class AacEncoders:
         # A container that writes nowhere owns the encoders, because only its streams can be templates of others.
         self._owner = av.open("aac", "w", format="null")
         self._streams = {rate: _add_aac(self._owner, rate) for rate in sorted(set(rates))}
-        self._owner.start_encoding()
+        if self._streams:
+            self._owner.start_encoding()
 
     def template(self, rate: int) -> AudioStream:
         return self._streams[rate]

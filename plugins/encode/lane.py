@@ -20,6 +20,8 @@ from plugins.encode.playlist import avc_codec
 
 if TYPE_CHECKING:
     from av.audio.stream import AudioStream
+    from av.container import OutputContainer
+    from av.packet import Packet
     from av.video.frame import VideoFrame
     from av.video.stream import VideoStream
 
@@ -140,13 +142,13 @@ class Lane(threading.Thread):
         else:
             self._package.mux((sound.to_packet() for sound in item), "audio")
 
-    def _mux(self, packet: av.Packet) -> None:
+    def _mux(self, packet: Packet[VideoStream]) -> None:
         self._frames += 1
         self._package.mux((packet,), "video")
 
 
 def _add_x264(
-    owner: av.container.OutputContainer, rendition: Rendition, video: VideoTrack, profile: Profile, threads: int
+    owner: OutputContainer, rendition: Rendition, video: VideoTrack, profile: Profile, threads: int
 ) -> VideoStream:
     stream = owner.add_stream(
         "libx264",

@@ -49,4 +49,4 @@ class EncodeOptions(BaseModel):
         if self.crf is not None:
             renditions = tuple(rung.model_copy(update={"crf": self.crf}) for rung in renditions)
         changes = {"renditions": renditions, "preset": self.preset or self.profile.preset}
-        return Profile.model_validate(self.profile.model_dump() | {k: v for k, v in changes.items()})
+        return Profile.model_validate(self.profile.model_dump() | changes)

@@ -8,7 +8,7 @@ import struct
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import av
 
@@ -18,6 +18,7 @@ from plugins.encode.playlist import read_segments
 if TYPE_CHECKING:
     from av.audio.stream import AudioStream
     from av.container import OutputContainer
+    from av.packet import Packet
     from av.stream import Stream
     from av.video.stream import VideoStream
 
@@ -68,7 +69,7 @@ class Package:
             streams["audio"] = container.add_stream_from_template(audio)
         container.start_encoding()
 
-    def mux(self, packets: Iterable[av.Packet], track: str) -> None:
+    def mux(self, packets: Iterable[Packet[Any]], track: str) -> None:
         """Write packets of a track ("video" or "audio") into every file; they are used up."""
         for packet in packets:
             # Muxing rescales the packet in place, so each file starts from the encoder's stamps.

@@ -12,7 +12,9 @@ from av.video.frame import PictureType
 from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
 
 if TYPE_CHECKING:
+    from av.packet import Packet
     from av.video.frame import VideoFrame
+    from av.video.stream import VideoStream
 
     from plugins.encode.ladder import Rendition
     from plugins.encode.lane import Lane
@@ -22,6 +24,13 @@ if TYPE_CHECKING:
 
 #: From this height on a picture without tags is taken as BT.709, below as BT.601.
 _HD_HEIGHT = 720
+
+#: libavfilter's filters, with their arguments, by degrees clockwise.
+_TURNS: dict[int, list[tuple[str, str | None]]] = {
+    90: [("transpose", "clock")],
+    180: [("hflip", None), ("vflip", None)],
+    270: [("transpose", "cclock")],
+}
 
 
 class Scaler:
@@ -51,11 +60,7 @@ class Turner:
     """Turns frames upright, clockwise by the degrees that the container asks of a player."""
 
     def __init__(self, turn: int) -> None:
-        self._filters = {
-            90: [("transpose", "clock")],
-            180: [("hflip", None), ("vflip", None)],
-            270: [("transpose", "cclock")],
-        }[turn]
+        self._filters = _TURNS[turn]
         self._graph: Graph | None = None
         self._form: tuple[int, int, str] | None = None
 
@@ -128,8 +133,11 @@ class Pictures:
         self._stills = stills
         self._held: VideoFrame | None = None
 
-    def push(self, frame: VideoFrame) -> float:
-        """Hand out a decoded frame and return its time in seconds."""
+    def take(self, packet: Packet[VideoStream]) -> None:
+        for frame in packet.decode():
+            self._hand_out(frame)
+
+    def _hand_out(self, frame: VideoFrame) -> None:
         if self._turner:
             frame = self._turner.upright(frame)
         time = self.timeline.stamp(frame)
@@ -144,7 +152,6 @@ class Pictures:
         self._held = scaled.pop()
         for (lane, _), picture in zip(self._lanes, scaled, strict=False):
             lane.put(picture)
-        return time
 
     def finish(self) -> None:
         self._release(float("inf"))

@@ -51,7 +51,7 @@ def pod_manifest(
 
     heights = {rung.height for rung in profile.renditions}
     known = [done for done in made.renditions if done.rendition.height in heights]
-    rate = f"{M4A_RATE // 1000}k"
+    audio = {path.suffix: {f"{M4A_RATE // 1000}k": place(path)} for path in made.audio}
     manifest = {
         "id": attributes.get("video_id", 0),
         "video_file": str(media.path),
@@ -64,8 +64,8 @@ def pod_manifest(
         "list_image_track": {} if media.cover is None else {str(media.cover): {}},
         "list_mp4_files": {str(done.rendition.height): place(done.mp4) for done in known if done.mp4},
         "list_hls_files": {str(done.rendition.height): place(done.playlist) for done in known},
-        "list_mp3_files": {rate: place(path) for path in made.audio if path.suffix == ".mp3"},
-        "list_m4a_files": {rate: place(path) for path in made.audio if path.suffix == ".m4a"},
+        "list_mp3_files": audio.get(".mp3", {}),
+        "list_m4a_files": audio.get(".m4a", {}),
         "list_thumbnail_files": {str(n): place(path) for n, path in enumerate(made.thumbnails, start=1)},
         "list_overview_files": {str(n): place(path) for n, path in enumerate(made.overview)},
         "list_subtitle_files": {

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from av.audio.frame import AudioFrame
     from av.audio.stream import AudioStream
     from av.container import InputContainer
+    from av.packet import Packet
     from av.stream import Stream
     from av.video.frame import VideoFrame
     from av.video.stream import VideoStream
@@ -121,7 +122,7 @@ def probe(path: Path) -> Media:
         if not first_picture and not first_sound:
             raise BadSource(f"{path} holds no audio or video that can be decoded", remedy=_REMEDY, path=str(path))
         origin = min(_time(frame) for frame in (first_picture, first_sound) if frame)
-        stated = container.duration / av.time_base if container.duration and container.duration > 0 else 0.0
+        stated = _stated_duration(container, origin)
         tracks = [stream for stream, frame in ((video, first_picture), (audio, first_sound)) if stream and frame]
         _check_whole(path, tracks)
         return Media(
@@ -177,6 +178,14 @@ def _check_file(path: Path) -> None:
         raise BadSource(f"{path} is empty", remedy="upload it again", path=str(path))
 
 
+def _stated_duration(container: InputContainer, origin: Fraction) -> float:
+    """Return the duration that the file's header gives; 0 if it gives none."""
+    stated = (container.duration or 0) / av.time_base
+    # Matroska's ends where the last time stamp ends, wherever the first begins.
+    skipped = float(origin) if "matroska" in container.format.name and origin > 0 else 0.0
+    return max(stated - skipped, 0.0)
+
+
 def _choose(container: InputContainer) -> tuple[VideoStream | None, AudioStream | None, list[str]]:
     """Pick the tracks to encode: the file's default ones, else the first."""
     notes = [
@@ -214,7 +223,7 @@ def _first_frames(
     return picture, sound
 
 
-def packets(container: InputContainer, streams: Iterable[Stream]) -> Iterable[av.Packet]:
+def packets(container: InputContainer, streams: Iterable[Stream]) -> Iterable[Packet[Stream]]:
     """Demux until the file ends or breaks; how much is missing is for the caller to find."""
     try:
         yield from container.demux(list(streams))
@@ -265,8 +274,8 @@ def _rate(stream: VideoStream, path: Path) -> Fraction:
         if rate and 0 < rate <= _MAX_RATE:
             return rate
     with open_source(path) as container:
-        packets = itertools.islice(packets(container, [container.streams[stream.index]]), 250)
-        times = sorted(packet.pts * packet.time_base for packet in packets if packet.pts is not None)
+        first = itertools.islice(packets(container, [container.streams[stream.index]]), 250)
+        times = sorted(packet.pts * packet.time_base for packet in first if packet.pts is not None)
     gaps = sorted(after - before for before, after in itertools.pairwise(times) if after > before)
     return min(Fraction(round(1 / gaps[len(gaps) // 2])) or Fraction(1), Fraction(_MAX_RATE)) if gaps else Fraction(25)
 
@@ -294,7 +303,7 @@ def _check_whole(path: Path, streams: Iterable[Stream]) -> None:
 
 
 def is_cut(reached: float, expected: float) -> bool:
-    """Tell whether so much is missing at the end that nobody should take the rest for the lecture: 1 %, at least 0.5 s."""
+    """Tell whether too much is missing to take the rest for the lecture: more than 1 %, and than half a second."""
     return expected - reached > max(expected / 100, 0.5)
 
 

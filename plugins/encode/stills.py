@@ -9,6 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from av.video.frame import VideoFrame
 from av.video.reformatter import Interpolation
 from PIL import Image
 
@@ -16,8 +17,6 @@ from plugins.encode.probe import open_source, packets
 from plugins.encode.timecode import clock
 
 if TYPE_CHECKING:
-    from av.video.frame import VideoFrame
-
     from plugins.encode.probe import Media, VideoTrack
 
 TILE_HEIGHT = 90
@@ -51,13 +50,11 @@ class Stills:
     def show(self, frame: VideoFrame, until: float) -> None:
         """Take what is wanted of a frame that is shown until a time in seconds."""
         while self._posters < len(self._poster_times) and self._poster_times[self._posters] < until:
-            frame.to_image().save(self.thumbnails[self._posters])
+            _image(frame).save(self.thumbnails[self._posters])
             self._posters += 1
         tile = None
         while self._tiled < len(self._tile_times) and self._tile_times[self._tiled] < until:
-            tile = tile or frame.to_image(
-                width=self.tile_width, height=TILE_HEIGHT, interpolation=Interpolation.BICUBIC
-            )
+            tile = tile or _image(frame, self.tile_width, TILE_HEIGHT)
             self._row.paste(tile, (self._tiled * self.tile_width, 0))
             self._tiled += 1
 
@@ -73,8 +70,8 @@ def save_cover(media: Media, folder: Path, count: int) -> tuple[Path, ...]:
     assert media.cover is not None
     with open_source(media.path) as container:
         stream = container.streams[media.cover]
-        frames = [frame for packet in packets(container, [stream]) for frame in packet.decode()]
-    image = frames[0].to_image()
+        frames = (frame for packet in packets(container, [stream]) for frame in packet.decode())
+        image = _image(next(frame for frame in frames if isinstance(frame, VideoFrame)))
     image.thumbnail(_COVER_SIZE)
     paths = thumbnail_paths(folder, count)
     for path in paths:
@@ -84,6 +81,12 @@ def save_cover(media: Media, folder: Path, count: int) -> tuple[Path, ...]:
 
 def thumbnail_paths(folder: Path, count: int) -> tuple[Path, ...]:
     return tuple(folder / f"thumbnail_{number + 1:04}.png" for number in range(count))
+
+
+def _image(frame: VideoFrame, width: int | None = None, height: int | None = None) -> Image.Image:
+    size = {"width": width, "height": height, "interpolation": Interpolation.BICUBIC}
+    image: Image.Image = frame.to_image(**size)  # type: ignore[no-untyped-call]
+    return image
 
 
 def _middles(duration: float, count: int) -> list[float]:

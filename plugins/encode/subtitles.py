@@ -11,11 +11,10 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import av
-
 from plugins.encode.timecode import clock
 
 if TYPE_CHECKING:
+    from av.packet import Packet
     from av.subtitles.stream import SubtitleStream
 
     from plugins.encode.probe import SubtitleTrack
@@ -42,10 +41,10 @@ class SubtitleReader:
     origin: Fraction
     cues: list[Cue] = field(default_factory=list)
 
-    def read(self, stream: SubtitleStream, packet: av.Packet) -> None:
+    def take(self, packet: Packet[SubtitleStream]) -> None:
         if packet.pts is None or not packet.size:
             return
-        subtitle = stream.codec_context.decode2(packet)
+        subtitle = packet.stream.decode2(packet)
         if subtitle is None:
             return
         start = float(packet.pts * packet.time_base - self.origin)

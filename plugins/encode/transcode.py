@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import av
+from av.codec.context import ThreadType
 
 from core import BadSource
 from plugins.encode.audio import RATE, AacEncoders, AudioFile, Resampler
@@ -19,7 +20,9 @@ from plugins.encode.probe import cut_off, is_cut, open_source, packets
 
 if TYPE_CHECKING:
     from av.audio.frame import AudioFrame
+    from av.audio.stream import AudioStream
     from av.container import InputContainer
+    from av.packet import Packet
 
     from core import Context
     from plugins.encode.ladder import Rendition
@@ -58,9 +61,10 @@ class Sound:
         """Seconds of sound so far."""
         return self._samples / RATE
 
-    def push(self, frame: AudioFrame) -> None:
-        for ready in self._resampler.resample(frame):
-            self._encode(ready)
+    def take(self, packet: Packet[AudioStream]) -> None:
+        for frame in packet.decode():
+            for ready in self._resampler.resample(frame):
+                self._encode(ready)
 
     def finish(self) -> None:
         for ready in self._resampler.flush():
@@ -132,29 +136,22 @@ def _read(
     context: Context,
 ) -> int:
     """Decode the file from end to end and return how many packets couldn't be decoded."""
-    video = container.streams[media.video.index] if media.video else None
-    audio = container.streams[media.audio.index] if media.audio else None
-    readers = {reader.track.index: reader for reader in subtitles}
-    if video:
-        video.thread_type = "AUTO"
-        video.thread_count = context.threads
-    wanted = [stream for stream in container.streams if stream in (video, audio) or stream.index in readers]
+    takers: dict[int, Callable[[Any], None]] = {reader.track.index: reader.take for reader in subtitles}
+    if media.video and pictures:
+        takers[media.video.index] = pictures.take
+        decoder = container.streams[media.video.index].codec_context
+        decoder.thread_type = ThreadType.AUTO
+        decoder.thread_count = context.threads
+    if media.audio and sound:
+        takers[media.audio.index] = sound.take
     damaged = 0
-    for packet in packets(container, wanted):
+    for packet in packets(container, [container.streams[index] for index in takers]):
         context.raise_if_cancelled()
         try:
-            if packet.stream is video and pictures:
-                for picture in packet.decode():
-                    context.progress(pictures.push(picture), media.duration)
-            elif packet.stream is audio and sound:
-                for samples in packet.decode():
-                    sound.push(samples)
-                    if not pictures:
-                        context.progress(sound.end, media.duration)
-            elif reader := readers.get(packet.stream.index):
-                reader.read(packet.stream, packet)
+            takers[packet.stream.index](packet)
         except av.error.InvalidDataError:
             damaged += 1
+        context.progress(pictures.timeline.end if pictures else sound.end if sound else 0.0, media.duration)
     if pictures:
         pictures.finish()
     if sound:
@@ -164,7 +161,9 @@ def _read(
 
 def _join(lanes: Sequence[Lane], context: Context) -> None:
     """Wait for the encoders' last frames; an error in any of them ends all."""
-    while not all([lane.wait() for lane in lanes]):
+    running = list(lanes)
+    while running:
+        running = [lane for lane in running if not lane.wait()]
         context.raise_if_cancelled()
 
 
