@@ -5,6 +5,7 @@ Each field is set by the environment's `AMPHIPOD_<NAME>`, or by `<name>` in amph
 
 from __future__ import annotations
 
+import json
 import os
 import tomllib
 from collections.abc import Mapping
@@ -29,6 +30,20 @@ def _split(separator: str) -> BeforeValidator:
 
 Names = Annotated[tuple[str, ...], NoDecode, _split(",")]
 Paths = Annotated[tuple[Path, ...], NoDecode, _split(os.pathsep)]
+
+
+def _from_json(value: object) -> object:
+    """Decode here and not in pydantic-settings, whose error names neither variable nor value."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return json.loads(value)
+    except ValueError as error:
+        raise ValueError(f"not JSON ({error})") from error
+
+
+Engines = Annotated[Mapping[Step, tuple[str, ...]], NoDecode, BeforeValidator(_from_json)]
+Options = Annotated[Mapping[str, Any], NoDecode, BeforeValidator(_from_json)]
 
 
 def _default_jobs_root() -> Path:
@@ -58,10 +73,10 @@ class Settings(BaseModel):
     plugins_blocked: Names = Field(default=(), description="comma-separated plugins not to load")
     plugins_order: Names = Field(default=(), description="order in which plugins' options are merged, the last wins")
     plugins_strict: bool = Field(default=False, description="refuse to work while a plugin is invalid or failed")
-    engines: Mapping[Step, tuple[str, ...]] = Field(
+    engines: Engines = Field(
         default={}, description='engines to try by step, in order, as JSON: {"encode": ["encode"]}'
     )
-    options: Mapping[str, Any] = Field(
+    options: Options = Field(
         default={}, description='options of every job that does not set them itself, as JSON: {"profile": "lecture"}'
     )
     step_attempts: int = Field(default=3, ge=1, description="times that a step may crash before its job fails")
@@ -130,5 +145,5 @@ def _explain(error: ValidationError, values: Mapping[str, Any], file: Path) -> s
         name, *rest = (str(part) for part in mistake["loc"])
         field = ".".join([where(name), *rest])
         given = "" if mistake["type"] == "extra_forbidden" else f" (it is {mistake['input']!r})"
-        mistakes.append(f"{field}: {mistake['msg']}{given}")
+        mistakes.append(f"{field}: {mistake['msg'].removeprefix('Value error, ')}{given}")
     return "; ".join(mistakes)

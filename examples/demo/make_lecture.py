@@ -37,7 +37,7 @@ def slide(text: str, number: int, count: int) -> Image.Image:
     draw = ImageDraw.Draw(picture)
     draw.rectangle((0, 0, WIDTH, 130), fill=BAND)
     draw.text((90, 65), "Thermodynamics, lecture 1", PAPER, _font(54), anchor="lm")
-    draw.text((WIDTH - 90, 65), f"{number}/{count}", PAPER, _font(44), anchor="rm")
+    draw.text((WIDTH - 90, 65), f"{number}/{count}" if number else "", PAPER, _font(44), anchor="rm")
     draw.rectangle((90, 300, 102, 780), fill=ACCENT)
     draw.multiline_text((160, 540), textwrap.fill(text, 24), INK, _font(104), anchor="lm", spacing=36)
     return picture
@@ -67,7 +67,7 @@ def pictures(segments: list[Segment], duration: float) -> Iterator[av.VideoFrame
 def make(speech: Path, segments: list[Segment], duration: float, target: Path) -> None:
     with av.open(str(speech)) as source, av.open(str(target), "w", options={"movflags": "faststart"}) as lecture:
         copied = lecture.add_stream_from_template(source.streams.audio[0])
-        video = lecture.add_stream("libx264", RATE, options={"crf": "25", "preset": "veryslow", "g": "500"})
+        video = lecture.add_stream("libx264", RATE, options={"crf": "36", "preset": "slow", "g": "500"})
         video.width, video.height, video.pix_fmt = WIDTH, HEIGHT, "yuv420p"
         drawn = pictures(segments, duration)
         for packet in source.demux(audio=0):
