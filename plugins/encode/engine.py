@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -38,12 +39,12 @@ def encode_lecture(job: Job, path: Path, options: EncodeOptions, context: Contex
     media = probe(path)
     try:
         return _encode(job, media, options, context)
-    except PermissionError as error:
-        problem = f"{context.output} can't be written ({error.strerror})"
-        raise NotWritable(problem, remedy="check its owner and permissions", path=str(context.output)) from error
     except OSError as error:
         if is_full(error):
             raise no_space(context.output) from error
+        if error.errno in {errno.EACCES, errno.EPERM, errno.EROFS}:
+            problem = f"{context.output} can't be written ({error.strerror})"
+            raise NotWritable(problem, remedy="check its owner and permissions", path=str(context.output)) from error
         raise
 
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from plugins.encode.profiles import PROFILES, Preset, Profile, RenditionSpec
+from plugins.encode.profiles import PROFILES, Ladder, Preset, Profile
 
 
 def _from_text(value: object) -> object:
@@ -34,7 +34,7 @@ class EncodeOptions(BaseModel):
     #: "pod", "lecture", or a whole `Profile`.
     profile: Annotated[Profile, BeforeValidator(_known_profile)] = PROFILES["pod"]
     #: Replaces the profile's ladder.
-    renditions: Annotated[tuple[RenditionSpec, ...] | None, BeforeValidator(_from_text)] = None
+    renditions: Annotated[Ladder | None, BeforeValidator(_from_text)] = None
     #: Replaces the profile's x264 preset.
     preset: Preset | None = None
     #: Replaces the CRF of every rendition.
@@ -48,5 +48,5 @@ class EncodeOptions(BaseModel):
         renditions = self.renditions or self.profile.renditions
         if self.crf is not None:
             renditions = tuple(rung.model_copy(update={"crf": self.crf}) for rung in renditions)
-        changes = {"renditions": renditions, "preset": self.preset or self.profile.preset}
-        return Profile.model_validate(self.profile.model_dump() | changes)
+        preset = self.preset or self.profile.preset
+        return self.profile.model_copy(update={"renditions": renditions, "preset": preset})

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import shutil
-import struct
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
@@ -14,6 +13,7 @@ import av
 
 from core.errors import NoSpace, Transient
 from plugins.encode.playlist import read_segments
+from plugins.encode.truncation import boxes
 
 if TYPE_CHECKING:
     from av.audio.stream import AudioStream
@@ -126,18 +126,9 @@ def check_playlist(playlist: Path, segments: Path) -> None:
 
 def check_mp4(path: Path) -> None:
     """Raise NoSpace unless the file's boxes (ISO/IEC 14496-12, 4.2) end where it ends."""
-    kinds, position, end = set(), 0, path.stat().st_size
     with path.open("rb") as file:
-        while position + 8 <= end:
-            file.seek(position)
-            size, kind = struct.unpack(">I4s", file.read(8))
-            if size == 1:
-                size = int.from_bytes(file.read(8), "big")
-            if size < 8:
-                break
-            kinds.add(kind)
-            position += size
-    if position != end or not {b"moov", b"mdat"} <= kinds:
+        ends = dict(boxes(file))
+    if not {b"moov", b"mdat"} <= ends.keys() or max(ends.values()) != path.stat().st_size:
         raise _incomplete(path)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import struct
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ import av
 from av.stream import Disposition
 
 from core import BadSource
+from plugins.encode.truncation import cut_off, is_cut, is_truncated, lacks_index
 
 if TYPE_CHECKING:
     from av.audio.frame import AudioFrame
@@ -28,12 +28,9 @@ if TYPE_CHECKING:
 #: Demuxers that may read a source. Left out: pictures, and whatever opens further files or addresses (HLS, DASH,
 #: concat), with which an uploaded text could have other files of the server read.
 CONTAINERS = (
-    "aac,ac3,aiff,amr,ape,asf,au,avi,caf,dv,eac3,flac,flv,gxf,h264,hevc,ivf,matroska,webm,mov,mp4,m4a,3gp,mp3,mpeg,"
-    "mpegts,mpegvideo,m4v,mxf,nut,ogg,rm,w64,wav,wv"
+    "aac,ac3,aiff,amr,ape,asf,au,avi,caf,dv,eac3,flac,flv,gxf,matroska,webm,mov,mp4,m4a,3gp,mp3,mpeg,mpegts,mxf,nut,"
+    "ogg,rm,w64,wav,wv"
 )
-
-#: Containers whose header states the duration, so that an end before it means a cut file. Others are measured.
-_STATING = {"mov", "matroska", "asf", "avi"}
 
 #: Packets within which a stream must give a picture or sound.
 _PATIENCE = 2_000
@@ -94,8 +91,8 @@ class Media:
     path: Path
     #: Seconds from the first picture or sound to the last.
     duration: float
-    #: Whether the file's own header gave the duration.
-    is_duration_stated: bool
+    #: The container says that bytes are missing at the end.
+    is_truncated: bool
     #: Time stamp of the first picture or sound in seconds; outputs start at zero.
     origin: Fraction
     video: VideoTrack | None
@@ -122,13 +119,13 @@ def probe(path: Path) -> Media:
         if not first_picture and not first_sound:
             raise BadSource(f"{path} holds no audio or video that can be decoded", remedy=_REMEDY, path=str(path))
         origin = min(_time(frame) for frame in (first_picture, first_sound) if frame)
-        stated = _stated_duration(container, origin)
         tracks = [stream for stream, frame in ((video, first_picture), (audio, first_sound)) if stream and frame]
         _check_whole(path, tracks)
+        stated = _stated_duration(container, tracks, origin)
         return Media(
             path=path,
             duration=stated or _measure(path, [stream.index for stream in tracks], origin),
-            is_duration_stated=bool(stated) and bool(_STATING & set(container.format.name.split(","))),
+            is_truncated=is_truncated(path),
             origin=origin,
             video=_describe(video, first_picture, path) if video and first_picture else None,
             audio=AudioTrack(audio.index, first_sound.sample_rate, first_sound.layout.nb_channels, _language(audio))
@@ -150,7 +147,7 @@ def open_source(path: Path) -> InputContainer:
     try:
         return av.open(str(path), "r", container_options=limits, metadata_errors="replace")
     except (av.error.InvalidDataError, av.error.ArgumentError, ValueError) as error:
-        if _lacks_index(path):
+        if lacks_index(path):
             problem = f"{path} was cut off: its index (moov), written last, is missing"
             raise BadSource(problem, remedy="upload it again, whole", path=str(path)) from error
         raise BadSource(f"{path} is not an audio or video file", remedy=_REMEDY, path=str(path)) from error
@@ -178,8 +175,17 @@ def _check_file(path: Path) -> None:
         raise BadSource(f"{path} is empty", remedy="upload it again", path=str(path))
 
 
-def _stated_duration(container: InputContainer, origin: Fraction) -> float:
+def _stated_duration(container: InputContainer, tracks: Iterable[Stream], origin: Fraction) -> float:
     """Return the duration that the file's header gives; 0 if it gives none."""
+    ends = [
+        (stream.start_time + stream.duration) * stream.time_base
+        if stream.time_base and stream.duration and stream.start_time is not None
+        else None
+        for stream in tracks
+    ]
+    known = [end for end in ends if end is not None]
+    if known and len(known) == len(ends):
+        return max(float(max(known) - origin), 0.0)
     stated = (container.duration or 0) / av.time_base
     # Matroska's ends where the last time stamp ends, wherever the first begins.
     skipped = float(origin) if "matroska" in container.format.name and origin > 0 else 0.0
@@ -215,9 +221,9 @@ def _first_frames(
     for packet in itertools.islice(packets(container, wanted), _PATIENCE):
         with suppress(av.error.InvalidDataError):
             if video and packet.stream is video and not picture:
-                picture = next((frame for frame in video.decode(packet) if frame.pts is not None), None)
+                picture = next(iter(video.decode(packet)), None)
             elif audio and packet.stream is audio and not sound:
-                sound = next((frame for frame in audio.decode(packet) if frame.pts is not None), None)
+                sound = next(iter(audio.decode(packet)), None)
         if (picture or not video) and (sound or not audio):
             break
     return picture, sound
@@ -234,9 +240,9 @@ def packets(container: InputContainer, streams: Iterable[Stream]) -> Iterable[Pa
 
 
 def _time(frame: VideoFrame | AudioFrame) -> Fraction:
-    assert frame.pts is not None
-    assert frame.time_base is not None
-    return frame.pts * frame.time_base
+    """Return when a frame is shown; AVI tells only the order of decoding."""
+    stamp = frame.dts if frame.pts is None else frame.pts
+    return (stamp or 0) * (frame.time_base or Fraction(0))
 
 
 def _measure(path: Path, indexes: list[int], origin: Fraction) -> float:
@@ -300,30 +306,3 @@ def _check_whole(path: Path, streams: Iterable[Stream]) -> None:
         reached = float((missing.timestamp - entries[0].timestamp) * stream.time_base)
         if is_cut(reached, length):
             raise cut_off(path, reached, length)
-
-
-def is_cut(reached: float, expected: float) -> bool:
-    """Tell whether too much is missing to take the rest for the lecture: more than 1 %, and than half a second."""
-    return expected - reached > max(expected / 100, 0.5)
-
-
-def cut_off(path: Path, reached: float, expected: float) -> BadSource:
-    problem = f"{path} was cut off: it ends at second {reached:.1f} of {expected:.1f}"
-    return BadSource(problem, remedy="upload it again, whole", path=str(path))
-
-
-def _lacks_index(path: Path) -> bool:
-    """Tell whether this is an MP4 or QuickTime file without its moov box (ISO/IEC 14496-12, 4.2)."""
-    with path.open("rb") as file:
-        file.seek(0, 2)
-        end, position, kinds = file.tell(), 0, []
-        while position + 8 <= end:
-            file.seek(position)
-            size, kind = struct.unpack(">I4s", file.read(8))
-            if size == 1:
-                size = int.from_bytes(file.read(8), "big")
-            kinds.append(kind)
-            if size < 8:
-                break
-            position += size
-    return kinds[:1] == [b"ftyp"] and b"moov" not in kinds

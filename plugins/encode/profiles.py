@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 Preset = Literal[
     "ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow", "placebo"
@@ -48,13 +48,23 @@ class RenditionSpec(BaseModel):
     refs: int | None = Field(default=None, ge=1, le=16)
 
 
+def _distinct(rungs: tuple[RenditionSpec, ...]) -> tuple[RenditionSpec, ...]:
+    heights = [rung.height for rung in rungs]
+    if len(set(heights)) != len(heights):
+        raise ValueError(f"two renditions have the same height ({', '.join(map(str, heights))})")
+    return rungs
+
+
+Ladder = Annotated[tuple[RenditionSpec, ...], Field(min_length=1), AfterValidator(_distinct)]
+
+
 class Profile(BaseModel):
     """A ladder and how it is encoded."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str = "custom"
-    renditions: tuple[RenditionSpec, ...] = Field(min_length=1)
+    renditions: Ladder
     preset: Preset = "slow"
     #: A keyframe is the first frame at or after each multiple of this.
     keyframe_seconds: float = Field(default=1, gt=0, le=10)
@@ -67,9 +77,6 @@ class Profile(BaseModel):
 
     @model_validator(mode="after")
     def _check(self) -> Profile:
-        heights = [rung.height for rung in self.renditions]
-        if len(set(heights)) != len(heights):
-            raise ValueError(f"renditions: two have the same height ({', '.join(map(str, heights))})")
         if self.segment_seconds % self.keyframe_seconds:
             raise ValueError("segment_seconds must be a multiple of keyframe_seconds")
         return self

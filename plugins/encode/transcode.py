@@ -16,7 +16,8 @@ from core import BadSource
 from plugins.encode.audio import RATE, AacEncoders, AudioFile, Resampler
 from plugins.encode.lane import Encoded, Lane
 from plugins.encode.pictures import Pictures
-from plugins.encode.probe import cut_off, is_cut, open_source, packets
+from plugins.encode.probe import open_source, packets
+from plugins.encode.truncation import cut_off, is_cut
 
 if TYPE_CHECKING:
     from av.audio.frame import AudioFrame
@@ -174,10 +175,10 @@ def _judge(media: Media, end: float, damaged: int) -> tuple[str, ...]:
         raise BadSource(
             f"{media.path} holds nothing that can be decoded", remedy="upload it again", path=str(media.path)
         )
-    if media.is_duration_stated and is_cut(end, media.duration):
+    if media.is_truncated and is_cut(end, media.duration):
         raise cut_off(media.path, end, media.duration)
-    if media.is_duration_stated and damaged and end < media.duration - 0.1:
-        notes.append(f"the source ends {media.duration - end:.1f} s before its stated end")
+    if media.is_truncated:
+        notes.append(f"the source was cut off: its last {max(media.duration - end, 0):.1f} s are missing")
     if damaged:
         notes.append(f"{damaged} damaged packets of the source were left out")
     return tuple(notes)
