@@ -20,7 +20,7 @@ help:
 install: .venv/dev.stamp
 
 demo: .venv/encode.stamp
-	$(BIN)/amphipod run examples/demo/lecture.mp4 --out demo --page
+	AMPHIPOD_JOBS_ROOT=amphipod-jobs $(BIN)/amphipod run examples/demo/lecture.mp4 --out demo --page
 	@echo
 	@echo "The result is in demo/; open demo/watch.html in a browser to play it."
 
@@ -36,7 +36,7 @@ check: .venv/dev.stamp
 	$(BIN)/mypy $(CODE)
 
 clean:
-	rm -rf .venv build demo
+	rm -rf .venv build demo amphipod-jobs
 
 # The demo needs the extra `encode` alone; the tests and the linters need `dev`, which contains it.
 .venv/encode.stamp .venv/dev.stamp: .venv/%.stamp: .venv/python.stamp setup.cfg pyproject.toml constraints.txt

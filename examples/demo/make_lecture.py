@@ -52,11 +52,12 @@ def pictures(segments: list[Segment], duration: float) -> Iterator[av.VideoFrame
     current, picture = -2, Image.new("RGB", (WIDTH, HEIGHT))
     for number in range(round(duration * RATE)):
         spoken = sum(segment["start"] <= number / RATE + 0.5 for segment in segments) - 1
-        if spoken != current:
+        turned = spoken != current
+        if turned:
             current = spoken
             words = segments[spoken]["text"] if spoken >= 0 else "An introduction to thermodynamics"
             picture = slide(words, spoken + 1, len(segments))
-        if number % RATE == 0:
+        if turned or number % RATE == 0:
             done = WIDTH * number / (duration * RATE)
             ImageDraw.Draw(picture).rectangle((0, HEIGHT - 16, done, HEIGHT), fill=ACCENT)
         frame = av.VideoFrame.from_image(picture)  # type: ignore[no-untyped-call]  # PyAV has no types for Pillow
