@@ -38,7 +38,7 @@ def check() -> Path:
 def _found(name: str) -> Path | None:
     try:
         spec = importlib.util.find_spec(name)
-    except ModuleNotFoundError:
+    except Exception:  # noqa: BLE001  # it imports the parent, which may be a stranger's and raise anything
         parent = importlib.util.find_spec(name.partition(".")[0])
         return Path(parent.origin) if parent and parent.origin else None
     return Path(spec.origin) if spec and spec.origin else None
