@@ -16,7 +16,7 @@ from core.cli.options import JsonOption, State
 from core.errors import AmphipodError, EngineMissing
 from core.manager import Manager
 from core.model import STEPS, Job, Source
-from core.settings import Settings
+from core.pipeline import Host
 
 
 @dataclass(frozen=True)
@@ -31,10 +31,13 @@ class Finding:
 def doctor(context: typer.Context, as_json: JsonOption = False) -> None:
     """Check this host: settings, folders, plugins, engines. Exit code 1 when something must be mended."""
     state: State = context.obj
-    settings = state.settings(log_level="error")
-    findings = list(examine(settings))
+    host = state.host(log_level="error")
+    findings = list(examine(host))
     if as_json:
-        report = {"settings": settings.model_dump(mode="json"), "findings": [asdict(finding) for finding in findings]}
+        report = {
+            "settings": host.settings.model_dump(mode="json"),
+            "findings": [asdict(finding) for finding in findings],
+        }
         typer.echo(json.dumps(report, indent=2))
     else:
         for finding in findings:
@@ -44,8 +47,9 @@ def doctor(context: typer.Context, as_json: JsonOption = False) -> None:
         raise typer.Exit(1)
 
 
-def examine(settings: Settings) -> Iterator[Finding]:
+def examine(host: Host) -> Iterator[Finding]:
     """Look at everything that this host needs for a job."""
+    settings, manager = host.settings, host.manager
     try:
         yield Finding("installation", ok=True, words=str(shadowing.check()))
     except AmphipodError as error:
@@ -54,7 +58,6 @@ def examine(settings: Settings) -> Iterator[Finding]:
     for root in settings.media_roots:
         readable = root.is_dir() and os.access(root, os.R_OK | os.X_OK)
         yield Finding(f"media root {root}", ok=readable, words="readable" if readable else "not a readable folder")
-    manager = Manager(settings)
     for info in manager.infos:
         words = f"{info.state}{', ' + info.reason if info.reason else ''}"
         yield Finding(

@@ -10,7 +10,6 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -47,7 +46,7 @@ class Bare:
 
 
 def build_wheel(source: Path, target: Path) -> Path:
-    command = ["wheel", "--quiet", "--no-deps", "--no-build-isolation", "--wheel-dir", target, source]
+    command: list[str | Path] = ["wheel", "--quiet", "--no-deps", "--no-build-isolation", "--wheel-dir", target, source]
     subprocess.run([sys.executable, "-m", "pip", *command], check=True)
     (wheel,) = target.glob("*.whl")
     return wheel
@@ -68,28 +67,10 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def bare(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Bare:
     environment = tmp_path_factory.mktemp("bare")
     subprocess.run([sys.executable, "-m", "venv", environment], check=True)
-    constraints = ["--constraint", ROOT / "constraints.txt"]
-    command = ["install", "--quiet", "--disable-pip-version-check", *constraints, f"{wheel}[encode]"]
+    constraints: list[str | Path] = ["--constraint", ROOT / "constraints.txt"]
+    command: list[str | Path] = ["install", "--quiet", "--disable-pip-version-check", *constraints, f"{wheel}[encode]"]
     subprocess.run([environment / "bin/python", "-m", "pip", *command], check=True)
     return Bare(environment)
-
-
-@pytest.fixture(scope="class")
-def install_example(bare: Bare, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], None]]:
-    """Install a folder of examples/ from its wheel, for the tests of one class."""
-    folder = tmp_path_factory.mktemp("examples")
-    installed: list[str] = []
-
-    def install(name: str) -> None:
-        source = shutil.copytree(ROOT / "examples" / name, folder / name)
-        built = build_wheel(source, folder / f"{name}-wheel")
-        done = bare.run("pip", "install", "--no-index", "--no-deps", built)
-        assert done.returncode == 0, done.stderr
-        installed.append(built.name.partition("-")[0])
-
-    yield install
-    if installed:
-        bare.run("pip", "uninstall", "--yes", *installed)
 
 
 @pytest.fixture(scope="session")

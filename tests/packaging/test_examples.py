@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
-from collections.abc import Callable
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.packaging.conftest import Bare
+from tests.packaging.conftest import ROOT, Bare, build_wheel
 
-Install = Callable[[str], None]
+
+@pytest.fixture(autouse=True, scope="class")
+def _installed(request: pytest.FixtureRequest, bare: Bare, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Install the example that a class of tests is about."""
+    folder = tmp_path_factory.mktemp("example")
+    wheel = build_wheel(shutil.copytree(ROOT / "examples" / request.cls.example, folder / "source"), folder)
+    done = bare.run("pip", "install", "--no-index", "--no-deps", wheel)
+    assert done.returncode == 0, done.stderr
+    yield
+    bare.run("pip", "uninstall", "--yes", wheel.name.partition("-")[0])
 
 
 def run(bare: Bare, clip: Path, *arguments: str, **variables: str) -> Any:
@@ -25,9 +35,7 @@ def renditions(step: Any) -> set[str]:
 
 
 class TestInstitutionHooks:
-    @pytest.fixture(autouse=True, scope="class")
-    def _installed(self, install_example: Install) -> None:
-        install_example("institution_hooks")
+    example = "institution_hooks"
 
     def test_its_renditions_are_made(self, bare: Bare, clip: Path) -> None:
         step = run(bare, clip)
@@ -49,9 +57,7 @@ class TestInstitutionHooks:
 
 
 class TestSecondEncoder:
-    @pytest.fixture(autouse=True, scope="class")
-    def _installed(self, install_example: Install) -> None:
-        install_example("second_encoder")
+    example = "second_encoder"
 
     def test_it_does_not_take_over_because_it_is_installed(self, bare: Bare, clip: Path) -> None:
         done = bare.run("amphipod", "run", clip)
@@ -74,9 +80,7 @@ class TestSecondEncoder:
 
 
 class TestWrapper:
-    @pytest.fixture(autouse=True, scope="class")
-    def _installed(self, install_example: Install) -> None:
-        install_example("wrapper")
+    example = "wrapper"
 
     def test_it_adds_a_file_to_what_the_engine_made(self, bare: Bare, clip: Path) -> None:
         step = run(bare, clip)
