@@ -87,7 +87,8 @@ def renditions_for(video: VideoTrack, profile: Profile) -> tuple[Rendition, ...]
 
 def _rendition(rung: RenditionSpec, video: VideoTrack, profile: Profile) -> Rendition:
     height = rung.height if profile.upscale_lowest else min(rung.height, max(video.height // 2 * 2, 2))
-    width = max(round(Fraction(height * video.width, video.height) / 2) * 2, 2)
+    # As ffmpeg's scale=-2: the nearest even width, upwards from the middle.
+    width = max((height * video.width + video.height) // (2 * video.height) * 2, 2)
     refs = rung.refs or _PRESET_REFS[profile.preset]
     level = level_for(width, height, video.rate, refs, rung.max_rate)
     return Rendition(f"{height}p", width, height, video.rate, level, rung)

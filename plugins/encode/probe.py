@@ -14,7 +14,7 @@ import av
 from av.stream import Disposition
 
 from core import BadSource
-from plugins.encode.truncation import cut_off, is_cut, is_truncated, lacks_index
+from plugins.encode.truncation import cut_off, is_cut, is_truncated, lacks_index, shortening
 
 if TYPE_CHECKING:
     from av.audio.frame import AudioFrame
@@ -124,7 +124,7 @@ def probe(path: Path) -> Media:
         stated = _stated_duration(container, tracks, origin)
         return Media(
             path=path,
-            duration=stated or _measure(path, [stream.index for stream in tracks], origin),
+            duration=stated * shortening(path) or _measure(path, [stream.index for stream in tracks], origin),
             is_truncated=is_truncated(path),
             origin=origin,
             video=_describe(video, first_picture, path) if video and first_picture else None,
