@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import inspect
 import json
+from collections.abc import Callable
 from dataclasses import asdict
 
 import typer
 
 from core.cli.options import JsonOption, State
-from core.manager import Manager, specifications
+from core.manager import specifications
 
 
 def plugins(context: typer.Context, as_json: JsonOption = False) -> None:
@@ -19,7 +20,7 @@ def plugins(context: typer.Context, as_json: JsonOption = False) -> None:
     not fit the hooks); failed (it raised). Only ready ones are used. `amphipod doctor` exits with 1 on a broken one.
     """
     state: State = context.obj
-    manager = Manager(state.settings(log_level="error"))
+    manager = state.host(log_level="error").manager
     if as_json:
         typer.echo(json.dumps([asdict(info) for info in manager.infos], indent=2))
         return
@@ -31,10 +32,15 @@ def plugins(context: typer.Context, as_json: JsonOption = False) -> None:
             typer.echo(f"{'':<20} {info.reason}")
 
 
+def _signature(function: Callable[..., object]) -> str:
+    """Return what stands after a function's name; its annotations are strings, whose quotes nobody wants to read."""
+    return str(inspect.signature(function)).replace("'", "")
+
+
 def hooks(as_json: JsonOption = False) -> None:
     """Print every hook that a plugin may implement: its arguments, and what it is asked to do."""
     specs = [
-        {"name": name, "signature": str(inspect.signature(function)), "documentation": inspect.getdoc(function) or ""}
+        {"name": name, "signature": _signature(function), "documentation": inspect.getdoc(function) or ""}
         for name, function in specifications()
     ]
     if as_json:

@@ -42,7 +42,7 @@ def test_the_built_in_plugins_are_found(bare: Bare) -> None:
 
 def test_hooks_are_printed_for_scripts(bare: Bare) -> None:
     encode = next(hook for hook in bare.json("amphipod", "hooks", "--json") if hook["name"] == "encode")
-    assert encode["signature"].startswith("(job: 'Job', source: 'Source'")
+    assert encode["signature"].startswith("(job: Job, source: Source,")
     assert "when to stop" in encode["documentation"]
 
 
