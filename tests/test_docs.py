@@ -1,0 +1,42 @@
+"""The documentation knows every hook and every setting, and quotes what is there."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from pathlib import Path
+
+import pytest
+
+from core.manager import specifications
+from core.settings import Settings
+
+ROOT = Path(__file__).parents[1]
+
+
+def read(name: str) -> str:
+    return (ROOT / name).read_text(encoding="utf-8")
+
+
+def test_each_hook_is_documented_with_its_arguments() -> None:
+    expected = [f"{name}({', '.join(inspect.signature(spec).parameters)})" for name, spec in specifications()]
+    assert re.findall(r"^### `(.+)`$", read("docs/hooks.md"), re.MULTILINE) == expected
+
+
+def test_each_setting_is_documented_in_its_own_words() -> None:
+    expected = {f"AMPHIPOD_{name.upper()}": field.description for name, field in Settings.model_fields.items()}
+    found = dict(re.findall(r"^\| `(AMPHIPOD_\w+)` \| .* \| (.+) \|$", read("docs/settings.md"), re.MULTILINE))
+    assert {name: words for name, words in expected.items() if found.get(name) != words} == {}, "write these down"
+    assert not found.keys() - expected.keys(), "no longer a setting"
+
+
+def test_the_plugin_in_the_readme_is_the_one_that_the_tests_run() -> None:
+    assert f"```python\n{read('examples/institution_hooks/our_university.py')}```" in read("README.md")
+
+
+@pytest.mark.parametrize(
+    "page", sorted(str(path.relative_to(ROOT)) for path in ROOT.glob("**/*.md") if ".venv" not in path.parts)
+)
+def test_links_lead_somewhere(page: str) -> None:
+    targets = re.findall(r"\]\((?!https?:|#)([^)#]+)", read(page))
+    assert not [target for target in targets if not (ROOT / page).parent.joinpath(target).exists()]
