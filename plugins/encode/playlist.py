@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -60,7 +61,7 @@ def bandwidths(playlist: str) -> tuple[int, int]:
                 break
             if seconds >= 0.5 * target:
                 peak = max(peak, size * 8 / seconds)
-    return -(-int(peak * 1000) // 1000), round(mean)
+    return math.ceil(peak), round(mean)
 
 
 def master(variants: Sequence[Variant]) -> str:

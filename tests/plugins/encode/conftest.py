@@ -126,9 +126,16 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
 
 @pytest.fixture(scope="session")
 def encode(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Encoded]:
-    """Encode a source as the hook does; fast unless a preset is given."""
+    """Encode a source as the hook does, once a session; fast unless a preset is given."""
+    done: dict[str, Encoded] = {}
 
     def run(source: Path, *, attributes: dict[str, Any] | None = None, **options: Any) -> Encoded:
+        key = repr((source, attributes, sorted(options.items())))
+        if key not in done:
+            done[key] = fresh(source, attributes, options)
+        return done[key]
+
+    def fresh(source: Path, attributes: dict[str, Any] | None, options: dict[str, Any]) -> Encoded:
         context = fake_context(tmp_path_factory.mktemp("job") / "job", source)
         job = fake_job(source, attributes=attributes or {})
         output = plugins.encode.encode(job, Source(path=source), FAST | options, context)
