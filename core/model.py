@@ -24,6 +24,9 @@ SCHEMA = 1
 Step = Literal["encode", "transcribe", "emit"]
 STEPS: tuple[Step, ...] = ("encode", "transcribe", "emit")
 
+#: High is served first, low is never starved.
+Priority = Literal["high", "normal", "low"]
+
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
 
 
@@ -86,6 +89,8 @@ class Job(Model):
     language: str = "auto"
     #: Options as the caller wrote them, `{"profile": "lecture"}`; each step takes those its engine knows.
     options: Mapping[str, Any] = Field(default_factory=dict)
+    #: Which of its queues a step's message waits on.
+    priority: Priority = "normal"
     #: Plugin asked for by name, by step.
     engines: Mapping[Step, str] = Field(default_factory=dict)
     #: The portal's own words (its video's id, a title); carried along, never read by core.

@@ -75,16 +75,18 @@ def id_for_key(key: str) -> str:
     return f"key-{hashlib.sha256(key.encode()).hexdigest()[:32]}"
 
 
-def check(host: Host, job: Job) -> None:
+def check(host: Host, job: Job, *, elsewhere: bool = False) -> None:
     """Refuse now what could only fail later: an unknown option, a missing or ambiguous engine.
 
-    For a caller whose host has the job's engines.
+    `elsewhere` says that other hosts will do the job: what is not installed here is left to them.
 
     Raises:
         BadCall
     """
-    host.manager.check_options(job)
-    for step in job.steps:
+    here = [step for step in job.steps if not elsewhere or host.manager.engines(step)]
+    if len(here) == len(job.steps):
+        host.manager.check_options(job)
+    for step in here:
         host.manager.plan(job, step)
 
 
@@ -139,10 +141,12 @@ def run_step(
     *,
     on_progress: Callable[[Progress], None] = lambda progress: None,
     watch: Callable[[], None] = lambda: None,
+    before_commit: Callable[[], None] = lambda: None,
 ) -> StepResult:
     """Make one attempt at a step, and commit its result: a success, or a failure that no retry can mend.
 
-    Returns the result that stands, which may be another attempt's.
+    `watch` is called several times a second, `before_commit` once the work is done; what they raise ends the attempt
+    as if it had never begun. Returns the result that stands, which may be another attempt's.
 
     Raises:
         Transient: this attempt failed, another may succeed.
@@ -164,7 +168,7 @@ def run_step(
     scratch = storage.begin_attempt(folder, step, after=last)
     crashed = False
     try:
-        return _attempt(host, folder, job, scratch, on_progress, watch)
+        return _attempt(host, folder, job, scratch, on_progress, watch, before_commit)
     except Permanent as error:
         _log.info("step failed", job=folder.id, step=step, reason=str(error), exc_info=True)
         return fail(folder, step, str(error))
@@ -186,6 +190,7 @@ def _attempt(
     scratch: Scratch,
     on_progress: Callable[[Progress], None],
     watch: Callable[[], None],
+    before_commit: Callable[[], None],
 ) -> StepResult:
     started_at, run = now(), folder.run()
     step = cast("Step", scratch.step)
@@ -216,6 +221,7 @@ def _attempt(
         manifest=manifest.fold(folder),
     )
     answer = runner.run(request, on_progress=on_progress, watch=watch_all)
+    before_commit()
     return commit.commit(folder, _success(folder, run, plan, answer, scratch, started_at), scratch)
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import tempfile
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -51,6 +52,10 @@ def _default_jobs_root() -> Path:
     return Path(data_home).expanduser() / "amphipod"
 
 
+def _default_run_dir() -> Path:
+    return Path(os.environ.get("XDG_RUNTIME_DIR") or tempfile.gettempdir()) / f"amphipod-{os.getuid()}"
+
+
 class Settings(BaseModel):
     """What a host is told. `amphipod doctor` prints the values in force."""
 
@@ -84,6 +89,26 @@ class Settings(BaseModel):
     step_memory_limit: int = Field(
         default=0, ge=0, description="bytes of address space that a step's process may take; 0: no limit"
     )
+    slots: int = Field(default=1, ge=1, description="heavy steps of one kind that this host does at the same time")
+    run_dir: Path = Field(
+        default_factory=_default_run_dir, description="local folder of the slots' locks; never on a shared file system"
+    )
+    lease_seconds: float = Field(
+        default=20.0,
+        gt=0,
+        description="seconds after which a step's silent owner loses it; renewed four times as often",
+    )
+    heartbeat_seconds: float = Field(
+        default=25.0, gt=0, description="seconds after which a silent worker's messages go to others"
+    )
+    retry_seconds: float = Field(
+        default=15.0,
+        gt=0,
+        description="seconds until a step that met a passing fault is tried again; doubled each time",
+    )
+    step_retries: int = Field(
+        default=20, ge=0, description="times that a passing fault (a full disk, say) is waited out before the job fails"
+    )
     threads: int = Field(default=0, ge=0, description="threads that a step may keep busy; 0: one a core")
 
 
@@ -109,15 +134,16 @@ class _Sources(Settings, BaseSettings):
 def load(config: Path | None = None, **overrides: Any) -> Settings:
     """Read the settings of this host.
 
-    `config` names a TOML file; without it amphipod.toml is read from the current folder if it is there. `overrides`
-    win over everything.
+    `config` names a TOML file; without it the one that AMPHIPOD_CONFIG names is read, or amphipod.toml in the current
+    folder if it is there. `overrides` win over everything.
 
     Raises:
         BadSettings: names each wrong setting, with what it must be.
     """
-    file = config or Path(CONFIG_FILE)
+    named = config or os.environ.get(f"{PREFIX}CONFIG")
+    file = Path(named or CONFIG_FILE)
     values: dict[str, Any] = {}
-    if config or file.is_file():
+    if named or file.is_file():
         try:
             values = tomllib.loads(file.read_text(encoding="utf-8"))
         except OSError as error:

@@ -2,34 +2,50 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
+from collections.abc import Mapping
 
 import typer
 
-from core import settings
-from core.cli import doctor, listing, run
 from core.cli.options import ConfigOption, State
 from core.errors import AmphipodError
-from core.manager import Manager
 
 _HELP = "Encode, transcribe and report lecture videos, with the plugins that are installed here."
 
+#: Commands and the modules that hold them, in the order of the help. Only what is called is imported.
+COMMANDS: Mapping[str, str] = {
+    "run": "core.cli.run",
+    "submit": "core.cli.jobs",
+    "status": "core.cli.jobs",
+    "wait": "core.cli.jobs",
+    "cancel": "core.cli.jobs",
+    "retry": "core.cli.jobs",
+    "resume": "core.cli.jobs",
+    "jobs": "core.cli.monitor",
+    "workers": "core.cli.monitor",
+    "worker": "core.cli.worker",
+    "plugins": "core.cli.listing",
+    "hooks": "core.cli.listing",
+    "doctor": "core.cli.doctor",
+}
+
 
 def build(arguments: list[str]) -> typer.Typer:
-    """Return the application, with plugins' own commands when `arguments` may need them."""
+    """Return the application: with the one command of ours that `arguments` name, or else with all and plugins' own."""
     app = typer.Typer(help=_HELP, no_args_is_help=True, add_completion=False, rich_markup_mode="rich")
 
     @app.callback()
     def options(context: typer.Context, config: ConfigOption = None) -> None:
         context.obj = State(config)
 
-    app.command("run")(run.run)
-    app.command("plugins")(listing.plugins)
-    app.command("hooks")(listing.hooks)
-    app.command("doctor")(doctor.doctor)
-    ours = {command.name for command in app.registered_commands}
-    if not ours.intersection(arguments):
-        # Only then: a plugin that imports slowly must not slow down our own commands.
+    named = next((argument for argument in arguments if not argument.startswith("-") and argument in COMMANDS), None)
+    for name in [named] if named else COMMANDS:
+        app.command(name)(getattr(importlib.import_module(COMMANDS[name]), name))
+    if named is None:
+        from core import settings
+        from core.manager import Manager
+
         Manager(settings.load()).register_commands(app)
     return app
 

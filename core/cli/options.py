@@ -6,16 +6,17 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, get_args
+from typing import TYPE_CHECKING, Annotated, Any, cast, get_args
 
 import typer
 
-from core import logs, settings
+from core import settings
 from core.errors import BadCall
-from core.manager import Manager
 from core.model import STEPS, Step
-from core.pipeline import Host
 from core.settings import Settings
+
+if TYPE_CHECKING:
+    from core.pipeline import Host
 
 ConfigOption = Annotated[
     Path | None, typer.Option("--config", help="Settings file; by default ./amphipod.toml if it is there.")
@@ -30,14 +31,18 @@ class State:
     config: Path | None
 
     def settings(self, **overrides: Any) -> Settings:
-        """Read the settings and set up logging; None in `overrides` means "not given"."""
+        """Read the settings; None in `overrides` means "not given"."""
         given = {name: value for name, value in overrides.items() if value is not None}
-        loaded = settings.load(self.config, **given)
-        logs.configure(loaded)
-        return loaded
+        return settings.load(self.config, **given)
 
     def host(self, **overrides: Any) -> Host:
+        """Read the settings, set up logging and load the plugins."""
+        from core import logs
+        from core.manager import Manager
+        from core.pipeline import Host
+
         loaded = self.settings(**overrides)
+        logs.configure(loaded)
         return Host(loaded, Manager(loaded))
 
 
@@ -73,9 +78,9 @@ def parse_steps(text: str) -> tuple[Step, ...]:
     return tuple(step for step in STEPS if step in asked)
 
 
-def parse_engines(pairs: Sequence[str]) -> dict[str, str]:
+def parse_engines(pairs: Sequence[str]) -> dict[Step, str]:
     """Read `step=plugin` arguments."""
     engines = parse_pairs(pairs, "--engine")
     for step in engines:
         parse_steps(step)
-    return engines
+    return cast("dict[Step, str]", engines)

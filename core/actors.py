@@ -1,0 +1,59 @@
+"""What `dramatiq core.actors` loads: an actor a step. The work itself is in core/worker.py."""
+
+from __future__ import annotations
+
+import sys
+from functools import cache
+
+import dramatiq
+
+from core import broker, connection, middleware, queues, settings, shadowing, worker
+from core.errors import AmphipodError
+from core.manager import Manager
+from core.manifest import FINISH
+from core.middleware.shutdown import Shutdown
+from core.pipeline import Host
+
+
+def _connect() -> broker.Broker:
+    shadowing.check()
+    loaded = settings.load()
+    return broker.connect(loaded, middleware.build(loaded))
+
+
+try:
+    BROKER = _connect()
+except AmphipodError as fault:
+    sys.stderr.write(f"amphipod: {fault}\n")
+    sys.exit(fault.exit_code)
+
+dramatiq.set_broker(BROKER)
+for _queue in queues.expand(queues.QUEUES.values()):
+    BROKER.declare_queue(_queue)
+
+
+@cache
+def _desk() -> worker.Desk:
+    loaded = settings.load()
+    shutdown = next(one for one in BROKER.middleware if isinstance(one, Shutdown))
+    return worker.Desk(Host(loaded, Manager(loaded)), BROKER, connection.client(loaded), shutdown)
+
+
+@dramatiq.actor(queue_name=queues.QUEUES["encode"], max_retries=None)
+def encode(job: str, tries: int = 0) -> None:
+    worker.serve(_desk(), "encode", job, tries)
+
+
+@dramatiq.actor(queue_name=queues.QUEUES["transcribe"], max_retries=None)
+def transcribe(job: str, tries: int = 0) -> None:
+    worker.serve(_desk(), "transcribe", job, tries)
+
+
+@dramatiq.actor(queue_name=queues.QUEUES["emit"], max_retries=None)
+def emit(job: str, tries: int = 0) -> None:
+    worker.serve(_desk(), "emit", job, tries)
+
+
+@dramatiq.actor(queue_name=queues.QUEUES[FINISH], max_retries=None)
+def finish(job: str, tries: int = 0) -> None:
+    worker.serve(_desk(), FINISH, job, tries)

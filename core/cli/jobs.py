@@ -1,0 +1,125 @@
+"""Commands about one job on the queue: submit, status, wait, cancel, retry, and resume for all."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, cast
+
+import typer
+
+from core import jobs
+from core.cli import progress
+from core.cli.options import JsonOption, parse_engines, parse_options, parse_steps
+from core.cli.options import State as Call
+from core.context import Progress
+from core.jobs import Status
+from core.model import Priority, State
+from core.settings import Settings
+
+JobArgument = Annotated[str, typer.Argument(help="The job's id, as `submit` printed it.")]
+
+
+def submit(
+    context: typer.Context,
+    file: Annotated[Path, typer.Argument(help="The lecture, under a media root that the workers see too.")],
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Folder to publish into; by default the job's own folder.")
+    ] = None,
+    steps: Annotated[str, typer.Option("--steps", help="Comma-separated: encode,transcribe,emit.")] = "encode",
+    language: Annotated[str, typer.Option("--language", help="What is spoken: fr, en, ... or auto.")] = "auto",
+    option: Annotated[
+        list[str] | None, typer.Option("--option", help="key=value for the steps that know it; repeat it.")
+    ] = None,
+    engine: Annotated[
+        list[str] | None, typer.Option("--engine", help="step=plugin when several plugins can do a step; repeat it.")
+    ] = None,
+    priority: Annotated[str, typer.Option("--priority", help="high, normal or low.")] = "normal",
+    idempotency_key: Annotated[
+        str | None, typer.Option("--idempotency-key", help="The same key and request, however often, are one job.")
+    ] = None,
+    wait_for_it: Annotated[bool, typer.Option("--wait", help="Wait, with progress, as `amphipod wait` does.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Have workers on other machines process a file, and print the job's id."""
+    settings = _settings(context)
+    job = jobs.submit(
+        file.resolve() if file.exists() else file,
+        steps=parse_steps(steps),
+        output=out.absolute() if out else None,
+        language=language,
+        options=parse_options(option or []),
+        engines=parse_engines(engine or []),
+        priority=_priority(priority),
+        idempotency_key=idempotency_key,
+        settings=settings,
+    )
+    typer.echo(json.dumps({"id": job}) if as_json else job)
+    if wait_for_it:
+        _wait(settings, job, as_json=as_json)
+
+
+def status(context: typer.Context, job: JobArgument, as_json: JsonOption = False) -> None:
+    """Tell how a job stands: waiting, running, succeeded, failed (and why), cancelled or superseded."""
+    _print(jobs.status(job, settings=_settings(context)), as_json=as_json)
+
+
+def wait(context: typer.Context, job: JobArgument, as_json: JsonOption = False) -> None:
+    """Wait for a job, with progress, from any host that sees Redis. Exit code 0 only if it succeeded."""
+    _wait(_settings(context), job, as_json=as_json)
+
+
+def cancel(context: typer.Context, job: JobArgument, as_json: JsonOption = False) -> None:
+    """Stop a job, waiting or running. Nothing of it is published."""
+    settings = _settings(context)
+    jobs.cancel(job, settings=settings)
+    _print(jobs.status(job, settings=settings), as_json=as_json)
+
+
+def retry(context: typer.Context, job: JobArgument, as_json: JsonOption = False) -> None:
+    """Run again what failed or was cancelled; what succeeded is kept."""
+    settings = _settings(context)
+    jobs.retry(job, settings=settings)
+    _print(jobs.status(job, settings=settings), as_json=as_json)
+
+
+def resume(context: typer.Context, as_json: JsonOption = False) -> None:
+    """Put unfinished jobs back on their queues after Redis has lost its data. Safe at any time."""
+    resumed = jobs.resume(settings=_settings(context))
+    typer.echo(json.dumps({"resumed": resumed}) if as_json else f"{len(resumed)} jobs put back")
+
+
+def _settings(context: typer.Context) -> Settings:
+    return cast("Call", context.obj).settings()
+
+
+def _priority(text: str) -> Priority:
+    if text not in ("high", "normal", "low"):
+        raise typer.BadParameter(f"{text!r}: there are high, normal and low", param_hint="--priority")
+    return cast("Priority", text)
+
+
+def _print(current: Status, *, as_json: bool) -> None:
+    if as_json:
+        typer.echo(current.to_json(), nl=False)
+        return
+    typer.echo(f"{current.id} {current.state}{f': {current.reason}' if current.reason else ''}")
+    for name, step in current.steps.items():
+        far = step.progress
+        words = f" {far.done / far.total:.0%} at {far.speed:.1f}x on {far.host}" if far and far.total else ""
+        typer.echo(f"  {name:<10} {step.state}{words}{f': {step.reason}' if step.reason else ''}")
+
+
+def _wait(settings: Settings, job: str, *, as_json: bool) -> None:
+    first = jobs.status(job, settings=settings)
+    last = first
+    with progress.show(tuple(first.steps) or ("encode",)) as shown:
+        for last in jobs.watch(job, settings=settings):
+            for name, step in last.steps.items():
+                if step.progress:
+                    shown.progress(name, Progress(step.progress.done, step.progress.total, step.progress.speed))
+        for name, step in last.steps.items():
+            shown.ended(name, step.state)
+    _print(last, as_json=as_json)
+    if last.state is not State.SUCCEEDED:
+        raise typer.Exit(1)

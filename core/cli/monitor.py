@@ -1,0 +1,47 @@
+"""`amphipod jobs` and `amphipod workers`: what waits, what runs where, what failed and why."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, cast
+
+import typer
+
+from core import connection, monitor
+from core import workers as registry
+from core.cli.options import JsonOption, State
+
+
+def jobs(context: typer.Context, as_json: JsonOption = False) -> None:
+    """Show the queues (waiting, delayed, dead), what runs where and how far, and the latest failures with reasons."""
+    view = _ask(context, monitor.overview)
+    if as_json:
+        typer.echo(json.dumps(view, indent=2))
+        return
+    typer.echo(f"{'queue':<20} {'waiting':>8} {'delayed':>8} {'dead':>8}")
+    for name, counts in view["queues"].items():
+        if any(counts.values()) or "." not in name:
+            typer.echo(f"{name:<20} {counts['waiting']:>8} {counts['delayed']:>8} {counts['dead']:>8}")
+    for job in view["running"]:
+        far = job["progress"]
+        percent = f" {far['done'] / far['total']:.0%}" if far and far["total"] else ""
+        typer.echo(f"running {job['job']} {job['step']}{percent} on {job['host']}, since {job['since']}")
+    for job in view["failed"]:
+        typer.echo(f"failed  {job['id']}: {job['reason']}")
+
+
+def workers(context: typer.Context, as_json: JsonOption = False) -> None:
+    """List the worker processes that live: host, process, queues, version, what each is doing."""
+    found = _ask(context, lambda client: list(registry.alive(client)))
+    if as_json:
+        typer.echo(json.dumps(found, indent=2))
+        return
+    for worker in found:
+        doing = ", ".join(f"{job['step']} {job['job']}" for job in worker["jobs"]) or "idle"
+        typer.echo(f"{worker['id']:<30} {worker['version']:<8} {','.join(worker['queues'])}: {doing}")
+
+
+def _ask(context: typer.Context, question: Any) -> Any:
+    settings = cast("State", context.obj).settings()
+    with connection.opened(settings) as client:
+        return question(client)

@@ -1,0 +1,211 @@
+"""A portal's side of the queue: submit, status, wait, cancel, retry, resume.
+
+Importing it needs neither av nor dramatiq nor redis; they are loaded when something is sent or asked.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from core import live, manifest, monitor, pipeline, storage
+from core import settings as settings_module
+from core.errors import BadSettings, UnknownJob
+from core.model import STEPS, Job, Manifest, Model, Priority, Source, State, Step
+from core.settings import Settings
+from core.storage import JobFolder
+
+if TYPE_CHECKING:
+    import redis
+
+#: Seconds between two looks at a job that is waited for.
+LOOK_EVERY = 0.5
+
+
+class StepProgress(Model):
+    """How far a running step is; `done` and `total` in seconds of media, `speed` in media seconds a second."""
+
+    done: float
+    total: float
+    speed: float
+    host: str
+
+
+class StepStatus(Model):
+    """How a step stands."""
+
+    state: State
+    reason: str | None = None
+    progress: StepProgress | None = None
+
+
+class Status(Model):
+    """How a job stands."""
+
+    id: str
+    state: State
+    steps: Mapping[str, StepStatus] = {}
+    reason: str | None = None
+
+
+def submit(
+    source: str | Path,
+    *,
+    steps: Sequence[Step] = STEPS[:1],
+    output: str | Path | None = None,
+    language: str = "auto",
+    options: Mapping[str, Any] | None = None,
+    engines: Mapping[Step, str] | None = None,
+    priority: Priority = "normal",
+    idempotency_key: str | None = None,
+    attributes: Mapping[str, Any] | None = None,
+    settings: Settings | None = None,
+) -> str:
+    """Have workers on other machines process `source`, and return the job's id.
+
+    `source` and `output` lie under `media_roots`, where the workers see them too. With an idempotency key the same
+    request, however often it is made, is one job; without one each call is a new job.
+
+    Raises:
+        BadSettings: no broker or no media roots are set.
+        UnsafePath: `source` or `output` lies outside the media roots.
+        JobConflict: the key belongs to a different request.
+        OutOfReach: Redis does not answer; with a key, calling again is safe.
+    """
+    settings = settings or settings_module.load()
+    if not settings.media_roots:
+        raise BadSettings("no media roots", remedy="set AMPHIPOD_MEDIA_ROOTS to the folders that the workers share")
+    job = Job(
+        id=pipeline.id_for_key(idempotency_key) if idempotency_key else pipeline.new_id(),
+        sources=(Source(path=storage.resolve(Path(source), settings.media_roots)),),
+        steps=tuple(steps),
+        output=storage.resolve(Path(output), settings.media_roots) if output else None,
+        language=language,
+        options=options or {},
+        engines=engines or {},
+        priority=priority,
+        attributes=attributes or {},
+    )
+    with _redis(settings) as client:
+        client.ping()  # a job that can't be sent is not stored either
+        folder, _ = pipeline.submit(job, settings.jobs_root)
+        _send_next(client, settings, folder)
+    return job.id
+
+
+def status(job: str, *, settings: Settings | None = None) -> Status:
+    """Tell how a job stands: from its files, or from Redis where they can't be seen.
+
+    Raises:
+        UnknownJob: neither knows it.
+        OutOfReach: Redis does not answer, and the files do not tell the end.
+    """
+    settings = settings or settings_module.load()
+    whole: Manifest | None
+    try:
+        whole = manifest.fold(JobFolder(settings.jobs_root, job))
+    except UnknownJob:
+        whole = None
+        if settings.broker_url is None:
+            raise
+    known: Mapping[str, Any] = {}
+    if settings.broker_url and not (whole and whole.state.is_final):
+        with _redis(settings) as client:
+            known = live.read(client, job)
+    if whole:
+        return _of_manifest(whole, known.get("progress", {}))
+    if not known:
+        raise UnknownJob(f"no job {job}", remedy="check the id, AMPHIPOD_JOBS_ROOT and AMPHIPOD_BROKER_URL", job=job)
+    running = {
+        step: StepStatus(state=State.RUNNING, progress=StepProgress(**progress))
+        for step, progress in known.get("progress", {}).items()
+    }
+    return Status(id=job, state=State(known.get("state", State.WAITING)), steps=running, reason=known.get("reason"))
+
+
+def _of_manifest(whole: Manifest, progress: Mapping[str, Any]) -> Status:
+    steps = {}
+    for name, step in whole.steps.items():
+        far = StepProgress(**progress[name]) if name in progress and step.state is State.RUNNING else None
+        steps[name] = StepStatus(state=step.state, reason=step.reason, progress=far)
+    return Status(id=whole.job.id, state=whole.state, steps=steps, reason=whole.reason)
+
+
+def watch(job: str, *, settings: Settings | None = None) -> Iterator[Status]:
+    """Yield a job's status about twice a second until it is over; the last one is final."""
+    settings = settings or settings_module.load()
+    while True:
+        current = status(job, settings=settings)
+        yield current
+        if current.state.is_final:
+            return
+        time.sleep(LOOK_EVERY)
+
+
+def cancel(job: str, *, settings: Settings | None = None) -> None:
+    """Stop a job, waiting or running; whoever runs it ends within two seconds.
+
+    Raises:
+        UnknownJob, OutOfReach
+        JobConflict: it is over.
+    """
+    settings = settings or settings_module.load()
+    folder = JobFolder(settings.jobs_root, job)
+    pipeline.cancel(folder)
+    if settings.broker_url:
+        with _redis(settings) as client:
+            live.request_cancel(client, job, folder.run())
+            _send_next(client, settings, folder)
+
+
+def retry(job: str, *, settings: Settings | None = None) -> None:
+    """Run the failed or cancelled steps of a job again; those that succeeded are kept.
+
+    Raises:
+        UnknownJob, OutOfReach
+        JobConflict: it is not over, or has succeeded.
+    """
+    settings = settings or settings_module.load()
+    folder = JobFolder(settings.jobs_root, job)
+    with _redis(settings) as client:
+        client.ping()
+        pipeline.retry(folder)
+        _send_next(client, settings, folder)
+
+
+def resume(*, settings: Settings | None = None) -> list[str]:
+    """Put back on their queues the unfinished jobs that are on none, after a loss of Redis' data. Returns their ids.
+
+    Raises:
+        OutOfReach
+    """
+    settings = settings or settings_module.load()
+    resumed = []
+    with _redis(settings) as client:
+        known = monitor.queued_jobs(client)
+        for request in sorted((settings.jobs_root / "jobs").glob("*/request.json")):
+            folder = JobFolder(settings.jobs_root, request.parent.name)
+            if folder.id not in known and pipeline.next_step(folder):
+                _send_next(client, settings, folder)
+                resumed.append(folder.id)
+    return resumed
+
+
+def _send_next(client: redis.Redis, settings: Settings, folder: JobFolder) -> None:
+    """Enqueue what comes next for a job, if anything does; a message too many does no harm."""
+    from core import broker, queues
+
+    step = pipeline.next_step(folder)
+    if step:
+        state = State.CANCELLED if manifest.is_cancelled(folder) else State.WAITING
+        live.set_state(client, folder.id, state)
+        broker.connect(settings).enqueue(queues.message(step, folder.id, folder.job().priority))
+
+
+def _redis(settings: Settings) -> AbstractContextManager[redis.Redis]:
+    from core import connection
+
+    return connection.opened(settings)

@@ -1,0 +1,98 @@
+"""What Redis knows of a job while it runs: state, progress, a cancel. The files know better; this is faster to ask.
+
+One hash a job, `amphipod:job:<id>`, forgotten a week after its last change.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, cast
+
+from core.context import Progress
+from core.model import State
+from core.queues import NAMESPACE
+
+if TYPE_CHECKING:
+    import redis
+
+#: Seconds between two writes of a step's progress.
+WRITE_EVERY = 1.0
+
+_KEEP_SECONDS = 7 * 24 * 3600
+
+#: Failed jobs that are listed; the files of the others still say why.
+_FAILED_KEPT = 100
+
+_FAILED_KEY = f"{NAMESPACE}:failed"
+
+
+def _key(job: str) -> str:
+    return f"{NAMESPACE}:job:{job}"
+
+
+def _write(client: redis.Redis, job: str, fields: Mapping[Any, str]) -> None:
+    with client.pipeline(transaction=True) as pipe:
+        pipe.hset(_key(job), mapping=fields)
+        pipe.expire(_key(job), _KEEP_SECONDS)
+        pipe.execute()
+
+
+def set_state(client: redis.Redis, job: str, state: State, reason: str | None = None) -> None:
+    """Tell watchers how the job stands; a failure joins the list of the latest ones."""
+    _write(client, job, {"state": state, "reason": reason or ""})
+    if state is State.FAILED:
+        entry = json.dumps({"id": job, "reason": reason, "at": time.time()})
+        with client.pipeline(transaction=True) as pipe:
+            pipe.lpush(_FAILED_KEY, entry)
+            pipe.ltrim(_FAILED_KEY, 0, _FAILED_KEPT - 1)
+            pipe.execute()
+
+
+def failed(client: redis.Redis) -> list[dict[str, Any]]:
+    """Return the latest failed jobs with their reasons, newest first."""
+    return [json.loads(entry) for entry in client.lrange(_FAILED_KEY, 0, -1)]
+
+
+def request_cancel(client: redis.Redis, job: str, run: int) -> None:
+    """Tell the worker that runs this job to stop; a network file system may take half a minute to say so."""
+    _write(client, job, {"cancelled": str(run)})
+
+
+def is_cancelled(client: redis.Redis, job: str, run: int) -> bool:
+    asked = client.hget(_key(job), "cancelled")
+    return asked is not None and int(asked) >= run
+
+
+def reporter(client: redis.Redis, job: str, step: str, host: str) -> Callable[[Progress], None]:
+    """Return a function that writes progress, at most once every `WRITE_EVERY` seconds, and shrugs off a dead Redis."""
+    from redis import RedisError
+
+    last = 0.0
+
+    def report(progress: Progress) -> None:
+        nonlocal last
+        clock = time.monotonic()
+        if clock - last < WRITE_EVERY and progress.fraction < 1:
+            return
+        last = clock
+        words = {"done": progress.done, "total": progress.total, "speed": progress.speed, "host": host}
+        try:
+            _write(client, job, {f"progress.{step}": json.dumps(words)})
+        except RedisError:
+            return
+
+    return report
+
+
+def read(client: redis.Redis, job: str) -> dict[str, Any]:
+    """Return `{"state", "reason", "progress": {step: {...}}}` of what is known; {} when nothing is."""
+    fields = cast("dict[str, str]", client.hgetall(_key(job)))
+    progress = {
+        name.removeprefix("progress."): json.loads(value)
+        for name, value in fields.items()
+        if name.startswith("progress.")
+    }
+    known: dict[str, Any] = {name: fields[name] for name in ("state", "reason") if fields.get(name)}
+    return known | ({"progress": progress} if progress else {})

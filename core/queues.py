@@ -1,0 +1,58 @@
+"""Names of the queues, and what their messages say: ids only, so that a message never goes stale."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
+
+from core.manifest import FINISH
+from core.model import Priority
+
+if TYPE_CHECKING:
+    import dramatiq
+
+#: First part of every key in Redis, Dramatiq's and ours.
+NAMESPACE = "amphipod"
+
+#: Queue of each step, under the names that Esup-Pod's workers have (peers.md, section 2a).
+QUEUES: Mapping[str, str] = {"encode": "encoding", "transcribe": "transcripting", "emit": "xapi", FINISH: "callbacks"}
+
+#: Queues whose steps fill a machine: a message is fetched only when the host has a slot for it.
+HEAVY = ("encoding", "transcripting")
+
+#: Priorities are queues of their own beside the bare one, because Dramatiq orders only what a worker has in memory.
+_SUFFIX: Mapping[Priority, str] = {"high": ".high", "normal": "", "low": ".low"}
+
+_DELAYED = ".DQ"
+
+
+def by_priority(queue: str) -> tuple[str, ...]:
+    """Return the queues that a bare name stands for, the most urgent first."""
+    return tuple(queue + suffix for suffix in _SUFFIX.values())
+
+
+def bare(queue: str) -> str:
+    """Return the bare name of a queue, of its priorities and of its delayed messages."""
+    return queue.removesuffix(_DELAYED).removesuffix(_SUFFIX["high"]).removesuffix(_SUFFIX["low"])
+
+
+def is_delayed(queue: str) -> bool:
+    """Tell Dramatiq's companion queue of messages that wait for their time."""
+    return queue.endswith(_DELAYED)
+
+
+def expand(queues: Iterable[str]) -> set[str]:
+    """Return the queues to listen on for bare names on the command line; a full name stands for itself."""
+    names: set[str] = set()
+    for queue in queues:
+        names.update(by_priority(queue) if queue in QUEUES.values() else (queue,))
+    return names
+
+
+def message(step: str, job: str, priority: Priority = "normal", *, tries: int = 0) -> dramatiq.Message[None]:
+    """Return the message that has `step` of a job done; `tries` counts passing faults that were met so far."""
+    import dramatiq
+
+    return dramatiq.Message(
+        queue_name=QUEUES[step] + _SUFFIX[priority], actor_name=step, args=(job,), kwargs={"tries": tries}, options={}
+    )

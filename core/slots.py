@@ -1,0 +1,62 @@
+"""How many heavy steps a host does at once: slots, locks that the kernel frees when their holder dies."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import threading
+from pathlib import Path
+
+from core import queues
+
+#: Of so many turns, one lets a queue go before a more urgent one, so that none is starved.
+_TURNS = {"": 4, ".low": 8}
+
+
+class Gate:
+    """The way of this process to its host's slots for one kind of heavy step.
+
+    Entered before a message is fetched and left when it is acknowledged; holds at most one message.
+    """
+
+    def __init__(self, queue: str, folder: Path, slots: int) -> None:
+        self._queue = queue
+        self._folder = folder
+        self._slots = slots
+        self._lock = threading.Lock()
+        self._descriptor: int | None = None
+        self._turn = 0
+
+    @property
+    def is_held(self) -> bool:
+        return self._descriptor is not None
+
+    def enter(self) -> bool:
+        """Take a slot; False when the host has none free, or when this process holds one already."""
+        with self._lock:
+            if self._descriptor is not None:
+                return False
+            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            for number in range(self._slots):
+                descriptor = os.open(self._folder / f"{self._queue}.{number}.slot", os.O_RDWR | os.O_CREAT, 0o600)
+                try:
+                    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    os.close(descriptor)
+                    continue
+                self._descriptor = descriptor
+                return True
+            return False
+
+    def leave(self, *, served: bool) -> None:
+        """Give the slot back; `served` tells whether a message was done in it."""
+        with self._lock:
+            if self._descriptor is not None:
+                os.close(self._descriptor)
+                self._descriptor = None
+                self._turn += served
+
+    def goes_first(self, queue: str) -> bool:
+        """Tell whether it is the turn of this less urgent queue before all others."""
+        every = _TURNS.get(queue.removeprefix(queues.bare(queue)))
+        return every is not None and self._turn % every == every - 1
