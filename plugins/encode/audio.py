@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from av.packet import Packet
 
 RATE = 48_000
-LAYOUT = "stereo"
 
 #: Samples of an AAC frame (ISO/IEC 14496-3).
 _FRAME = 1024
@@ -49,14 +48,15 @@ class EncodedAudio:
 
 
 class Resampler:
-    """Brings any sound to 48 kHz stereo planar floats that begin at zero and have no holes.
+    """Brings any sound to 48 kHz planar floats of one layout that begin at zero and have no holes.
 
     Sound that begins late is preceded by silence, a gap of more than a tenth of a second is filled and an overlap cut
     (libswresample's `async=1`), so that it stays with the picture whatever a player thinks of edit lists.
     """
 
-    def __init__(self, origin: Fraction) -> None:
+    def __init__(self, origin: Fraction, layout: str) -> None:
         self._origin = origin
+        self._layout = layout
         self._resampler: AudioResampler | None = None
         self._form: tuple[str, str, int] | None = None
         self._done = 0
@@ -67,7 +67,7 @@ class Resampler:
         if self._resampler is None:
             self._form = form
             options = {"async": "1", "first_pts": str(self._done)}
-            self._resampler = av.AudioResampler("fltp", LAYOUT, RATE, frame_size=_FRAME, options=options)
+            self._resampler = av.AudioResampler("fltp", self._layout, RATE, frame_size=_FRAME, options=options)
         if frame.pts is not None and frame.time_base:
             frame.pts -= round(self._origin / frame.time_base)
         return ready + self._count(self._resampler.resample(frame))
@@ -86,10 +86,11 @@ class Resampler:
 class AacEncoders:
     """One AAC encoder for each bit rate; renditions of one rate share it."""
 
-    def __init__(self, rates: Iterable[int]) -> None:
+    def __init__(self, rates: Iterable[int], layout: str) -> None:
+        self.layout = layout
         # A container that writes nowhere owns the encoders, because only its streams can be templates of others.
         self._owner = av.open("aac", "w", format="null")
-        self._streams = {rate: _add_aac(self._owner, rate) for rate in sorted(set(rates))}
+        self._streams = {rate: _add_aac(self._owner, rate, layout) for rate in sorted(set(rates))}
         if self._streams:
             self._owner.start_encoding()
 
@@ -107,14 +108,16 @@ class AacEncoders:
 class AudioFile:
     """A file to listen to: MP3, or M4A for a source without pictures."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, layout: str) -> None:
         self.path = path
         self.frames = 0
         self._bytes = 0
         options = {"movflags": "+faststart"} if path.suffix == ".m4a" else {}
         self._container = av.open(str(path), "w", format="mp3" if path.suffix == ".mp3" else "ipod")
         self._container.container_options.update(options)
-        self._stream = _add_mp3(self._container) if path.suffix == ".mp3" else _add_aac(self._container, M4A_RATE)
+        self._stream = (
+            _add_mp3(self._container, layout) if path.suffix == ".mp3" else _add_aac(self._container, M4A_RATE, layout)
+        )
 
     def encode(self, frame: AudioFrame | None) -> None:
         for packet in self._stream.encode(frame):
@@ -133,17 +136,17 @@ class AudioFile:
         discard(self._container)
 
 
-def _add_aac(container: OutputContainer, rate: int) -> AudioStream:
+def _add_aac(container: OutputContainer, rate: int, layout: str) -> AudioStream:
     stream = container.add_stream("aac", RATE)
-    stream.codec_context.layout = LAYOUT
+    stream.codec_context.layout = layout
     stream.codec_context.bit_rate = rate
     stream.codec_context.flags |= Flags.global_header
     return stream
 
 
-def _add_mp3(container: OutputContainer) -> AudioStream:
+def _add_mp3(container: OutputContainer, layout: str) -> AudioStream:
     stream = container.add_stream("libmp3lame", RATE)
-    stream.codec_context.layout = LAYOUT
+    stream.codec_context.layout = layout
     stream.codec_context.format = "fltp"
     stream.codec_context.global_quality = _LAME_QUALITY
     stream.codec_context.qscale = True

@@ -87,7 +87,8 @@ class Timeline:
         self._last: int | None = None
         self._next_keyframe = Fraction(0)
         self._per_second: Counter[int] = Counter()
-        #: Seconds at which the last frame ends.
+        #: Seconds at which the first frame begins and the last one ends.
+        self._begin: float | None = None
         self.end = 0.0
         self.frames = 0
 
@@ -109,12 +110,15 @@ class Timeline:
         self.frames += 1
         self._per_second[int(time)] += 1
         self.end = float(time + duration * frame.time_base)
+        if self._begin is None:
+            self._begin = float(time)
         return float(time)
 
     @property
     def rate(self) -> Fraction:
         """The frame rate if it is constant, as the source states it; else the most frames in a second."""
-        mean = self.frames / self.end if self.end else 0.0
+        shown = self.end - (self._begin or 0.0)
+        mean = self.frames / shown if shown else 0.0
         if abs(mean - float(self._rate)) < float(self._rate) / 50:
             return self._rate
         return Fraction(max(self._per_second.values(), default=0))

@@ -75,6 +75,11 @@ class AudioTrack:
     channels: int
     language: str | None
 
+    @property
+    def output_layout(self) -> str:
+        """A microphone stays mono, at half the cost; whatever has more channels becomes stereo."""
+        return "mono" if self.channels == 1 else "stereo"
+
 
 @dataclass(frozen=True)
 class SubtitleTrack:

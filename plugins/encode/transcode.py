@@ -51,7 +51,7 @@ class Sound:
     def __init__(
         self, origin: Fraction, encoders: AacEncoders, lanes: Sequence[Lane], files: Sequence[AudioFile]
     ) -> None:
-        self._resampler = Resampler(origin)
+        self._resampler = Resampler(origin, encoders.layout)
         self._encoders = encoders
         self._lanes = lanes
         self._files = files
@@ -97,7 +97,8 @@ def transcode(
     """
     with ExitStack() as stack:
         container = stack.enter_context(open_source(media.path))
-        encoders = AacEncoders(rendition.spec.audio_rate for rendition in renditions if media.audio)
+        layout = media.audio.output_layout if media.audio else "stereo"
+        encoders = AacEncoders((rendition.spec.audio_rate for rendition in renditions if media.audio), layout)
         lanes: list[Lane] = []
         for rendition in renditions:
             assert media.video
@@ -108,7 +109,7 @@ def transcode(
             lanes.append(lane)
         files = []
         for path in audio_files:
-            files.append(AudioFile(path))
+            files.append(AudioFile(path, layout))
             stack.callback(files[-1].abandon)
         pictures = Pictures(media, profile, lanes, stills) if media.video else None
         sound = Sound(media.origin, encoders, lanes, files) if media.audio else None

@@ -25,7 +25,7 @@ def sound(samples: int, *, at: float, layout: str = "mono", rate: int = 44_100, 
 
 
 def resample(frames: list[av.AudioFrame], origin: Fraction = Fraction(0)) -> list[av.AudioFrame]:
-    resampler = Resampler(origin)
+    resampler = Resampler(origin, "stereo")
     return [ready for frame in frames for ready in resampler.resample(frame)] + resampler.flush()
 
 
@@ -62,11 +62,21 @@ def test_sound_that_changes_its_form_in_mid_film_goes_on() -> None:
 
 
 def test_renditions_of_one_bit_rate_share_an_encoder() -> None:
-    encoders = AacEncoders([96_000, 128_000, 96_000])
+    encoders = AacEncoders([96_000, 128_000, 96_000], "stereo")
     assert encoders.template(96_000) is encoders.template(96_000)
     packets = [encoders.encode(frame) for frame in [*resample([sound(44_100, at=0)]), None]]
     assert {rate for made in packets for rate in made} == {96_000, 128_000}
     assert sum(len(made[96_000]) for made in packets) == math.ceil(RATE / 1024) + 1
+
+
+@pytest.mark.parametrize(("channels", "layout"), [(1, "mono"), (2, "stereo"), (6, "stereo")])
+def test_a_microphone_stays_mono_and_more_channels_become_two(
+    clip: Clip, encode: Encode, channels: int, layout: str
+) -> None:
+    encoded = encode(clip("a.mkv", channels=channels))
+    for path in (encoded.folder / "360p.mp4", encoded.folder / "360p.m3u8", encoded.folder / "audio_192k.mp3"):
+        with av.open(str(path)) as container:
+            assert container.streams.audio[0].codec_context.layout.name == layout
 
 
 def test_each_rendition_has_its_sound_at_its_rate(lecture: Any) -> None:
