@@ -43,10 +43,12 @@ def build(arguments: list[str]) -> typer.Typer:
     for name in [named] if named else COMMANDS:
         app.command(name)(getattr(importlib.import_module(COMMANDS[name]), name))
     if named is None:
-        from core import settings
+        from core import logs, settings
         from core.manager import Manager
 
-        Manager(settings.load()).register_commands(app)
+        loaded = settings.load(log_level="error")
+        logs.configure(loaded)
+        Manager(loaded).register_commands(app)
     return app
 
 

@@ -29,7 +29,7 @@ from core.settings import Settings
 from core.steps import run
 from core.storage import store
 
-InstallPlugin = Callable[..., None]
+from ..conftest import InstallPlugin
 
 IMPORTS = "from core import *\nfrom core import hookimpl\n\n"
 
