@@ -18,6 +18,12 @@ ORDER = (
     ("core.commit", "core.logs", "core.manager", "core.manifest", "core.shadowing"),
     ("core.runner", "core.steps"),
     ("core.child", "core.pipeline", "core.watch_page"),
+    ("core.connection", "core.queues"),
+    ("core.lease", "core.live", "core.slots", "core.workers"),
+    ("core.broker", "core.monitor"),
+    ("core.middleware",),
+    ("core.jobs", "core.worker"),
+    ("core.actors",),
     ("core.cli",),
 )
 
