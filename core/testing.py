@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from av.packet import Packet
     from av.stream import Stream
     from av.video.frame import VideoFrame
+    from av.video.stream import VideoStream
     from PIL import Image
 
 #: Columns and rows of black and white patches that spell a picture's number, in the left half of the picture.
@@ -109,6 +110,7 @@ def make_clip(
     seconds: float = 2,
     width: int = 320,
     height: int = 180,
+    pix_fmt: str = "",
     rate: int = 25,
     video: bool = True,
     audio: bool = True,
@@ -126,6 +128,7 @@ def make_clip(
 ) -> Path:
     """Write a clip of numbered pictures and a tone of 440 Hz, and return its path; the suffix says which kind.
 
+    :param pix_fmt: libav's name of a pixel format; yuv420p unless given, or yuv444p for odd sizes.
     :param times: seconds of each picture, for a variable frame rate; `rate` is then what the file claims.
     :param keyframe_every: frames between keyframes.
     :param start: time stamp of the beginning.
@@ -145,7 +148,14 @@ def make_clip(
         packets: list[Iterator[Packet[Any]]] = []
         if video and video_codec:
             stamps = times or [number / rate for number in range(round(seconds * rate))]
-            packets.append(_video(container, video_codec, stamps, (width, height), rate, keyframe_every, start))
+            # x264 takes odd sizes only where the chroma has as many pixels as the luma.
+            pix_fmt = pix_fmt or ("yuv420p" if width % 2 == height % 2 == 0 else "yuv444p")
+            stream = container.add_stream(
+                video_codec[0], rate, options=video_codec[1], width=width, height=height, pix_fmt=pix_fmt
+            )
+            assert isinstance(stream, av.VideoStream)
+            stream.codec_context.gop_size = keyframe_every
+            packets.append(_encoded(stream, _pictures(stream, stamps, rate, start)))
         if audio:
             packets.append(_audio(container, audio_codec, seconds, sample_rate, channels, start + audio_delay))
         if cover:
@@ -196,35 +206,19 @@ def draw_frame(number: int, width: int, height: int) -> Image.Image:
     return image
 
 
-def _video(
-    container: OutputContainer,
-    codec: tuple[str, dict[str, str]],
-    stamps: Sequence[float],
-    size: tuple[int, int],
-    rate: int,
-    keyframe_every: int,
-    start: float,
-) -> Iterator[Packet[Any]]:
+def _pictures(stream: VideoStream, stamps: Sequence[float], rate: int, start: float) -> Iterator[VideoFrame]:
     import av
 
-    width, height = size
-    # x264 takes odd sizes only where the chroma has as many pixels as the luma.
-    pix_fmt = "yuv420p" if width % 2 == height % 2 == 0 else "yuv444p"
-    stream = container.add_stream(codec[0], rate, options=codec[1], width=width, height=height, pix_fmt=pix_fmt)
-    assert isinstance(stream, av.VideoStream)
-    clock = Fraction(1, rate) if codec[0] == "mpeg4" else Fraction(1, 90_000)
+    # MPEG-4 allows no finer clock than 1/65535.
+    clock = Fraction(1, rate) if stream.codec_context.name == "mpeg4" else Fraction(1, 90_000)
     stream.codec_context.time_base = clock
-    stream.codec_context.gop_size = keyframe_every
-
-    def frames() -> Iterator[VideoFrame]:
-        for number, stamp in enumerate(stamps):
-            frame = av.VideoFrame.from_image(draw_frame(number, width, height))  # type: ignore[no-untyped-call]
-            frame.pts, frame.time_base = round((start + stamp) / clock), clock
-            after = stamps[number + 1] if number + 1 < len(stamps) else stamp + 1 / rate
-            frame.duration = round((after - stamp) / clock)
-            yield frame
-
-    return _encoded(stream, frames())
+    for number, stamp in enumerate(stamps):
+        picture = draw_frame(number, stream.codec_context.width, stream.codec_context.height)
+        frame = av.VideoFrame.from_image(picture)  # type: ignore[no-untyped-call]
+        frame.pts, frame.time_base = round((start + stamp) / clock), clock
+        after = stamps[number + 1] if number + 1 < len(stamps) else stamp + 1 / rate
+        frame.duration = round((after - stamp) / clock)
+        yield frame
 
 
 def _audio(

@@ -70,16 +70,19 @@ class Resampler:
             self._resampler = av.AudioResampler("fltp", self._layout, RATE, frame_size=_FRAME, options=options)
         if frame.pts is not None and frame.time_base:
             frame.pts -= round(self._origin / frame.time_base)
-        return ready + self._count(self._resampler.resample(frame))
+        return ready + self._stamp(self._resampler.resample(frame))
 
     def flush(self) -> list[AudioFrame]:
         """Give out what is left; also when the sound changes its form in mid-film."""
-        rest = self._count(self._resampler.resample(None)) if self._resampler else []
+        rest = self._stamp(self._resampler.resample(None)) if self._resampler else []
         self._resampler = None
         return rest
 
-    def _count(self, frames: list[AudioFrame]) -> list[AudioFrame]:
-        self._done += sum(frame.samples for frame in frames)
+    def _stamp(self, frames: list[AudioFrame]) -> list[AudioFrame]:
+        """Number the samples on; where the source has no time stamps, libavfilter gives none either."""
+        for frame in frames:
+            frame.pts, frame.time_base = self._done, Fraction(1, RATE)
+            self._done += frame.samples
         return frames
 
 

@@ -32,6 +32,8 @@ CONTAINERS = (
     "ogg,rm,w64,wav,wv"
 )
 
+_UNSPECIFIED = 2
+
 #: Packets within which a stream must give a picture or sound.
 _PATIENCE = 2_000
 
@@ -45,9 +47,8 @@ _REMEDY = "upload a recording that a media player can play"
 
 @dataclass(frozen=True)
 class Colour:
-    """Tags of the pictures as libav numbers them (ISO/IEC 23091-2, "unspecified" is 2; of the range 0)."""
+    """Tags of the pictures as libav numbers them (ISO/IEC 23091-2)."""
 
-    range: int
     primaries: int
     transfer: int
     matrix: int
@@ -275,8 +276,14 @@ def _describe(stream: VideoStream, frame: VideoFrame, path: Path) -> VideoTrack:
         turn=turn,
         rate=_rate(stream, path),
         time_base=stream.time_base,
-        colour=Colour(frame.color_range, frame.color_primaries, frame.color_trc, frame.colorspace),
+        colour=_colour(frame),
     )
+
+
+def _colour(frame: VideoFrame) -> Colour:
+    # RGB says that there is no matrix; what is encoded has one.
+    matrix = _UNSPECIFIED if frame.format.is_rgb else frame.colorspace
+    return Colour(frame.color_primaries, frame.color_trc, matrix)
 
 
 def _rate(stream: VideoStream, path: Path) -> Fraction:

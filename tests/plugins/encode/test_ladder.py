@@ -10,7 +10,7 @@ from plugins.encode.profiles import LECTURE, POD, Profile
 
 
 def track(width: int, height: int, rate: int = 25) -> VideoTrack:
-    return VideoTrack(0, width, height, 0, Fraction(rate), Fraction(1, 12_800), Colour(0, 2, 2, 2))
+    return VideoTrack(0, width, height, 0, Fraction(rate), Fraction(1, 12_800), Colour(2, 2, 2))
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from plugins.encode.lane import Lane
 from plugins.encode.probe import Colour, VideoTrack
 from plugins.encode.profiles import POD
 
-TRACK = VideoTrack(0, 640, 360, 0, Fraction(25), Fraction(1, 25), Colour(0, 2, 2, 2))
+TRACK = VideoTrack(0, 640, 360, 0, Fraction(25), Fraction(1, 25), Colour(2, 2, 2))
 
 
 @pytest.fixture
