@@ -231,18 +231,17 @@ def _audio(
     layout = {1: "mono", 2: "stereo", 6: "5.1"}[channels]
     stream.codec_context.layout = layout
 
+    # The tone repeats after this many samples.
+    period = sample_rate // math.gcd(440, sample_rate)
+    wave = [round(8000 * math.sin(math.tau * 440 * n / sample_rate)) for n in range(period)]
+    total, size = round(seconds * sample_rate), 1024
+    tone = array.array("h", (value for value in wave for _ in range(channels))).tobytes() * (size // period + 2)
+
     def frames() -> Iterator[AudioFrame]:
-        total, size = round(seconds * sample_rate), 1024
         for first in range(0, total, size):
-            count = min(size, total - first)
-            frame = av.AudioFrame("s16", layout, count)
-            tone = (
-                round(8000 * math.sin(math.tau * 440 * n / sample_rate))
-                for n in range(first, first + count)
-                for _ in range(channels)
-            )
-            samples = array.array("h", tone).tobytes()
-            frame.planes[0].update(samples.ljust(frame.planes[0].buffer_size, b"\0"))
+            frame = av.AudioFrame("s16", layout, min(size, total - first))
+            offset = first % period * channels * 2
+            frame.planes[0].update(tone[offset : offset + frame.planes[0].buffer_size])
             frame.sample_rate = sample_rate
             frame.time_base = Fraction(1, sample_rate)
             frame.pts = first + round(start * sample_rate)
