@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
@@ -12,9 +12,7 @@ from av.video.frame import PictureType
 from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
 
 if TYPE_CHECKING:
-    from av.packet import Packet
     from av.video.frame import VideoFrame
-    from av.video.stream import VideoStream
 
     from plugins.encode.ladder import Rendition
     from plugins.encode.lane import Lane
@@ -87,10 +85,10 @@ class Timeline:
         self._last: int | None = None
         self._next_keyframe = Fraction(0)
         self._per_second: Counter[int] = Counter()
-        #: Seconds at which the first frame begins and the last one ends.
+        self._frames = 0
         self._begin: float | None = None
+        #: Seconds at which the last frame ends.
         self.end = 0.0
-        self.frames = 0
 
     def stamp(self, frame: VideoFrame) -> float:
         """Set a frame's time stamp and its type, and return its time in seconds."""
@@ -107,7 +105,7 @@ class Timeline:
         if time >= self._next_keyframe:
             frame.pict_type = PictureType.I
             self._next_keyframe = (time // self._interval + 1) * self._interval
-        self.frames += 1
+        self._frames += 1
         self._per_second[int(time)] += 1
         self.end = float(time + duration * frame.time_base)
         if self._begin is None:
@@ -118,7 +116,7 @@ class Timeline:
     def rate(self) -> Fraction:
         """The frame rate if it is constant, as the source states it; else the most frames in a second."""
         shown = self.end - (self._begin or 0.0)
-        mean = self.frames / shown if shown else 0.0
+        mean = self._frames / shown if shown else 0.0
         if abs(mean - float(self._rate)) < float(self._rate) / 50:
             return self._rate
         return Fraction(max(self._per_second.values(), default=0))
@@ -137,8 +135,8 @@ class Pictures:
         self._stills = stills
         self._held: VideoFrame | None = None
 
-    def take(self, packet: Packet[VideoStream]) -> None:
-        for frame in packet.decode():
+    def take(self, frames: Iterable[VideoFrame]) -> None:
+        for frame in frames:
             self._hand_out(frame)
 
     def _hand_out(self, frame: VideoFrame) -> None:

@@ -41,18 +41,17 @@ class SubtitleReader:
     origin: Fraction
     cues: list[Cue] = field(default_factory=list)
 
-    def take(self, packet: Packet[SubtitleStream]) -> None:
+    def decode(self, packet: Packet[SubtitleStream]) -> list[Cue]:
         if packet.pts is None or not packet.size:
-            return
+            return []
         subtitle = packet.stream.decode2(packet)
         if subtitle is None:
-            return
+            return []
         start = float(packet.pts * packet.time_base - self.origin)
         shown = float((packet.duration or 0) * packet.time_base) or subtitle.end_display_time / 1000
         lines = (rect.dialogue.decode(errors="replace") for rect in subtitle if hasattr(rect, "dialogue"))
         text = _plain("\n".join(lines))
-        if text and start + shown > 0:
-            self.cues.append(Cue(max(start, 0.0), start + shown, text))
+        return [Cue(max(start, 0.0), start + shown, text)] if text and start + shown > 0 else []
 
     def write(self) -> None:
         cues = sorted(self.cues, key=lambda cue: cue.start)

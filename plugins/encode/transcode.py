@@ -4,26 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import av
 from av.codec.context import ThreadType
+from av.packet import Packet
 
 from core import BadSource
-from plugins.encode.audio import RATE, AacEncoders, AudioFile, Resampler
+from plugins.encode.audio import AacEncoders, AudioFile
 from plugins.encode.lane import Encoded, Lane
 from plugins.encode.pictures import Pictures
 from plugins.encode.probe import open_source, packets
+from plugins.encode.sound import Sound
 from plugins.encode.truncation import cut_off, is_cut
 
 if TYPE_CHECKING:
-    from av.audio.frame import AudioFrame
-    from av.audio.stream import AudioStream
     from av.container import InputContainer
-    from av.packet import Packet
 
     from core import Context
     from plugins.encode.ladder import Rendition
@@ -31,6 +30,10 @@ if TYPE_CHECKING:
     from plugins.encode.profiles import Profile
     from plugins.encode.stills import Stills
     from plugins.encode.subtitles import SubtitleReader
+
+
+Decode = Callable[[Any], Sequence[Any]]
+Take = Callable[[Any], None]
 
 
 @dataclass(frozen=True)
@@ -42,44 +45,7 @@ class Transcoded:
     duration: float
     #: Frames a second: the constant rate, else the most in one second.
     frame_rate: Fraction
-    notes: tuple[str, ...] = field(default=())
-
-
-class Sound:
-    """The sound side of the one decode: one form for all, then each encoder."""
-
-    def __init__(
-        self, origin: Fraction, encoders: AacEncoders, lanes: Sequence[Lane], files: Sequence[AudioFile]
-    ) -> None:
-        self._resampler = Resampler(origin, encoders.layout)
-        self._encoders = encoders
-        self._lanes = lanes
-        self._files = files
-        self._samples = 0
-
-    @property
-    def end(self) -> float:
-        """Seconds of sound so far."""
-        return self._samples / RATE
-
-    def take(self, packet: Packet[AudioStream]) -> None:
-        for frame in packet.decode():
-            for ready in self._resampler.resample(frame):
-                self._encode(ready)
-
-    def finish(self) -> None:
-        for ready in self._resampler.flush():
-            self._encode(ready)
-        self._encode(None)
-
-    def _encode(self, frame: AudioFrame | None) -> None:
-        self._samples += frame.samples if frame else 0
-        for file in self._files:
-            file.encode(frame)
-        packets_by_rate = self._encoders.encode(frame)
-        for lane in self._lanes:
-            if encoded := packets_by_rate[lane.rendition.spec.audio_rate]:
-                lane.put(encoded)
+    notes: tuple[str, ...]
 
 
 def transcode(
@@ -138,21 +104,26 @@ def _read(
     context: Context,
 ) -> int:
     """Decode the file from end to end and return how many packets couldn't be decoded."""
-    takers: dict[int, Callable[[Any], None]] = {reader.track.index: reader.take for reader in subtitles}
+    tracks: dict[int, tuple[Decode, Take]] = {
+        reader.track.index: (reader.decode, reader.cues.extend) for reader in subtitles
+    }
     if media.video and pictures:
-        takers[media.video.index] = pictures.take
+        tracks[media.video.index] = Packet.decode, pictures.take
         decoder = container.streams[media.video.index].codec_context
         decoder.thread_type = ThreadType.AUTO
         decoder.thread_count = context.threads
     if media.audio and sound:
-        takers[media.audio.index] = sound.take
+        tracks[media.audio.index] = Packet.decode, sound.take
     damaged = 0
-    for packet in packets(container, [container.streams[index] for index in takers]):
+    for packet in packets(container, [container.streams[index] for index in tracks]):
         context.raise_if_cancelled()
+        decode, take = tracks[packet.stream.index]
         try:
-            takers[packet.stream.index](packet)
+            decoded = decode(packet)
         except av.error.InvalidDataError:
             damaged += 1
+            continue
+        take(decoded)
         context.progress(pictures.timeline.end if pictures else sound.end if sound else 0.0, media.duration)
     if pictures:
         pictures.finish()
