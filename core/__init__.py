@@ -7,6 +7,8 @@ def step_options(job, step):
     return {"profile": "lecture"} if step == "encode" else None
 """
 
+from typing import TYPE_CHECKING, Any
+
 from core.context import Context, Progress
 from core.errors import (
     AmphipodError,
@@ -33,6 +35,9 @@ from core.model import (
     Word,
 )
 
+if TYPE_CHECKING:
+    from core.jobs import status, submit
+
 __all__ = [
     "DROP",
     "AmphipodError",
@@ -57,4 +62,15 @@ __all__ = [
     "Transient",
     "Word",
     "hookimpl",
+    "status",
+    "submit",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Load a portal's functions when they are first used: a plugin has no use for what they import."""
+    if name in ("status", "submit"):
+        from core import jobs
+
+        return getattr(jobs, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

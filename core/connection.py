@@ -51,6 +51,14 @@ def opened(settings: Settings) -> Iterator[redis.Redis]:
 
 
 def _out_of_reach(settings: Settings, error: Exception) -> OutOfReach:
-    parts = urlsplit(url(settings))  # its password is not for the log
-    place = f"{parts.hostname}:{parts.port or 6379}" if parts.hostname else parts.path
-    return OutOfReach(f"Redis at {place} does not answer ({error})", remedy="start it, or check AMPHIPOD_BROKER_URL")
+    return OutOfReach(
+        f"Redis at {redacted(settings)} does not answer ({error})", remedy="start it, or check AMPHIPOD_BROKER_URL"
+    )
+
+
+def redacted(settings: Settings) -> str | None:
+    """Return where Redis is, without its password."""
+    if settings.broker_url is None:
+        return None
+    parts = urlsplit(settings.broker_url)
+    return f"{parts.hostname}:{parts.port or 6379}{parts.path}" if parts.hostname else parts.path

@@ -15,6 +15,7 @@ from core import live, manifest, monitor, pipeline, storage
 from core import settings as settings_module
 from core.errors import BadSettings, UnknownJob
 from core.model import STEPS, Job, Manifest, Model, Priority, Source, State, Step
+from core.pipeline import Host
 from core.settings import Settings
 from core.storage import JobFolder
 
@@ -63,13 +64,16 @@ def submit(
     idempotency_key: str | None = None,
     attributes: Mapping[str, Any] | None = None,
     settings: Settings | None = None,
+    host: Host | None = None,
 ) -> str:
     """Have workers on other machines process `source`, and return the job's id.
 
     `source` and `output` lie under `media_roots`, where the workers see them too. With an idempotency key the same
-    request, however often it is made, is one job; without one each call is a new job.
+    request, however often it is made, is one job; without one each call is a new job. With a `host`, what its plugins
+    can tell is wrong is refused now; without one the job fails with the same words.
 
     Raises:
+        BadCall: `host` was given, and no engine can do this.
         BadSettings: no broker or no media roots are set.
         UnsafePath: `source` or `output` lies outside the media roots.
         JobConflict: the key belongs to a different request.
@@ -89,6 +93,8 @@ def submit(
         priority=priority,
         attributes=attributes or {},
     )
+    if host:
+        pipeline.check(host, job, elsewhere=True)
     with _redis(settings) as client:
         client.ping()  # a job that can't be sent is not stored either
         folder, _ = pipeline.submit(job, settings.jobs_root)

@@ -83,10 +83,15 @@ def check(host: Host, job: Job, *, elsewhere: bool = False) -> None:
     Raises:
         BadCall
     """
-    here = [step for step in job.steps if not elsewhere or host.manager.engines(step)]
-    if len(here) == len(job.steps):
+
+    def is_known(step: Step) -> bool:
+        present = host.manager.engines(step)
+        return bool(present) and job.engines.get(step, present[0]) in present
+
+    known = [step for step in job.steps if not elsewhere or is_known(step)]
+    if len(known) == len(job.steps):
         host.manager.check_options(job)
-    for step in here:
+    for step in known:
         host.manager.plan(job, step)
 
 

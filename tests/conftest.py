@@ -29,7 +29,7 @@ TOY_ENGINE = """
             globals()[name](argument, job, source, context)
         return StepOutput(
             artifacts=tuple(describe(path.name) for path in sorted(context.output.iterdir())),
-            facts={"duration": 1.0, "pid": os.getpid(), "attempt": context.attempt},
+            facts={"duration": 1.0, "pid": os.getpid(), "worker": os.getppid(), "attempt": context.attempt},
         )
 
     def describe(name):

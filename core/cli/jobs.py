@@ -42,7 +42,7 @@ def submit(
     as_json: JsonOption = False,
 ) -> None:
     """Have workers on other machines process a file, and print the job's id."""
-    settings = _settings(context)
+    host = cast("Call", context.obj).host(log_level="error")
     job = jobs.submit(
         file.resolve() if file.exists() else file,
         steps=parse_steps(steps),
@@ -52,11 +52,12 @@ def submit(
         engines=parse_engines(engine or []),
         priority=_priority(priority),
         idempotency_key=idempotency_key,
-        settings=settings,
+        settings=host.settings,
+        host=host,
     )
     typer.echo(json.dumps({"id": job}) if as_json else job)
     if wait_for_it:
-        _wait(settings, job, as_json=as_json)
+        _wait(host.settings, job, as_json=as_json)
 
 
 def status(context: typer.Context, job: JobArgument, as_json: JsonOption = False) -> None:

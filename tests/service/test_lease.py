@@ -11,9 +11,12 @@ from .conftest import RedisServer
 
 
 def test_one_holder_at_a_time(redis_server: RedisServer) -> None:
-    with lease.hold(redis_server.client, "j1.encode", 3):
-        with pytest.raises(LeaseHeld) as caught, lease.hold(redis_server.client, "j1.encode", 3):
-            raise AssertionError("two holders")
+    with (
+        lease.hold(redis_server.client, "j1.encode", 3),
+        pytest.raises(LeaseHeld) as caught,
+        lease.hold(redis_server.client, "j1.encode", 3),
+    ):
+        raise AssertionError("two holders")
     assert 0 < caught.value.seconds_left <= 3
 
 
