@@ -39,21 +39,26 @@ def _desk() -> worker.Desk:
     return worker.Desk(Host(loaded, Manager(loaded)), BROKER, connection.client(loaded), shutdown)
 
 
+@dramatiq.actor(queue_name=queues.QUEUES["compose"], max_retries=None)
+def compose(job: str, part: str = "", tries: int = 0) -> None:
+    worker.serve(_desk(), "compose", job, part, tries)
+
+
 @dramatiq.actor(queue_name=queues.QUEUES["encode"], max_retries=None)
-def encode(job: str, tries: int = 0) -> None:
-    worker.serve(_desk(), "encode", job, tries)
+def encode(job: str, part: str = "", tries: int = 0) -> None:
+    worker.serve(_desk(), "encode", job, part, tries)
 
 
 @dramatiq.actor(queue_name=queues.QUEUES["transcribe"], max_retries=None)
-def transcribe(job: str, tries: int = 0) -> None:
-    worker.serve(_desk(), "transcribe", job, tries)
+def transcribe(job: str, part: str = "", tries: int = 0) -> None:
+    worker.serve(_desk(), "transcribe", job, part, tries)
 
 
 @dramatiq.actor(queue_name=queues.QUEUES["emit"], max_retries=None)
-def emit(job: str, tries: int = 0) -> None:
-    worker.serve(_desk(), "emit", job, tries)
+def emit(job: str, part: str = "", tries: int = 0) -> None:
+    worker.serve(_desk(), "emit", job, part, tries)
 
 
 @dramatiq.actor(queue_name=queues.QUEUES[FINISH], max_retries=None)
-def finish(job: str, tries: int = 0) -> None:
-    worker.serve(_desk(), FINISH, job, tries)
+def finish(job: str, part: str = "", tries: int = 0) -> None:
+    worker.serve(_desk(), FINISH, job, part, tries)

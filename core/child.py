@@ -20,6 +20,7 @@ from core import commit, steps
 from core.context import Context, Progress
 from core.errors import AmphipodError
 from core.manager import Manager
+from core.model import Division
 from core.runner import StepAnswer, StepRequest
 from core.storage import JobFolder, Scratch, disk_errors
 
@@ -68,11 +69,12 @@ def _run(request: StepRequest, send: Send) -> StepAnswer:
         report=report,
     )
     with disk_errors(scratch.path):
-        engine, output = steps.run(request.step, Manager(request.settings), folder.job(), request.plan, context)
-    return StepAnswer(
-        engine=engine,
-        output=output.model_copy(update={"artifacts": commit.measure(output.artifacts, scratch.output)}),
-    )
+        manager = Manager(request.settings)
+        engine, made = steps.run(request.step, request.work, manager, folder.job(), request.plan, context)
+    if isinstance(made, Division):
+        return StepAnswer(engine=engine, division=made)
+    artifacts = commit.measure(made.artifacts, scratch.output)
+    return StepAnswer(engine=engine, output=made.model_copy(update={"artifacts": artifacts}))
 
 
 def _follow_parent() -> None:

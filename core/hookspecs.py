@@ -2,8 +2,8 @@
 
 A plugin is a module, or any object, that the entry point group `amphipod` names. It implements as many of these
 hooks as it likes, each marked `@core.hookimpl`, and takes only the arguments that it needs. Arguments are frozen:
-a plugin answers with a value or declines with None. `encode` and `transcribe` run in a child process, the others in
-the process that drives the job. `amphipod hooks` prints this page.
+a plugin answers with a value or declines with None. What does a step runs in a child process, the rest in the process
+that drives the job. `amphipod hooks` prints this page.
 """
 
 from __future__ import annotations
@@ -23,8 +23,11 @@ if TYPE_CHECKING:
     from core.model import (
         Artifact,
         Destination,
+        Division,
         Job,
         Manifest,
+        Part,
+        PartOutput,
         Receipt,
         Source,
         Statement,
@@ -66,7 +69,7 @@ def options_schema(step: Step) -> type[BaseModel] | None:
     A job's options are checked against it when the job is planned, and a mistake is refused there, by name. Without
     it every option of the job reaches the engine unchecked.
 
-    :param step: "encode", "transcribe" or "emit".
+    :param step: "compose", "encode", "transcribe" or "emit".
     :return: a pydantic model of the options and their defaults, or None for a step that isn't yours.
     """
 
@@ -95,6 +98,46 @@ def encode(job: Job, source: Source, options: Mapping[str, Any], context: Contex
     :param options: checked against your `options_schema`, defaults included.
     :param context: where to write (`context.output`), how to report progress, when to stop.
     :return: the artifacts, or None to decline before any work or effect, so that the next engine is asked.
+    """
+
+
+@hookspec(firstresult=True)
+def divide(job: Job, source: Source, options: Mapping[str, Any], context: Context) -> Division | None:
+    """Cut a long source into parts that several workers encode; optional, and asked of the engine of `encode` only.
+
+    Analyse the source here, once, and give each part in its `facts` what all must agree on. Cut the OUTPUT's time,
+    after cut and dressing; sound is best a part of its own.
+
+    :return: the parts, or None to have the source encoded whole.
+    """
+
+
+@hookspec(firstresult=True)
+def encode_part(
+    job: Job, source: Source, part: Part, options: Mapping[str, Any], context: Context
+) -> PartOutput | None:
+    """Encode one part of your own division.
+
+    :return: its files, which only `join` will see.
+    """
+
+
+@hookspec(firstresult=True)
+def join(
+    job: Job, source: Source, parts: Sequence[PartOutput], options: Mapping[str, Any], context: Context
+) -> StepOutput | None:
+    """Make the whole out of all parts of your own division.
+
+    :param parts: in the order of the division; the files of each are in its `folder`.
+    :return: what `encode` would have answered.
+    """
+
+
+@hookspec(firstresult=True)
+def compose(job: Job, sources: Sequence[Source], options: Mapping[str, Any], context: Context) -> StepOutput | None:
+    """Make one film of several takes, presenter and presentation.
+
+    :return: the film, an artifact of kind "film", which the step `encode` then takes as its source.
     """
 
 

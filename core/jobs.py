@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from core import live, manifest, monitor, pipeline, storage
 from core import settings as settings_module
 from core.errors import BadSettings, UnknownJob
-from core.model import STEPS, Job, Manifest, Model, Priority, Source, State, Step
+from core.model import Job, Manifest, Model, Priority, Source, State, Step
 from core.pipeline import Host
 from core.settings import Settings
 from core.storage import JobFolder
@@ -55,7 +55,8 @@ class Status(Model):
 def submit(
     source: str | Path,
     *,
-    steps: Sequence[Step] = STEPS[:1],
+    presentation: str | Path | None = None,
+    steps: Sequence[Step] | None = None,
     output: str | Path | None = None,
     language: str = "auto",
     options: Mapping[str, Any] | None = None,
@@ -68,9 +69,10 @@ def submit(
 ) -> str:
     """Have workers on other machines process `source`, and return the job's id.
 
-    `source` and `output` lie under `media_roots`, where the workers see them too. With an idempotency key the same
-    request, however often it is made, is one job; without one each call is a new job. With a `host`, what its plugins
-    can tell is wrong is refused now; without one the job fails with the same words.
+    With a `presentation`, `source` is the presenter's take, and one film is composed of both; `steps` are then by
+    default compose and encode, else encode. `source` and `output` lie under `media_roots`, where the workers see them
+    too. With an idempotency key the same request, however often it is made, is one job; without one each call is a new
+    job. With a `host`, what its plugins can tell is wrong is refused now; without one the job fails with those words.
 
     Raises:
         BadCall: `host` was given, and no engine can do this.
@@ -84,8 +86,8 @@ def submit(
         raise BadSettings("no media roots", remedy="set AMPHIPOD_MEDIA_ROOTS to the folders that the workers share")
     job = Job(
         id=pipeline.id_for_key(idempotency_key) if idempotency_key else pipeline.new_id(),
-        sources=(Source(path=storage.resolve(Path(source), settings.media_roots)),),
-        steps=tuple(steps),
+        sources=sources(settings, source, presentation),
+        steps=tuple(steps or (("compose", "encode") if presentation else ("encode",))),
         output=storage.resolve(Path(output), settings.media_roots) if output else None,
         language=language,
         options=options or {},
@@ -100,6 +102,19 @@ def submit(
         folder, _ = pipeline.submit(job, settings.jobs_root)
         _send_next(client, settings, folder)
     return job.id
+
+
+def sources(settings: Settings, source: str | Path, presentation: str | Path | None) -> tuple[Source, ...]:
+    """Return a job's sources: a lecture, or a presenter and a presentation.
+
+    Raises:
+        UnsafePath: one lies outside the media roots.
+    """
+    first = storage.resolve(Path(source), settings.media_roots)
+    if presentation is None:
+        return (Source(path=first),)
+    second = storage.resolve(Path(presentation), settings.media_roots)
+    return (Source(path=first, role="presenter"), Source(path=second, role="presentation"))
 
 
 def status(job: str, *, settings: Settings | None = None) -> Status:
@@ -204,11 +219,12 @@ def _send_next(client: redis.Redis, settings: Settings, folder: JobFolder) -> No
     """Enqueue what comes next for a job, if anything does; a message too many does no harm."""
     from core import broker, queues
 
-    step = pipeline.next_step(folder)
-    if step:
-        state = State.CANCELLED if manifest.is_cancelled(folder) else State.WAITING
-        live.set_state(client, folder.id, state)
-        broker.connect(settings).enqueue(queues.message(step, folder.id, folder.job().priority))
+    errands = pipeline.next_errands(folder)
+    if errands:
+        live.set_state(client, folder.id, State.CANCELLED if manifest.is_cancelled(folder) else State.WAITING)
+        sender = broker.connect(settings)
+        for step, part in errands:
+            sender.enqueue(queues.message(step, folder.id, folder.job().priority, part=part))
 
 
 def _redis(settings: Settings) -> AbstractContextManager[redis.Redis]:

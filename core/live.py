@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, cast
 
 from core.context import Progress
-from core.model import State
+from core.model import Division, Part, State
 from core.queues import NAMESPACE
 
 if TYPE_CHECKING:
@@ -63,6 +63,45 @@ def request_cancel(client: redis.Redis, job: str, run: int) -> None:
 def is_cancelled(client: redis.Redis, job: str, run: int) -> bool:
     asked = client.hget(_key(job), "cancelled")
     return asked is not None and int(asked) >= run
+
+
+def part_done(client: redis.Redis, job: str, step: str, run: int, part: str) -> int:
+    """Note that a part is committed. Returns how many are; each worker that sees all of them sends the join."""
+    key = f"{_key(job)}:{step}.{run}:parts"
+    with client.pipeline(transaction=True) as pipe:
+        pipe.sadd(key, part)
+        pipe.scard(key)
+        pipe.expire(key, _KEEP_SECONDS)
+        return int(pipe.execute()[1])
+
+
+def part_reporter(
+    client: redis.Redis, job: str, step: str, divided: Division, part: Part, host: str
+) -> Callable[[Progress], None]:
+    """As `reporter`, for one part: what is told is how far the whole step is, over all workers; it never goes back."""
+    from redis import RedisError
+
+    total = sum(one.weight for one in divided.parts)
+    tell = reporter(client, job, step, host)
+    last = 0.0
+
+    def report(progress: Progress) -> None:
+        nonlocal last
+        clock = time.monotonic()
+        if clock - last < WRITE_EVERY and progress.fraction < 1:
+            return
+        last = clock
+        speed = progress.speed if progress.fraction < 1 else 0.0
+        try:
+            _write(client, job, {f"part.{step}.{part.name}": json.dumps([progress.fraction * part.weight, speed])})
+            fields = cast("dict[str, str]", client.hgetall(_key(job)))
+        except RedisError:
+            return
+        parts = [json.loads(value) for name, value in fields.items() if name.startswith(f"part.{step}.")]
+        most = json.loads(fields.get(f"progress.{step}", "{}")).get("done", 0.0)
+        tell(Progress(max(most, sum(done for done, _ in parts)), total, sum(speed for _, speed in parts)))
+
+    return report
 
 
 def reporter(client: redis.Redis, job: str, step: str, host: str) -> Callable[[Progress], None]:

@@ -16,7 +16,7 @@ import pluggy
 import structlog
 from pydantic import BaseModel, ValidationError
 
-from core import hookspecs
+from core import hookspecs, storage
 from core.errors import (
     AmbiguousEngine,
     AmphipodError,
@@ -32,9 +32,12 @@ from core.model import (
     STEPS,
     Artifact,
     Destination,
+    Division,
     Engine,
     Job,
     Manifest,
+    Part,
+    PartOutput,
     Plan,
     Receipt,
     Source,
@@ -52,7 +55,12 @@ if TYPE_CHECKING:
     from core.settings import Settings
 
 #: The hook that does a step; who implements it is an engine.
-ENGINE_HOOKS: Mapping[Step, str] = {"encode": "encode", "transcribe": "transcribe", "emit": "emit_statement"}
+ENGINE_HOOKS: Mapping[Step, str] = {
+    "compose": "compose",
+    "encode": "encode",
+    "transcribe": "transcribe",
+    "emit": "emit_statement",
+}
 
 PluginState = Literal["ready", "blocked", "unavailable", "invalid", "failed"]
 
@@ -190,6 +198,10 @@ class Manager:
         info = next(info for info in self.infos if info.name == name)
         return Engine(plugin=info.name, distribution=info.distribution, version=info.version)
 
+    def can_divide(self, step: Step, engine: str) -> bool:
+        """Tell whether an engine can do a step in parts."""
+        return step == "encode" and all(engine in self._providers(hook) for hook in ("divide", "encode_part", "join"))
+
     # Options
 
     def plan(self, job: Job, step: Step) -> Plan:
@@ -267,6 +279,39 @@ class Manager:
         caller = self._only("encode", engine)
         return _typed(engine, StepOutput, self._call(caller, job=job, source=source, options=options, context=context))
 
+    def divide(
+        self, engine: str, job: Job, source: Source, options: Mapping[str, Any], context: Context
+    ) -> Division | None:
+        caller = self._only("divide", engine)
+        return _typed(engine, Division, self._call(caller, job=job, source=source, options=options, context=context))
+
+    def encode_part(
+        self, engine: str, job: Job, source: Source, part: Part, options: Mapping[str, Any], context: Context
+    ) -> PartOutput | None:
+        caller = self._only("encode_part", engine)
+        answer = self._call(caller, job=job, source=source, part=part, options=options, context=context)
+        return _typed(engine, PartOutput, answer)
+
+    def join(
+        self,
+        engine: str,
+        job: Job,
+        source: Source,
+        parts: Sequence[PartOutput],
+        options: Mapping[str, Any],
+        context: Context,
+    ) -> StepOutput | None:
+        caller = self._only("join", engine)
+        answer = self._call(caller, job=job, source=source, parts=parts, options=options, context=context)
+        return _typed(engine, StepOutput, answer)
+
+    def compose(
+        self, engine: str, job: Job, sources: Sequence[Source], options: Mapping[str, Any], context: Context
+    ) -> StepOutput | None:
+        caller = self._only("compose", engine)
+        answer = self._call(caller, job=job, sources=sources, options=options, context=context)
+        return _typed(engine, StepOutput, answer)
+
     def transcribe(
         self, engine: str, job: Job, audio: Path, options: Mapping[str, Any], context: Context
     ) -> Transcript | None:
@@ -337,6 +382,8 @@ class Manager:
             raise
         except Exception as error:
             plugin = self._blame(error)
+            if storage.is_full(error) and "context" in arguments:
+                raise storage.no_space(arguments["context"].output) from error
             raise HookFailed(f"plugin {plugin} failed in {caller.name}: {_describe(error)}", plugin=plugin) from error
 
     def _tell(self, hook: str, **arguments: Any) -> None:

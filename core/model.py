@@ -21,8 +21,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 SCHEMA = 1
 
 #: What a step may be called; their order is the order of a job.
-Step = Literal["encode", "transcribe", "emit"]
-STEPS: tuple[Step, ...] = ("encode", "transcribe", "emit")
+Step = Literal["compose", "encode", "transcribe", "emit"]
+STEPS: tuple[Step, ...] = ("compose", "encode", "transcribe", "emit")
 
 #: High is served first, low is never starved.
 Priority = Literal["high", "normal", "low"]
@@ -109,8 +109,8 @@ class Artifact(Model):
     An engine names what it knows; `size` and `sha256` are filled in when the step commits.
     """
 
-    #: What it is for: rendition, playlist, master, segment, audio, thumbnail, sprite, sprite_index, subtitle,
-    #: caption, transcript, info. The next step finds what it needs by this word.
+    #: What it is for: film (a composed source), rendition, playlist, master, segment, audio, thumbnail, sprite,
+    #: sprite_index, subtitle, caption, transcript, info. The next step finds what it needs by this word.
     kind: str
     path: str
     media_type: str
@@ -133,6 +133,39 @@ class StepOutput(Model):
     facts: Mapping[str, Any] = Field(default_factory=dict)
     #: Sentences for a person: what was left out, and why.
     notes: tuple[str, ...] = ()
+
+
+class Part(Model):
+    """A piece of a step that can be done by itself, on another host; the engine says how in `facts`."""
+
+    #: Letters and digits; unique in its division.
+    name: str = Field(pattern=r"[A-Za-z0-9]{1,32}")
+    #: Its share of the work, in seconds of media.
+    weight: float = Field(gt=0)
+    facts: Mapping[str, Any] = Field(default_factory=dict)
+
+
+class Division(Model):
+    """How a step was divided, once, before its first part: `steps/division.<step>.json`. No parts: it is done whole."""
+
+    parts: tuple[Part, ...] = ()
+
+
+class PartOutput(StepOutput):
+    """What became of a part; `folder` holds its files when they are joined."""
+
+    part: Part
+    folder: Path | None = None
+
+
+class Work(Model):
+    """What of a step is to be done."""
+
+    verb: Literal["whole", "divide", "part", "join"] = "whole"
+    #: For "part".
+    part: Part | None = None
+    #: For "join", in the order of the division.
+    parts: tuple[PartOutput, ...] = ()
 
 
 class Engine(Model):

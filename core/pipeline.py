@@ -7,8 +7,9 @@ import json
 import os
 import secrets
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -16,13 +17,13 @@ from typing import cast
 
 import structlog
 
-from core import commit, manifest, runner, storage
+from core import commit, manifest, parts, runner, storage
 from core.commit import Lock, folder_lock
 from core.context import Progress
-from core.errors import AmphipodError, Cancelled, JobConflict, Permanent, StepCrashed, Transient
+from core.errors import AmphipodError, Cancelled, JobConflict, LimitExceeded, Permanent, StepCrashed, Transient
 from core.manager import Manager
 from core.manifest import FINISH
-from core.model import Job, Manifest, Plan, State, Step, StepResult, now
+from core.model import Division, Job, Manifest, Plan, State, Step, StepResult, Work, now
 from core.runner import StepAnswer, StepRequest
 from core.settings import Settings
 from core.storage import JobFolder, Scratch
@@ -32,6 +33,9 @@ ABANDONED_AFTER = 60.0
 
 #: Seconds between two looks at the job's folder while a step runs: was it cancelled, are we still alive.
 LOOK_EVERY = 0.5
+
+#: A step that nobody divides.
+WHOLE = Work()
 
 _log = structlog.get_logger()
 
@@ -139,16 +143,29 @@ def next_step(folder: JobFolder) -> Step | str | None:
     return FINISH
 
 
+def next_errands(folder: JobFolder) -> list[tuple[Step | str, str]]:
+    """Return all that can be worked on now: a step, with "", the name of a part that is missing, or `parts.JOIN`."""
+    step = next_step(folder)
+    if step is None:
+        return []
+    divided = parts.division(folder, step)
+    if not (divided and divided.parts):
+        return [(step, "")]
+    missing = parts.missing(folder, step, divided)
+    return [(step, part.name) for part in missing] or [(step, parts.JOIN)]
+
+
 def run_step(
     host: Host,
     folder: JobFolder,
     step: Step,
+    work: Work = WHOLE,
     *,
     on_progress: Callable[[Progress], None] = lambda progress: None,
     watch: Callable[[], None] = lambda: None,
     before_commit: Callable[[], None] = lambda: None,
 ) -> StepResult:
-    """Make one attempt at a step, and commit its result: a success, or a failure that no retry can mend.
+    """Make one attempt at a step or a part of it, and commit its result: a success, or a failure that no retry mends.
 
     `watch` is called several times a second, `before_commit` once the work is done; what they raise ends the attempt
     as if it had never begun. Returns the result that stands, which may be another attempt's.
@@ -157,49 +174,105 @@ def run_step(
         Transient: this attempt failed, another may succeed.
         Cancelled: the job was cancelled while it ran.
     """
-    if standing := manifest.result(folder, step, folder.run()):
+    name = parts.name(step, work.part)
+    if standing := manifest.result(folder, name, folder.run()):
         return standing
-    job = folder.job()
-    limit = host.settings.step_attempts
-    before = storage.attempts(folder, step)
+    _begin(host, folder, step)
+    try:
+        scratch = _next_attempt(host, folder, name)
+    except LimitExceeded as error:
+        return fail(folder, name, str(error))
+    try:
+        with _cleaned(scratch):
+            started_at, run = now(), folder.run()
+            answer = _attempt(host, folder, step, work, scratch, on_progress, watch)
+            before_commit()
+            result = _success(folder, run, fix_plan(host, folder, step), answer, scratch, started_at)
+            return commit.commit(folder, result, scratch)
+    except Permanent as error:
+        _log.info("step failed", job=folder.id, step=name, reason=str(error), exc_info=True)
+        return fail(folder, name, str(error))
+    except StepCrashed:
+        attempts = storage.attempts(folder, name)
+        if len(attempts) >= host.settings.step_attempts:
+            return fail(folder, name, _gave_up(attempts))
+        raise
+
+
+def divide(
+    host: Host, folder: JobFolder, step: Step, *, watch: Callable[[], None] = lambda: None
+) -> Division | StepResult:
+    """Return how a step is divided, decided by the first host that gets here, or the failure that this met.
+
+    Raises:
+        Transient, Cancelled: as in `run_step`.
+    """
+    if found := parts.division(folder, step):
+        return found
+    plan = fix_plan(host, folder, step)
+    if not any(host.manager.can_divide(step, engine.plugin) for engine in plan.engines):
+        return parts.fix(folder, step, Division())
+    _begin(host, folder, step)
+    name = f"{step}.divide"
+    try:
+        scratch = _next_attempt(host, folder, name)
+        with _cleaned(scratch):
+            answer = _attempt(host, folder, step, Work(verb="divide"), scratch, lambda progress: None, watch)
+    except Permanent as error:
+        return fail(folder, step, str(error))
+    except StepCrashed:
+        attempts = storage.attempts(folder, name)
+        if len(attempts) >= host.settings.step_attempts:
+            return fail(folder, step, _gave_up(attempts))
+        raise
+    return parts.fix(folder, step, answer.division or Division())
+
+
+def _begin(host: Host, folder: JobFolder, step: Step) -> None:
+    """Tell observers of a job's first attempt at its first step."""
+    if step == folder.job().steps[0] and not manifest.last_attempt(folder, step) and not storage.attempts(folder):
+        host.manager.job_started(folder.job())
+
+
+def _next_attempt(host: Host, folder: JobFolder, name: str) -> Scratch:
+    """Make the folder of the next attempt.
+
+    Raises:
+        LimitExceeded: there were as many as the settings allow.
+    """
+    before = storage.attempts(folder, name)
     for scratch in before:
         if storage.is_abandoned(scratch, ABANDONED_AFTER):
             storage.empty(scratch, "its process died without a word (killed, or the machine went down)")
-    if len(before) >= limit:
-        return fail(folder, step, _gave_up(before))
-    last = manifest.last_attempt(folder, step)
-    if step == job.steps[0] and not last and not before:
-        host.manager.job_started(job)
-    scratch = storage.begin_attempt(folder, step, after=last)
-    crashed = False
+    if len(before) >= host.settings.step_attempts:
+        raise LimitExceeded(_gave_up(before), job=folder.id, step=name)
+    return storage.begin_attempt(folder, name, after=manifest.last_attempt(folder, name))
+
+
+@contextmanager
+def _cleaned(scratch: Scratch) -> Iterator[None]:
+    """Leave of an attempt nothing, or, when it crashed, the fact and its reason."""
     try:
-        return _attempt(host, folder, job, scratch, on_progress, watch, before_commit)
-    except Permanent as error:
-        _log.info("step failed", job=folder.id, step=step, reason=str(error), exc_info=True)
-        return fail(folder, step, str(error))
+        yield
     except StepCrashed as error:
-        crashed = True
         storage.empty(scratch, str(error))
-        if len(before) + 1 >= limit:
-            return fail(folder, step, _gave_up([*before, scratch]))
         raise
-    finally:
-        if not crashed:
-            storage.remove(scratch.path)
+    except BaseException:
+        storage.remove(scratch.path)
+        raise
+    storage.remove(scratch.path)
 
 
 def _attempt(
     host: Host,
     folder: JobFolder,
-    job: Job,
+    step: Step,
+    work: Work,
     scratch: Scratch,
     on_progress: Callable[[Progress], None],
     watch: Callable[[], None],
-    before_commit: Callable[[], None],
-) -> StepResult:
-    started_at, run = now(), folder.run()
-    step = cast("Step", scratch.step)
-    plan = fix_plan(host, folder, step)
+) -> StepAnswer:
+    job = folder.job()
     if job.output:
         commit.prepare_output(job.output)
     looked = 0.0
@@ -215,25 +288,26 @@ def _attempt(
 
     request = StepRequest(
         parent=os.getpid(),
-        settings=host.settings,
+        # The broker's address may hold a password, and a step has no business with it.
+        settings=host.settings.model_copy(update={"broker_url": None}),
         root=folder.root.resolve(),
         job=job.id,
         step=step,
+        work=work,
         attempt=scratch.attempt,
         scratch=scratch.path.resolve(),
-        published=(job.output or folder.out / f"{step}.{scratch.attempt}").resolve(),
-        plan=plan,
+        published=(job.output or folder.out / scratch.path.name).resolve(),
+        plan=fix_plan(host, folder, step),
         manifest=manifest.fold(folder),
     )
-    answer = runner.run(request, on_progress=on_progress, watch=watch_all)
-    before_commit()
-    return commit.commit(folder, _success(folder, run, plan, answer, scratch, started_at), scratch)
+    return runner.run(request, on_progress=on_progress, watch=watch_all)
 
 
 def _success(
     folder: JobFolder, run: int, plan: Plan, answer: StepAnswer, scratch: Scratch, started_at: datetime
 ) -> StepResult:
     out = folder.out / scratch.path.name
+    assert answer.output
     return StepResult(
         job=folder.id,
         step=scratch.step,
@@ -370,9 +444,13 @@ def retry(folder: JobFolder) -> int:
 
 
 def run_embedded(
-    host: Host, folder: JobFolder, *, on_progress: Callable[[Step, Progress], None] = lambda step, progress: None
+    host: Host,
+    folder: JobFolder,
+    *,
+    jobs: int = 1,
+    on_progress: Callable[[Step, Progress], None] = lambda step, progress: None,
 ) -> Manifest:
-    """Run a job to its end in this process, without a queue.
+    """Run a job to its end in this process, without a queue; `jobs` parts of a divided step at a time.
 
     A step that crashes is tried again; one that meets a full disk or a service out of reach fails at once, because
     somebody is waiting.
@@ -382,8 +460,7 @@ def run_embedded(
             if step == FINISH:
                 finish(host, folder)
             else:
-                one = cast("Step", step)
-                run_step(host, folder, one, on_progress=lambda progress, one=one: on_progress(one, progress))  # type: ignore[misc]
+                _run_embedded_step(host, folder, cast("Step", step), jobs, on_progress)
         except StepCrashed as error:
             _log.warning("attempt failed", job=folder.id, step=step, reason=str(error))
         except Transient as error:
@@ -391,3 +468,51 @@ def run_embedded(
         except Cancelled:
             continue
     return manifest.fold(folder)
+
+
+def _run_embedded_step(
+    host: Host, folder: JobFolder, step: Step, jobs: int, on_progress: Callable[[Step, Progress], None]
+) -> None:
+    if jobs == 1:
+        run_step(host, folder, step, on_progress=lambda progress: on_progress(step, progress))
+        return
+    division = divide(host, folder, step)
+    if isinstance(division, StepResult):
+        return
+    if not division.parts:
+        run_step(host, folder, step, on_progress=lambda progress: on_progress(step, progress))
+        return
+    whole = parts.Sum(division, lambda progress: on_progress(step, progress))
+    shared = host.settings.threads or max(1, (os.cpu_count() or 1) // jobs)
+    each = Host(host.settings.model_copy(update={"threads": shared}), host.manager)
+    with ThreadPoolExecutor(jobs, thread_name_prefix=step) as pool:
+        running = [
+            pool.submit(run_step, each, folder, step, Work(verb="part", part=part), on_progress=whole.reporter(part))
+            for part in division.parts
+        ]
+        failed = [result for one in running if (result := one.result()).state is State.FAILED]
+    if failed:
+        fail(folder, step, f"{failed[0].step}: {failed[0].reason}")
+    else:
+        run_join(host, folder, step, division)
+
+
+def run_join(
+    host: Host,
+    folder: JobFolder,
+    step: Step,
+    division: Division,
+    *,
+    watch: Callable[[], None] = lambda: None,
+    before_commit: Callable[[], None] = lambda: None,
+) -> StepResult:
+    """Make the whole of a step out of its parts, which are then removed; their records stay.
+
+    Raises:
+        Transient: a part's record can't be seen from here yet; or as in `run_step`.
+    """
+    work = Work(verb="join", parts=parts.outputs(folder, step, division))
+    result = run_step(host, folder, step, work, watch=watch, before_commit=before_commit)
+    if result.state is State.SUCCEEDED:
+        parts.remove(folder, step, division)
+    return result

@@ -15,7 +15,13 @@ if TYPE_CHECKING:
 NAMESPACE = "amphipod"
 
 #: Queue of each step, under the names that Esup-Pod's workers have (peers.md, section 2a).
-QUEUES: Mapping[str, str] = {"encode": "encoding", "transcribe": "transcripting", "emit": "xapi", FINISH: "callbacks"}
+QUEUES: Mapping[str, str] = {
+    "compose": "encoding",
+    "encode": "encoding",
+    "transcribe": "transcripting",
+    "emit": "xapi",
+    FINISH: "callbacks",
+}
 
 #: Queues whose steps fill a machine: a message is fetched only when the host has a slot for it.
 HEAVY = ("encoding", "transcripting")
@@ -49,10 +55,19 @@ def expand(queues: Iterable[str]) -> set[str]:
     return names
 
 
-def message(step: str, job: str, priority: Priority = "normal", *, tries: int = 0) -> dramatiq.Message[None]:
-    """Return the message that has `step` of a job done; `tries` counts passing faults that were met so far."""
+def message(
+    step: str, job: str, priority: Priority = "normal", *, part: str = "", tries: int = 0
+) -> dramatiq.Message[None]:
+    """Return the message that has `step` of a job done, or a part of it.
+
+    `part` is a part's name or `parts.JOIN`; `tries` counts the passing faults that were met so far.
+    """
     import dramatiq
 
     return dramatiq.Message(
-        queue_name=QUEUES[step] + _SUFFIX[priority], actor_name=step, args=(job,), kwargs={"tries": tries}, options={}
+        queue_name=QUEUES[step] + _SUFFIX[priority],
+        actor_name=step,
+        args=(job,),
+        kwargs={"part": part, "tries": tries},
+        options={},
     )

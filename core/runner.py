@@ -29,7 +29,7 @@ import structlog
 from core import errors, settings
 from core.context import Progress
 from core.errors import LimitExceeded, StepCrashed
-from core.model import Engine, Manifest, Model, Plan, Step, StepOutput
+from core.model import Division, Engine, Manifest, Model, Plan, Step, StepOutput, Work
 from core.settings import Settings
 
 #: Seconds between two looks at the clock and at `watch` while the child says nothing.
@@ -56,6 +56,7 @@ class StepRequest(Model):
     root: Path
     job: str
     step: Step
+    work: Work = Work()
     attempt: int
     scratch: Path
     published: Path
@@ -67,7 +68,9 @@ class StepAnswer(Model):
     """The child's last line when all went well; artifacts are measured and on stable storage."""
 
     engine: Engine
-    output: StepOutput
+    output: StepOutput | None = None
+    #: Of the verb "divide".
+    division: Division | None = None
 
 
 def run(

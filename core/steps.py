@@ -8,25 +8,55 @@ from pathlib import Path
 from core.context import Context
 from core.errors import EngineMissing, OutOfReach, Permanent
 from core.manager import Manager
-from core.model import Engine, Job, Plan, Step, StepOutput
+from core.model import Division, Engine, Job, Plan, Source, Step, StepOutput, Work
 
 
-def run(step: Step, manager: Manager, job: Job, plan: Plan, context: Context) -> tuple[Engine, StepOutput]:
-    """Do a step with the first of the planned engines that does not decline."""
+def run(
+    step: Step, work: Work, manager: Manager, job: Job, plan: Plan, context: Context
+) -> tuple[Engine, StepOutput | Division]:
+    """Do a step, or what `work` says of it, with the first of the planned engines that does not decline."""
     for engine in plan.engines:
-        output = _STEPS[step](manager, engine.plugin, job, plan, context)
+        output = _do(step, work, manager, engine.plugin, job, plan, context)
         if output is not None:
             return engine, output
+    if work.verb == "divide":
+        return plan.engines[0], Division()
     names = ", ".join(engine.plugin for engine in plan.engines)
     raise Permanent(f"{step}: declined by {names}", remedy="name another engine", step=step)
 
 
+def _do(
+    step: Step, work: Work, manager: Manager, engine: str, job: Job, plan: Plan, context: Context
+) -> StepOutput | Division | None:
+    if work.verb == "whole":
+        return _STEPS[step](manager, engine, job, plan, context)
+    if not manager.can_divide(step, engine):
+        return None
+    source = _source(job, context)
+    if work.verb == "divide":
+        return manager.divide(engine, job, source, plan.options, context)
+    if work.verb == "part":
+        assert work.part
+        return manager.encode_part(engine, job, source, work.part, plan.options, context)
+    return manager.join(engine, job, source, work.parts, plan.options, context)
+
+
+def _compose(manager: Manager, engine: str, job: Job, plan: Plan, context: Context) -> StepOutput | None:
+    return manager.compose(engine, job, job.sources, plan.options, context)
+
+
 def _encode(manager: Manager, engine: str, job: Job, plan: Plan, context: Context) -> StepOutput | None:
-    return manager.encode(engine, job, job.source, plan.options, context)
+    return manager.encode(engine, job, _source(job, context), plan.options, context)
+
+
+def _source(job: Job, context: Context) -> Source:
+    """Return the film that a step before has composed, or the job's own source."""
+    film = _made(context, "film")
+    return Source(path=film) if film else job.source
 
 
 def _transcribe(manager: Manager, engine: str, job: Job, plan: Plan, context: Context) -> StepOutput | None:
-    transcript = manager.transcribe(engine, job, _audio(job, context), plan.options, context)
+    transcript = manager.transcribe(engine, job, _made(context, "audio") or job.source.path, plan.options, context)
     if transcript is None:
         return None
     captions = manager.write_captions(job, transcript, plan.options, context)
@@ -35,13 +65,13 @@ def _transcribe(manager: Manager, engine: str, job: Job, plan: Plan, context: Co
     return StepOutput(artifacts=captions, facts={"language": transcript.language}, notes=transcript.notes)
 
 
-def _audio(job: Job, context: Context) -> Path:
-    """Return what to listen to: the audio that a step before has made, or the source."""
+def _made(context: Context, kind: str) -> Path | None:
+    """Return the first file of a kind that a step before has made."""
     for made in context.manifest.steps.values():
         for artifact in made.artifacts:
-            if artifact.kind == "audio" and made.folder:
+            if artifact.kind == kind and made.folder:
                 return context.job_folder / made.folder / artifact.path
-    return job.source.path
+    return None
 
 
 def _emit(manager: Manager, engine: str, job: Job, plan: Plan, context: Context) -> StepOutput | None:  # noqa: ARG001
@@ -64,6 +94,7 @@ def _emit(manager: Manager, engine: str, job: Job, plan: Plan, context: Context)
 
 
 _STEPS: Mapping[Step, Callable[[Manager, str, Job, Plan, Context], StepOutput | None]] = {
+    "compose": _compose,
     "encode": _encode,
     "transcribe": _transcribe,
     "emit": _emit,

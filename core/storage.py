@@ -30,10 +30,8 @@ def disk_errors(path: Path) -> Iterator[None]:
     except (NoSpace, NotWritable):
         raise
     except OSError as error:
-        if error.errno in _FULL:
-            raise NoSpace(
-                f"{path}: no space left", remedy="free some space or choose another folder", path=str(path)
-            ) from error
+        if is_full(error):
+            raise no_space(path) from error
         if error.errno in _REFUSED:
             words = (error.strerror or str(error)).lower()
             raise NotWritable(
@@ -42,6 +40,16 @@ def disk_errors(path: Path) -> Iterator[None]:
                 path=str(path),
             ) from error
         raise
+
+
+def is_full(error: BaseException) -> bool:
+    """Tell an error that a full file system, or a user's quota, has caused."""
+    return isinstance(error, OSError) and error.errno in _FULL
+
+
+def no_space(path: Path) -> NoSpace:
+    """Say that the file system below `path` is full."""
+    return NoSpace(f"{path}: no space left", remedy="free some space or choose another folder", path=str(path))
 
 
 def resolve(path: Path, roots: Sequence[Path]) -> Path:
@@ -112,6 +120,9 @@ class JobFolder:
 
     def plan(self, step: str) -> Path:
         return self.steps / f"plan.{step}.json"
+
+    def division(self, step: str) -> Path:
+        return self.steps / f"division.{step}.json"
 
     def result(self, step: str, run: int) -> Path:
         return self.steps / f"{step}.{run}.json"

@@ -8,20 +8,20 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import cast
+from typing import TypeVar, cast
 
 import redis
 import structlog
 
-from core import lease, live, manifest, pipeline, queues, storage
+from core import lease, live, parts, pipeline, queues, storage
 from core.broker import Broker
 from core.errors import Cancelled, Transient, UnknownJob
 from core.lease import Lease, LeaseHeld
 from core.manifest import FINISH
 from core.middleware.shutdown import HandBack, Shutdown
-from core.model import State, Step
+from core.model import Division, State, Step, Work
 from core.pipeline import Host
 from core.storage import JobFolder
 
@@ -33,6 +33,8 @@ _LONGEST_DELAY = 600.0
 
 #: Times that a job's folder is looked for: a network file system may show it seconds after the message came.
 _LOOKS_FOR_FOLDER = 8
+
+_T = TypeVar("_T")
 
 _log = structlog.get_logger()
 
@@ -47,51 +49,93 @@ class Desk:
     shutdown: Shutdown
 
 
-def serve(desk: Desk, step: str, job: str, tries: int) -> None:
-    """Have `step` of a job done and the next one sent, or put this message back for later.
+@dataclass(frozen=True)
+class Errand:
+    """What a message asks for."""
 
-    Idempotent: a step that is done is not done again, but what comes next is sent all the same. Returns only when
-    Redis has taken what must be sent, so that the message may be acknowledged.
+    folder: JobFolder
+    step: str
+    #: "", the name of a part, or `parts.JOIN`.
+    part: str = ""
+    #: Passing faults that it has met so far.
+    tries: int = 0
+
+    @property
+    def name(self) -> str:
+        return f"{self.folder.id}.{self.step}.{self.part}".rstrip(".")
+
+
+def serve(desk: Desk, step: str, job: str, part: str, tries: int) -> None:
+    """Have `step` of a job done and what comes next sent, or put this message back for later.
+
+    Idempotent: what is done is not done again, but what comes next is sent all the same. Returns only when Redis has
+    taken what must be sent, so that the message may be acknowledged.
     """
-    folder = JobFolder(desk.host.settings.jobs_root, job)
+    errand = Errand(JobFolder(desk.host.settings.jobs_root, job), step, part, tries)
     try:
-        with lease.hold(desk.redis, f"{job}.{step}", desk.host.settings.lease_seconds) as held:
-            _work(desk, folder, step, held)
+        with lease.hold(desk.redis, errand.name, desk.host.settings.lease_seconds) as held:
+            _work(desk, errand, held)
     except LeaseHeld as busy:
-        _again(desk, folder, step, tries, busy.seconds_left + 0.1)
+        _again(desk, errand, busy.seconds_left + 0.1)
     except HandBack:
         _log.info("handed back: the worker stops")
-        _again(desk, folder, step, tries, 0)
+        _again(desk, errand, 0)
     except UnknownJob as error:
         if tries >= _LOOKS_FOR_FOLDER:
             _log.error("message dropped", reason=str(error))
         else:
-            _again(desk, folder, step, tries + 1, _delay(desk, tries))
+            _again(desk, replace(errand, tries=tries + 1), _delay(desk, tries))
     except Transient as error:
-        _retry(desk, folder, step, tries, error)
+        _retry(desk, errand, error)
     except Cancelled:
-        _send_next(desk, folder)
+        _send_following(desk, errand)
     except Exception as error:  # noqa: BLE001  # an ack now would lose the job; its reason is kept and it is tried again
         _log.exception("unexpected fault")
-        _retry(desk, folder, step, tries, Transient(f"{type(error).__name__}: {error}"))
+        _retry(desk, errand, Transient(f"{type(error).__name__}: {error}"))
     else:
-        _send_next(desk, folder)
+        _send_following(desk, errand)
 
 
-def _work(desk: Desk, folder: JobFolder, step: str, held: Lease) -> None:
-    if step == FINISH:
+def _work(desk: Desk, errand: Errand, held: Lease) -> None:
+    folder, step = errand.folder, cast("Step", errand.step)
+    if errand.step == FINISH:
         result = pipeline.finish(desk.host, folder, lock=_output_lock(desk))
         _tell(desk, folder, result.state, result.reason)
-    elif pipeline.next_step(folder) == step:
-        _tell(desk, folder, State.RUNNING)
-        pipeline.run_step(
-            desk.host,
-            folder,
-            cast("Step", step),
-            on_progress=live.reporter(desk.redis, folder.id, step, storage.host_name()),
-            watch=_watch(desk, folder, held),
-            before_commit=held.confirm,
-        )
+        return
+    if pipeline.next_step(folder) != step:
+        return
+    _tell(desk, folder, State.RUNNING)
+    watch = _watch(desk, folder, held)
+    if errand.part == "":
+        divided = pipeline.divide(desk.host, folder, step, watch=watch)
+        if isinstance(divided, Division) and not divided.parts:
+            report = live.reporter(desk.redis, folder.id, step, storage.host_name())
+            pipeline.run_step(desk.host, folder, step, on_progress=report, watch=watch, before_commit=held.confirm)
+        return
+    division = parts.division(folder, step)
+    if division is None:
+        raise Transient(f"how {step} was divided can't be seen from here yet")
+    if errand.part == parts.JOIN:
+        pipeline.run_join(desk.host, folder, step, division, watch=watch, before_commit=held.confirm)
+    else:
+        _work_part(desk, folder, step, division, errand.part, watch, held)
+
+
+def _work_part(
+    desk: Desk, folder: JobFolder, step: Step, division: Division, name: str, watch: Callable[[], None], held: Lease
+) -> None:
+    part = next(part for part in division.parts if part.name == name)
+    result = pipeline.run_step(
+        desk.host,
+        folder,
+        step,
+        Work(verb="part", part=part),
+        on_progress=live.part_reporter(desk.redis, folder.id, step, division, part, storage.host_name()),
+        watch=watch,
+        before_commit=held.confirm,
+    )
+    if result.state is State.FAILED:
+        pipeline.fail(folder, step, f"part {name}: {result.reason}")
 
 
 def _watch(desk: Desk, folder: JobFolder, held: Lease) -> Callable[[], None]:
@@ -129,45 +173,55 @@ def _tell(desk: Desk, folder: JobFolder, state: State, reason: str | None = None
 # Sending
 
 
-def _retry(desk: Desk, folder: JobFolder, step: str, tries: int, error: Transient) -> None:
-    if tries < desk.host.settings.step_retries:
-        _log.warning("to be tried again", reason=str(error), tries=tries + 1)
-        _again(desk, folder, step, tries + 1, _delay(desk, tries))
+def _retry(desk: Desk, errand: Errand, error: Transient) -> None:
+    if errand.tries < desk.host.settings.step_retries:
+        _log.warning("to be tried again", reason=str(error), tries=errand.tries + 1)
+        _again(desk, replace(errand, tries=errand.tries + 1), _delay(desk, errand.tries))
         return
-    result = pipeline.give_up(desk.host, folder, step, error)
-    if step == FINISH:
-        _tell(desk, folder, result.state, result.reason)
-    _send_next(desk, folder)
+    result = pipeline.give_up(desk.host, errand.folder, errand.step, error)
+    if errand.step == FINISH:
+        _tell(desk, errand.folder, result.state, result.reason)
+    _send_following(desk, errand)
 
 
 def _delay(desk: Desk, tries: int) -> float:
     return min(desk.host.settings.retry_seconds * 2.0**tries, _LONGEST_DELAY)
 
 
-def _send_next(desk: Desk, folder: JobFolder) -> None:
-    following = pipeline.next_step(folder)
-    if following:
-        _send(desk, folder, following, 0, 0)
+def _send_following(desk: Desk, errand: Errand) -> None:
+    folder, step = errand.folder, errand.step
+    if pipeline.next_step(folder) != step or errand.part in ("", parts.JOIN):
+        for following, part in pipeline.next_errands(folder):
+            _send(desk, Errand(folder, following, part), 0)
+        return
+    division = parts.division(folder, step)
+    assert division
+    done = _insist(lambda: live.part_done(desk.redis, folder.id, step, folder.run(), errand.part))
+    if done >= len(division.parts) or not parts.missing(folder, step, division):
+        _send(desk, Errand(folder, step, parts.JOIN), 0)
 
 
-def _again(desk: Desk, folder: JobFolder, step: str, tries: int, delay: float) -> None:
-    if manifest.result(folder, step, folder.run()) and delay:
-        delay = min(delay, 1.0)  # done by another: only what comes next is left to send
-    _send(desk, folder, step, tries, delay)
+def _again(desk: Desk, errand: Errand, delay: float) -> None:
+    with suppress(UnknownJob):
+        if delay and pipeline.next_step(errand.folder) != errand.step:
+            delay = min(delay, 1.0)  # done by another: only what comes next is left to send
+    _send(desk, errand, delay)
 
 
-def _send(desk: Desk, folder: JobFolder, step: str, tries: int, delay: float) -> None:
-    """Enqueue, however long Redis is away: until it has answered, this worker's own message is not acknowledged."""
+def _send(desk: Desk, errand: Errand, delay: float) -> None:
     try:
-        priority = folder.job().priority
+        priority = errand.folder.job().priority
     except UnknownJob:
         priority = "normal"
-    message = queues.message(step, folder.id, priority, tries=tries)
+    message = queues.message(errand.step, errand.folder.id, priority, part=errand.part, tries=errand.tries)
+    _insist(lambda: desk.broker.enqueue(message, delay=round(delay * 1000) if delay else None))
+
+
+def _insist(call: Callable[[], _T]) -> _T:
+    """Call Redis, however long it is away: until it has answered, this worker's message is not acknowledged."""
     while True:
         try:
-            desk.broker.enqueue(message, delay=round(delay * 1000) if delay else None)
+            return call()
         except redis.RedisError as error:
-            _log.warning("not sent yet", to=message.queue_name, reason=str(error))
+            _log.warning("Redis is waited for", reason=str(error))
             time.sleep(1)
-        else:
-            return

@@ -33,7 +33,9 @@ COMMANDS: Mapping[str, str] = {
 
 def build(arguments: list[str]) -> typer.Typer:
     """Return the application: with the one command of ours that `arguments` name, or else with all and plugins' own."""
-    app = typer.Typer(help=_HELP, no_args_is_help=True, add_completion=False, rich_markup_mode="rich")
+    app = typer.Typer(
+        help=_HELP, no_args_is_help=True, add_completion=False, rich_markup_mode="rich", pretty_exceptions_enable=False
+    )
 
     @app.callback()
     def options(context: typer.Context, config: ConfigOption = None) -> None:

@@ -23,10 +23,16 @@ JobArgument = Annotated[str, typer.Argument(help="The job's id, as `submit` prin
 def submit(
     context: typer.Context,
     file: Annotated[Path, typer.Argument(help="The lecture, under a media root that the workers see too.")],
+    presentation: Annotated[
+        Path | None,
+        typer.Option("--presentation", help="A second take, of the slides: FILE then is the presenter's."),
+    ] = None,
     out: Annotated[
         Path | None, typer.Option("--out", help="Folder to publish into; by default the job's own folder.")
     ] = None,
-    steps: Annotated[str, typer.Option("--steps", help="Comma-separated: encode,transcribe,emit.")] = "encode",
+    steps: Annotated[
+        str | None, typer.Option("--steps", help="Comma-separated: compose,encode,transcribe,emit; by default encode.")
+    ] = None,
     language: Annotated[str, typer.Option("--language", help="What is spoken: fr, en, ... or auto.")] = "auto",
     option: Annotated[
         list[str] | None, typer.Option("--option", help="key=value for the steps that know it; repeat it.")
@@ -44,8 +50,9 @@ def submit(
     """Have workers on other machines process a file, and print the job's id."""
     host = cast("Call", context.obj).host(log_level="error")
     job = jobs.submit(
-        file.resolve() if file.exists() else file,
-        steps=parse_steps(steps),
+        _from_here(file),
+        presentation=_from_here(presentation) if presentation else None,
+        steps=parse_steps(steps) if steps else None,
         output=out.absolute() if out else None,
         language=language,
         options=parse_options(option or []),
@@ -88,6 +95,11 @@ def resume(context: typer.Context, as_json: JsonOption = False) -> None:
     """Put unfinished jobs back on their queues after Redis has lost its data. Safe at any time."""
     resumed = jobs.resume(settings=_settings(context))
     typer.echo(json.dumps({"resumed": resumed}) if as_json else f"{len(resumed)} jobs put back")
+
+
+def _from_here(file: Path) -> Path:
+    """Return a path of this folder, or one below a media root as it was typed."""
+    return file.resolve() if file.exists() else file
 
 
 def _settings(context: typer.Context) -> Settings:

@@ -11,13 +11,14 @@ from typing import Annotated
 
 import typer
 
+from core import jobs as jobs_module
 from core import pipeline, storage, watch_page
 from core.cli import progress, summary
 from core.cli.options import JsonOption, State, parse_engines, parse_options, parse_steps
 from core.context import Progress
 from core.errors import BadCall, JobConflict
 from core.manager import missing_steps
-from core.model import STEPS, Job, Manifest, Source, Step
+from core.model import STEPS, Job, Manifest, Step
 from core.pipeline import Host
 from core.storage import JobFolder
 
@@ -25,6 +26,10 @@ from core.storage import JobFolder
 def run(
     context: typer.Context,
     file: Annotated[Path, typer.Argument(help="The lecture: any video or audio file.")],
+    presentation: Annotated[
+        Path | None,
+        typer.Option("--presentation", help="A second take, of the slides: FILE then is the presenter's."),
+    ] = None,
     out: Annotated[
         Path | None, typer.Option("--out", help="Folder to publish into; by default the job's own folder.")
     ] = None,
@@ -40,6 +45,9 @@ def run(
     engine: Annotated[
         list[str] | None, typer.Option("--engine", help="step=plugin when several plugins can do a step; repeat it.")
     ] = None,
+    jobs: Annotated[
+        int, typer.Option("--jobs", min=1, help="Parts of a long lecture that are encoded at the same time.")
+    ] = 1,
     page: Annotated[bool, typer.Option("--page", help="Also write watch.html, a page that plays the result.")] = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show the log.")] = False,
     as_json: JsonOption = False,
@@ -50,10 +58,11 @@ def run(
     """
     state: State = context.obj
     host = state.host(log_level=None if verbose else "error")
-    asked = parse_steps(steps) if steps else _installed(host)
+    sources = jobs_module.sources(host.settings, file, presentation)
+    asked = parse_steps(steps) if steps else _installed(host, len(sources))
     job = Job(
         id=pipeline.new_id(),
-        sources=(Source(path=storage.resolve(file, host.settings.media_roots)),),
+        sources=sources,
         steps=asked,
         output=storage.resolve(out, host.settings.media_roots) if out else None,
         language=language,
@@ -63,7 +72,7 @@ def run(
     pipeline.check(host, job)
     folder, _ = pipeline.submit(job, host.settings.jobs_root)
     with _interruptible(), progress.show(job.steps) as shown:
-        manifest = _run(host, folder, shown)
+        manifest = _run(host, folder, jobs, shown)
     if page and manifest.state == "succeeded":
         watch_page.write(manifest, folder)
     summary.show(manifest, folder, as_json=as_json)
@@ -71,22 +80,24 @@ def run(
         raise typer.Exit(1)
 
 
-def _installed(host: Host) -> tuple[Step, ...]:
+def _installed(host: Host, takes: int) -> tuple[Step, ...]:
+    wanted = STEPS if takes > 1 else STEPS[1:]  # one take needs no composing
     missing = missing_steps(host.manager)
-    for words in missing.values():
-        typer.echo(f"left out: {words}", err=True)
-    present = tuple(step for step in STEPS if step not in missing)
+    for step in wanted:
+        if step in missing:
+            typer.echo(f"left out: {missing[step]}", err=True)
+    present = tuple(step for step in wanted if step not in missing)
     if not present:
         raise BadCall("no step is installed here", remedy="pip install 'amphipod[all]'")
     return present
 
 
-def _run(host: Host, folder: JobFolder, shown: progress.Show) -> Manifest:
+def _run(host: Host, folder: JobFolder, jobs: int, shown: progress.Show) -> Manifest:
     def on_progress(step: Step, how_far: Progress) -> None:
         shown.progress(step, how_far)
 
     try:
-        manifest = pipeline.run_embedded(host, folder, on_progress=on_progress)
+        manifest = pipeline.run_embedded(host, folder, jobs=jobs, on_progress=on_progress)
     except KeyboardInterrupt:
         with suppress(JobConflict):  # it may be over already
             pipeline.cancel(folder)
