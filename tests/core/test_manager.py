@@ -24,7 +24,21 @@ from core.errors import (
 )
 from core.manager import Manager, PluginInfo, specifications
 from core.manifest import fold
-from core.model import Destination, Job, Manifest, Segment, Source, State, StepResult, Transcript, now
+from core.model import (
+    Artifact,
+    Destination,
+    Job,
+    Manifest,
+    Part,
+    PartOutput,
+    Segment,
+    Source,
+    State,
+    StepResult,
+    Transcript,
+    Work,
+    now,
+)
 from core.settings import Settings
 from core.steps import run
 from core.storage import store
@@ -115,7 +129,7 @@ def info(manager: Manager, name: str) -> PluginInfo:
 
 def encoded_by(manager: Manager, job: Job, context: Context) -> str:
     """Do the step as the child process does, and tell which engine did it."""
-    engine, _ = run("encode", manager, job, manager.plan(job, "encode"), context)
+    engine, _ = run("encode", Work(), manager, job, manager.plan(job, "encode"), context)
     return engine.plugin
 
 
@@ -450,6 +464,74 @@ def test_hook_encode(load: Load, job: Job, context: Context) -> None:
     assert output.facts == {"by": "one", "crf": 18}
 
 
+DIVIDING = """
+@hookimpl
+def divide(source, options):
+    halves = [Part(name=name, weight=2.0, facts={"of": source.path.name}) for name in ("a", "b")]
+    return Division(parts=halves) if options.get("long") else None
+
+@hookimpl
+def encode_part(part, context):
+    (context.output / part.name).touch()
+    files = [Artifact(kind="piece", path=part.name, media_type="video/mp4")]
+    return PartOutput(part=part, artifacts=files, facts=part.facts)
+
+@hookimpl
+def join(parts, context):
+    return StepOutput(artifacts=(), facts={"joined": [str(part.folder / part.part.name) for part in parts]})
+"""
+
+
+def test_hook_divide(load: Load, job: Job, context: Context) -> None:
+    manager = load(one=ENGINE + DIVIDING)
+    assert manager.divide("one", job, job.source, {}, context) is None
+    divided = manager.divide("one", job, job.source, {"long": True}, context)
+    assert divided
+    assert [(part.name, part.facts) for part in divided.parts] == [
+        ("a", {"of": "lecture.mp4"}),
+        ("b", {"of": "lecture.mp4"}),
+    ]
+
+
+def test_hook_encode_part(load: Load, job: Job, context: Context) -> None:
+    part = Part(name="a", weight=2.0, facts={"of": "x"})
+    made = load(one=ENGINE + DIVIDING).encode_part("one", job, job.source, part, {}, context)
+    assert made
+    assert [artifact.path for artifact in made.artifacts] == ["a"]
+    assert made.facts == {"of": "x"}
+
+
+def test_hook_join(load: Load, job: Job, context: Context, tmp_path: Path) -> None:
+    parts = [PartOutput(part=Part(name=name, weight=1.0), folder=tmp_path, artifacts=()) for name in ("a", "b")]
+    made = load(one=ENGINE + DIVIDING).join("one", job, job.source, parts, {}, context)
+    assert made
+    assert made.facts["joined"] == [f"{tmp_path}/a", f"{tmp_path}/b"]
+
+
+def test_an_engine_that_lacks_one_of_the_three_hooks_works_whole(load: Load) -> None:
+    manager = load(whole=ENGINE, divided=ENGINE + DIVIDING)
+    assert [manager.can_divide("encode", name) for name in ("whole", "divided")] == [False, True]
+    assert not manager.can_divide("transcribe", "divided")
+
+
+def test_hook_compose(load: Load, context: Context) -> None:
+    code = """
+@hookimpl
+def compose(sources, context):
+    (context.output / "film.mp4").write_text(" + ".join(source.role for source in sources))
+    return StepOutput(artifacts=[Artifact(kind="film", path="film.mp4", media_type="video/mp4")])
+"""
+    takes = (
+        Source(path=Path("me.webm"), role="presenter"),
+        Source(path=Path("slides.webm"), role="presentation"),
+    )
+    job = Job(id="j2", sources=takes, steps=("compose", "encode"))
+    made = load(one=code).compose("one", job, job.sources, {}, context)
+    assert made
+    assert made.artifacts == (Artifact(kind="film", path="film.mp4", media_type="video/mp4"),)
+    assert (context.output / "film.mp4").read_text() == "presenter + presentation"
+
+
 HEARING = """
 @hookimpl
 def transcribe(job, audio):
@@ -489,12 +571,34 @@ def test_hook_build_statements(load: Load, job: Job, manifest: Manifest) -> None
     assert sorted(statement["id"] for statement in built) == ["one-j1", "two-j1"]
 
 
+LRS = Destination(name="lrs", url="http://lrs.example")
+
+CHECKING = "@hookimpl\ndef check_statement(statement):\n    return None if 'verb' in statement else 'verb: missing'"
+
+
+def test_hook_check_statement(load: Load) -> None:
+    manager = load(a=CHECKING)
+    assert manager.check_statement({}) == "verb: missing"
+    assert manager.check_statement({"verb": {}}) is None
+
+
 ADDING = "@hookimpl\ndef prepare_statement(statement):\n    return {**statement, 'by': [*statement['by'], __name__]}"
 
 
 def test_hook_prepare_statement(load: Load, job: Job) -> None:
     manager = load(a=ADDING, b="@hookimpl\ndef prepare_statement(statement):\n    return None", c=ADDING)
-    assert manager.prepare_statement({"by": []}, job) == {"by": ["a", "c"]}
+    assert manager.prepare_statement({"by": []}, LRS, job) == {"by": ["a", "c"]}
+
+
+def test_what_is_marked_trylast_prepares_last(load: Load) -> None:
+    manager = load(a=ADDING.replace("hookimpl", "hookimpl(trylast=True)"), b=ADDING)
+    assert manager.prepare_statement({"by": []}, LRS, None) == {"by": ["b", "a"]}
+
+
+def test_a_plugin_keeps_a_statement_from_one_store(load: Load) -> None:
+    manager = load(a="@hookimpl\ndef prepare_statement(destination):\n    return DROP if destination.name == 'lrs' else None")
+    assert manager.prepare_statement({"id": "1"}, LRS, None) is None
+    assert manager.prepare_statement({"id": "1"}, Destination(name="archive", url="x"), None) == {"id": "1"}
 
 
 def test_a_dropped_statement_reaches_no_later_plugin(load: Load, job: Job) -> None:
@@ -502,12 +606,12 @@ def test_a_dropped_statement_reaches_no_later_plugin(load: Load, job: Job) -> No
         a="@hookimpl\ndef prepare_statement():\n    return DROP",
         b="@hookimpl\ndef prepare_statement():\n    raise AssertionError('was to be dropped')",
     )
-    assert manager.prepare_statement({"by": []}, job) is None
+    assert manager.prepare_statement({"by": []}, LRS, job) is None
 
 
 def test_a_statement_that_a_plugin_fails_on_is_not_sent(load: Load, job: Job) -> None:
     with pytest.raises(HookFailed, match="plugin a failed in prepare_statement"):
-        load(a="@hookimpl\ndef prepare_statement():\n    raise ValueError('no salt')").prepare_statement({}, job)
+        load(a="@hookimpl\ndef prepare_statement():\n    raise ValueError('no salt')").prepare_statement({}, LRS, job)
 
 
 NAMING = "@hookimpl\ndef statement_destinations():\n    return [Destination(name=__name__, url='http://lrs.example')]"
@@ -525,12 +629,12 @@ def emit_statement(statements, destination):
 """
 
 
-def test_hook_emit_statement(load: Load, context: Context) -> None:
+def test_hook_emit_statement(load: Load) -> None:
     manager = load(lrs=EMITTING)
-    receipts = manager.emit_statement("lrs", [{"id": "s1"}], Destination(name="lrs", url="http://lrs.example"), context)
+    receipts = manager.emit_statement("lrs", [{"id": "s1"}], LRS)
     assert receipts
     assert [(one.statement_id, one.outcome) for one in receipts] == [("s1", "delivered")]
-    assert manager.emit_statement("lrs", [], Destination(name="other", url="http://lrs.example"), context) is None
+    assert manager.emit_statement("lrs", [], Destination(name="other", url="http://lrs.example")) is None
 
 
 def test_hook_job_started(load: Load, job: Job) -> None:

@@ -76,12 +76,14 @@ def test_a_step_answers_with_measured_artifacts(request_for: Request) -> None:
     answer = runner.run(request_for(write="hello"))
 
     assert answer.engine.plugin == "toy"
+    assert answer.output
     assert [(artifact.path, artifact.size) for artifact in answer.output.artifacts] == [("360p.mp4", 5)]
 
 
 def test_a_step_runs_in_a_process_and_a_session_of_its_own(request_for: Request) -> None:
     answer = runner.run(request_for(write="hello"))
 
+    assert answer.output
     assert answer.output.facts["pid"] != os.getpid()
 
 
@@ -98,6 +100,7 @@ def test_progress_comes_out_and_never_goes_back(request_for: Request) -> None:
 def test_what_a_library_prints_is_no_answer(request_for: Request) -> None:
     answer = runner.run(request_for(print_noise='{"answer": "forged"}', write="x"))
 
+    assert answer.output
     assert answer.output.artifacts
 
 
@@ -135,6 +138,7 @@ def test_a_crash_tells_the_last_words_on_standard_error(request_for: Request) ->
 def test_the_child_ignores_a_polite_signal_to_its_group(request_for: Request) -> None:
     answer = runner.run(request_for(kill="SIGTERM", write="x"))
 
+    assert answer.output
     assert answer.output.artifacts
 
 
