@@ -1,4 +1,4 @@
-"""The process that runs one step: `python -P -m core.child FD`, started by core/runner.py and by nobody else."""
+"""The process that runs a step, or one after another: `python -P -m core.child FD`, started by core/runner.py alone."""
 
 from __future__ import annotations
 
@@ -7,11 +7,13 @@ import ctypes
 import json
 import logging
 import os
+import queue
 import resource
 import signal
 import sys
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import structlog
@@ -21,10 +23,13 @@ from core.context import Context, Progress
 from core.errors import AmphipodError
 from core.manager import Manager
 from core.model import Division
-from core.runner import StepAnswer, StepRequest
+from core.runner import COMPLAINTS, KEPT, StepAnswer, StepRequest
 from core.storage import JobFolder, Scratch, disk_errors
 
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
+
+#: Seconds by which an idle child outlives the time for which its parent would still use it.
+_IDLE_MARGIN = 2.0
 
 Send = Callable[[dict[str, Any]], None]
 
@@ -34,19 +39,42 @@ def main() -> None:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     if ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL) != 0:
         raise OSError(ctypes.get_errno(), "prctl(PR_SET_PDEATHSIG)")
-    request = StepRequest.model_validate_json(sys.stdin.buffer.readline())
+    requests: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+    threading.Thread(target=_follow_parent, args=[requests], name="parent-watch", daemon=True).start()
+    request = StepRequest.model_validate_json(requests.get())
     if os.getppid() != request.parent:
         return  # it died before the kernel knew that we wanted to follow it
-    threading.Thread(target=_follow_parent, name="parent-watch", daemon=True).start()
     send = _sender(int(sys.argv[1]))
     _send_logs(send, request.settings.log_level)
     if limit := request.settings.step_memory_limit:
         resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+    _serve(request, send)
+    while request.step in KEPT:
+        try:
+            line = requests.get(timeout=request.settings.keep_seconds + _IDLE_MARGIN)
+        except queue.Empty:
+            return
+        request = StepRequest.model_validate_json(line)
+        _complain_to(request.scratch / COMPLAINTS)
+        _serve(request, send)
+
+
+def _serve(request: StepRequest, send: Send) -> None:
     try:
-        send({"answer": _run(request, send).model_dump(mode="json")})
+        answer = {"answer": _run(request, send).model_dump(mode="json")}
     except AmphipodError as error:
         logging.getLogger(__name__).debug("step failed", exc_info=True)
-        send({"error": error.to_dict()})
+        answer = {"error": error.to_dict()}
+    if request.step in KEPT:
+        _complain_to(Path(os.devnull))  # a file of the attempt's that stays open would outlive its folder on NFS
+    send(answer)
+
+
+def _complain_to(path: Path) -> None:
+    """Send what libraries print, on standard output and error, to `path`."""
+    with path.open("ab") as file:
+        os.dup2(file.fileno(), 1)
+        os.dup2(file.fileno(), 2)
 
 
 def _run(request: StepRequest, send: Send) -> StepAnswer:
@@ -77,11 +105,17 @@ def _run(request: StepRequest, send: Send) -> StepAnswer:
     return StepAnswer(engine=engine, output=made.model_copy(update={"artifacts": artifacts}))
 
 
-def _follow_parent() -> None:
-    """End this process and its children when standard input closes: nobody waits for an answer any more."""
+def _follow_parent(requests: queue.SimpleQueue[bytes]) -> None:
+    """Pass on each line of standard input; when it closes, end this process and its children: nobody waits any more.
+
+    By os.read, because a lock of sys.stdin that this thread holds would stop the interpreter's exit.
+    """
+    rest = b""
     with contextlib.suppress(OSError):
-        while os.read(0, 1 << 12):
-            pass
+        while chunk := os.read(0, 1 << 16):
+            *lines, rest = (rest + chunk).split(b"\n")
+            for line in lines:
+                requests.put(line)
     os.killpg(0, signal.SIGKILL)
 
 

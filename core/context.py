@@ -65,6 +65,14 @@ class Context:
     _reported: float = 0.0
     _done: float = 0.0
 
+    @property
+    def kept(self) -> Path:
+        """Folder that outlives an attempt: what one that crashed has saved there, the next one finds.
+
+        Yours to make, and gone once the step has succeeded.
+        """
+        return self.job_folder / "scratch" / f"{self.step}.kept"
+
     def progress(self, done: float, total: float) -> None:
         """Tell how much is done, in seconds of media; never goes back.
 

@@ -282,9 +282,16 @@ class Segment(Model):
 class Transcript(Model):
     """What an engine heard. No segments is a success: nobody spoke."""
 
+    #: BCP 47 tag of what `segments` are written in.
     language: str
     segments: tuple[Segment, ...]
     notes: tuple[str, ...] = ()
+    #: What the engine learnt (language_probability, duration, ...); goes into the step's facts.
+    facts: Mapping[str, Any] = Field(default_factory=dict)
+    #: The language that was spoken, when this is a translation of it.
+    translated_from: str | None = None
+    #: The same in other languages; each gets captions of its own.
+    translations: tuple[Transcript, ...] = ()
 
 
 Statement = Mapping[str, Any]

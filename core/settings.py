@@ -110,6 +110,14 @@ class Settings(BaseModel):
         default=20, ge=0, description="times that a passing fault (a full disk, say) is waited out before the job fails"
     )
     threads: int = Field(default=0, ge=0, description="threads that a step may keep busy; 0: one a core")
+    keep_seconds: float = Field(
+        default=600.0,
+        ge=0,
+        description="seconds for which the idle process of `transcribe` keeps its model loaded; 0: not at all",
+    )
+    keep_memory_limit: int = Field(
+        default=0, ge=0, description="bytes of memory past which that process is not kept; 0: half of the host's"
+    )
 
 
 class _Sources(Settings, BaseSettings):

@@ -59,10 +59,15 @@ def _transcribe(manager: Manager, engine: str, job: Job, plan: Plan, context: Co
     transcript = manager.transcribe(engine, job, _made(context, "audio") or job.source.path, plan.options, context)
     if transcript is None:
         return None
-    captions = manager.write_captions(job, transcript, plan.options, context)
+    captions = [
+        artifact
+        for one in (transcript, *transcript.translations)
+        for artifact in manager.write_captions(job, one, plan.options, context)
+    ]
     if not captions:
         raise EngineMissing("transcribe: no installed plugin writes captions", remedy="see `amphipod plugins`")
-    return StepOutput(artifacts=captions, facts={"language": transcript.language}, notes=transcript.notes)
+    facts = {**transcript.facts, "language": transcript.language}
+    return StepOutput(artifacts=tuple(captions), facts=facts, notes=transcript.notes)
 
 
 def _made(context: Context, kind: str) -> Path | None:

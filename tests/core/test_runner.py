@@ -1,11 +1,12 @@
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,13 @@ import structlog
 from core import manifest, pipeline, runner, storage
 from core.context import Progress
 from core.errors import BadSource, Cancelled, HookFailed, LimitExceeded, StepCrashed
+from core.manager import Manager
 from core.model import Job, Source
 from core.pipeline import Host
 from core.runner import StepRequest
+from core.settings import Settings
+
+from ..conftest import InstallPlugin
 
 Request = Callable[..., StepRequest]
 
@@ -207,3 +212,165 @@ def test_a_child_of_another_parent_refuses_to_work(request_for: Request) -> None
 
     with pytest.raises(StepCrashed, match="no answer"):
         runner.run(stranger)
+
+
+EAR = """
+    import os, time
+
+    from core import Artifact, BadSource, Segment, Transcript, hookimpl
+
+    calls = []
+
+    @hookimpl
+    def transcribe(job, audio, options, context):
+        calls.append(job.id)
+        if "refuse" in job.options:
+            raise BadSource("mumbling")
+        if "kept" in job.options:
+            context.kept.mkdir()
+            (context.kept / "half").touch()
+        print(f"I hear {job.id}", flush=True)
+        said = f"{os.getpid()} {len(calls)} {sorted(path.name for path in context.workdir.parent.iterdir())}"
+        ballast.append(bytearray(job.options.get("grow", 0)))
+        if "die" in job.options:
+            os.abort()
+        return Transcript(language="fr", segments=[Segment(text=said, start=0, end=1)])
+
+    ballast = []
+
+    @hookimpl
+    def write_captions(transcript, context):
+        (context.output / "said.txt").write_text(transcript.segments[0].text)
+        return [Artifact(kind="transcript", path="said.txt", media_type="text/plain")]
+"""
+
+Hear = Callable[..., tuple[int, int]]
+
+
+class TestAKeptChild:
+    """The child of `transcribe` does one job after another, so that its model is loaded once."""
+
+    @pytest.fixture
+    def hear(self, install_plugin: InstallPlugin, tmp_path: Path) -> Iterator[Hear]:
+        """Return a function that runs a job; it answers with the child's process and its number of jobs so far."""
+        install_plugin("ear", EAR)
+
+        def do(**options: Any) -> tuple[int, int]:
+            fixed = {"jobs_root": tmp_path / "root", "run_dir": tmp_path / "run", "plugins_only": ("ear",)}
+            settings = Settings(**fixed, **options.pop("settings", {}))
+            host = Host(settings, Manager(settings))
+            job = Job(
+                id=pipeline.new_id(), sources=(Source(path=tmp_path / "a.mp3"),), steps=("transcribe",), options=options
+            )
+            folder, _ = pipeline.submit(job, settings.jobs_root)
+            result = pipeline.run_step(host, folder, "transcribe")
+            if result.reason:
+                raise BadSource(result.reason)
+            assert [path for path in folder.scratch.iterdir() if path.suffix == ".kept"] == []
+            process, number, *_ = (folder.path / str(result.folder) / "said.txt").read_text().split()
+            return int(process), int(number)
+
+        yield do
+        runner._keeper.end()
+
+    def test_does_the_next_job_too(self, hear: Hear) -> None:
+        first, second = hear(), hear()
+
+        assert (first[1], second) == (1, (first[0], 2))
+
+    def test_leaves_no_folder_of_a_job_open(self, hear: Hear) -> None:
+        process, _ = hear()
+
+        opened = [str(entry.readlink()) for entry in Path(f"/proc/{process}/fd").iterdir()]
+        assert not [name for name in opened if "scratch" in name]
+
+    def test_what_a_crashed_attempt_saved_is_gone_after_a_success(self, hear: Hear) -> None:
+        hear(kept=True)
+
+    def test_ends_after_a_failure(self, hear: Hear) -> None:
+        process, _ = hear()
+        with pytest.raises(BadSource, match="mumbling"):
+            hear(refuse=True)
+
+        assert is_gone(process)
+
+    def test_a_crash_ends_it_and_tells_its_last_words(self, hear: Hear) -> None:
+        process, _ = hear()
+        with pytest.raises(StepCrashed, match="transcribe was killed by SIGABRT: I hear"):
+            hear(die=True)
+
+        assert is_gone(process)
+        assert hear()[1] == 1
+
+    def test_that_was_killed_while_idle_is_replaced(self, hear: Hear) -> None:
+        process, _ = hear()
+        os.kill(process, signal.SIGKILL)
+        assert is_gone(process)
+
+        assert hear()[1] == 1
+
+    def test_ends_itself_when_idle(self, hear: Hear, monkeypatch: pytest.MonkeyPatch) -> None:
+        process, _ = hear(settings={"keep_seconds": 0.1})
+
+        assert is_gone(process, within=8)
+
+    def test_that_was_idle_for_too_long_is_not_used(self, hear: Hear) -> None:
+        process, _ = hear(settings={"keep_seconds": 0.1})
+        time.sleep(0.2)
+
+        assert hear(settings={"keep_seconds": 0.1})[1] == 1
+        assert is_gone(process)
+
+    def test_past_its_memory_limit_is_ended(self, hear: Hear) -> None:
+        limit = {"keep_memory_limit": 200_000_000}
+        small, _ = hear(settings=limit)
+        large, _ = hear(settings=limit, grow=300_000_000)
+
+        assert small == large
+        assert is_gone(large)
+
+    def test_is_not_kept_when_the_settings_say_so(self, hear: Hear) -> None:
+        process, _ = hear(settings={"keep_seconds": 0})
+
+        assert is_gone(process)
+
+    def test_of_other_settings_is_not_used(self, hear: Hear) -> None:
+        process, _ = hear()
+
+        assert hear(settings={"threads": 1})[1] == 1
+        assert is_gone(process)
+
+    def test_is_one_a_host(self, hear: Hear, tmp_path: Path) -> None:
+        (tmp_path / "run").mkdir()
+        with (tmp_path / "run" / "transcribe.kept").open("w") as theirs:
+            fcntl.flock(theirs, fcntl.LOCK_EX)
+            process, _ = hear()
+            assert is_gone(process)
+        process, _ = hear()
+
+        assert not is_gone(process, within=0.3)
+
+    def test_frees_its_place_when_it_dies(self, hear: Hear, tmp_path: Path) -> None:
+        process, _ = hear()
+        with (tmp_path / "run" / "transcribe.kept").open("w") as mine:
+            with pytest.raises(BlockingIOError):
+                fcntl.flock(mine, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            os.kill(process, signal.SIGKILL)
+            assert is_gone(process)
+            fcntl.flock(mine, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+    def test_dies_with_its_parent(self, hear: Hear, tmp_path: Path) -> None:
+        code = (
+            "import sys; from pathlib import Path; from core import manifest, pipeline\n"
+            "from core.manager import Manager; from core.settings import Settings; from core.model import Job, Source\n"
+            "settings = Settings.model_validate_json(sys.argv[1])\n"
+            "job = Job(id='j1', sources=(Source(path='a.mp3'),), steps=('transcribe',))\n"
+            "folder, _ = pipeline.submit(job, settings.jobs_root)\n"
+            "result = pipeline.run_step(pipeline.Host(settings, Manager(settings)), folder, 'transcribe')\n"
+            "print((folder.path / result.folder / 'said.txt').read_text().split()[0])"
+        )
+        settings = Settings(jobs_root=tmp_path / "root", run_dir=tmp_path / "run", plugins_only=("ear",))
+        done = subprocess.run([sys.executable, "-c", code, settings.model_dump_json()], capture_output=True, text=True)
+
+        assert done.stderr == ""
+        assert is_gone(int(done.stdout))
