@@ -40,6 +40,7 @@ from core.model import (
 
 if TYPE_CHECKING:
     from core.jobs import status, submit
+    from core.statements import submit_statements
 
 __all__ = [
     "DROP",
@@ -70,11 +71,16 @@ __all__ = [
     "hookimpl",
     "status",
     "submit",
+    "submit_statements",
 ]
 
 
 def __getattr__(name: str) -> Any:
     """Load a portal's functions when they are first used: a plugin has no use for what they import."""
+    if name == "submit_statements":
+        from core import statements
+
+        return statements.submit_statements
     if name in ("status", "submit"):
         from core import jobs
 

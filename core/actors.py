@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import sys
+from datetime import UTC, datetime
 from functools import cache
+from typing import Any
 
 import dramatiq
+from dramatiq.middleware import CurrentMessage
 
-from core import broker, connection, middleware, queues, settings, shadowing, worker
-from core.errors import AmphipodError
+from core import broker, connection, middleware, queues, settings, shadowing, statements, worker
+from core.errors import AmphipodError, BadCall
 from core.manager import Manager
 from core.manifest import FINISH
 from core.middleware.shutdown import Shutdown
@@ -57,6 +60,21 @@ def transcribe(job: str, part: str = "", tries: int = 0) -> None:
 @dramatiq.actor(queue_name=queues.QUEUES["emit"], max_retries=None)
 def emit(job: str, part: str = "", tries: int = 0) -> None:
     worker.serve(_desk(), "emit", job, part, tries)
+
+
+@dramatiq.actor(queue_name=queues.QUEUES["emit"], max_retries=None, throws=(BadCall,))
+def emit_statement(statement: dict[str, Any] | list[dict[str, Any]]) -> None:
+    """Take statements from a portal that sends Dramatiq messages; `core.submit_statements` also keeps their order."""
+    message = CurrentMessage.get_current_message()
+    assert message
+    sent_at = datetime.fromtimestamp(message.message_timestamp / 1000, UTC)
+    given = statement if isinstance(statement, list) else [statement]
+    # Derived from the message, so that one that comes twice brings nothing twice.
+    ready = [
+        statements.identified(one, seed=f"{message.message_id} {number}", at=sent_at)
+        for number, one in enumerate(given)
+    ]
+    statements.submit_statements(ready, settings=_desk().host.settings)
 
 
 @dramatiq.actor(queue_name=queues.QUEUES[FINISH], max_retries=None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from functools import cache
 from urllib.parse import urlsplit
 
 import redis
@@ -29,9 +30,21 @@ def url(settings: Settings) -> str:
 
 def client(settings: Settings) -> redis.Redis:
     """Return a connection to Redis, made when it is first used."""
+    return _connect(url(settings))
+
+
+def shared(settings: Settings) -> redis.Redis:
+    """Return this process' common connections to Redis, for what is sent too often to connect each time."""
+    return _connect_once(url(settings))
+
+
+def _connect(address: str) -> redis.Redis:
     return redis.Redis.from_url(
-        url(settings), decode_responses=True, socket_connect_timeout=5, socket_timeout=15, health_check_interval=15
+        address, decode_responses=True, socket_connect_timeout=5, socket_timeout=15, health_check_interval=15
     )
+
+
+_connect_once = cache(_connect)
 
 
 @contextlib.contextmanager
@@ -43,17 +56,21 @@ def opened(settings: Settings) -> Iterator[redis.Redis]:
     """
     connection = client(settings)
     try:
-        yield connection
-    except (redis.ConnectionError, redis.TimeoutError) as error:
-        raise _out_of_reach(settings, error) from error
+        with errors(settings):
+            yield connection
     finally:
         connection.close()
 
 
-def _out_of_reach(settings: Settings, error: Exception) -> OutOfReach:
-    return OutOfReach(
-        f"Redis at {redacted(settings)} does not answer ({error})", remedy="start it, or check AMPHIPOD_BROKER_URL"
-    )
+@contextlib.contextmanager
+def errors(settings: Settings) -> Iterator[None]:
+    """Turn a Redis that does not answer into OutOfReach."""
+    try:
+        yield
+    except (redis.ConnectionError, redis.TimeoutError) as error:
+        raise OutOfReach(
+            f"Redis at {redacted(settings)} does not answer ({error})", remedy="start it, or check AMPHIPOD_BROKER_URL"
+        ) from error
 
 
 def redacted(settings: Settings) -> str | None:

@@ -170,12 +170,23 @@ def build_statements(job: Job, manifest: Manifest) -> Sequence[Statement] | None
     """
 
 
+@hookspec(firstresult=True)
+def check_statement(statement: Statement) -> str | None:
+    """Refuse a statement when it comes in, before anything is changed.
+
+    :return: the field and what is wrong with it, or None to let it pass.
+    """
+
+
 @hookspec
-def prepare_statement(statement: Statement, job: Job) -> Statement | None:
-    """Change a statement before it leaves: add a context, anonymise.
+def prepare_statement(statement: Statement, destination: Destination, job: Job | None) -> Statement | None:
+    """Change a statement before it leaves for one store: add a context, keep it from that store, anonymise.
 
-    Each plugin in turn gets what the one before answered. Fails closed: an exception keeps the statement here.
+    Each plugin in turn gets what the one before answered, in the order of their names; `@hookimpl(trylast=True)`, which
+    the anonymiser has, comes after all others. Must not change its argument. Fails closed: an exception keeps the
+    statement here, among the dead letters.
 
+    :param job: the job that it is about; None for what a player or a portal sent.
     :return: the statement to send, `DROP` to send none, or None to leave it as it is.
     """
 
@@ -186,10 +197,11 @@ def statement_destinations() -> Sequence[Destination] | None:
 
 
 @hookspec(firstresult=True)
-def emit_statement(
-    statements: Sequence[Statement], destination: Destination, context: Context
-) -> Sequence[Receipt] | None:
-    """Deliver statements to one store.
+def emit_statement(statements: Sequence[Statement], destination: Destination) -> Sequence[Receipt] | None:
+    """Deliver statements to one store, in their order.
+
+    Called by several threads, never by two for the statements of one actor. After a `retry` or `blocked` the rest must
+    not be tried either.
 
     :return: one receipt a statement, or None when this destination isn't yours.
     """

@@ -8,6 +8,7 @@ import inspect
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
@@ -330,24 +331,34 @@ class Manager:
         answers = self._call(self._plugins.hook.build_statements, job=job, manifest=manifest)
         return [statement for answer in answers for statement in answer]
 
-    def prepare_statement(self, statement: Statement, job: Job) -> Statement | None:
+    def check_statement(self, statement: Statement) -> str | None:
+        complaint: str | None = self._call(self._plugins.hook.check_statement, statement=statement)
+        return complaint
+
+    def prepare_statement(self, statement: Statement, destination: Destination, job: Job | None) -> Statement | None:
         """Pass a statement through every plugin in turn; None when one of them drops it."""
-        for name in sorted(self._providers("prepare_statement")):
-            for answer in self._call(self._only("prepare_statement", name), statement=statement, job=job):
+        for caller in self._preparers:
+            for answer in self._call(caller, statement=statement, destination=destination, job=job):
                 if answer is hookspecs.DROP:
                     return None
                 statement = answer
         return statement
+
+    @cached_property
+    def _preparers(self) -> tuple[pluggy.HookCaller, ...]:
+        """Each plugin's `prepare_statement`, by name, those marked trylast at the end."""
+        caller: pluggy.HookCaller = self._plugins.hook.prepare_statement
+        order = sorted((impl.trylast, impl.plugin_name) for impl in caller.get_hookimpls() if not impl.wrapper)
+        return tuple(self._only("prepare_statement", name) for _, name in order)
 
     def statement_destinations(self) -> list[Destination]:
         answers = self._call(self._plugins.hook.statement_destinations)
         return [destination for answer in answers for destination in answer]
 
     def emit_statement(
-        self, engine: str, statements: Sequence[Statement], destination: Destination, context: Context
+        self, engine: str, statements: Sequence[Statement], destination: Destination
     ) -> tuple[Receipt, ...] | None:
-        caller = self._only("emit_statement", engine)
-        answer = self._call(caller, statements=statements, destination=destination, context=context)
+        answer = self._call(self._only("emit_statement", engine), statements=statements, destination=destination)
         return None if answer is None else tuple(answer)
 
     def job_started(self, job: Job) -> None:

@@ -306,9 +306,15 @@ class Destination(Model):
 
 
 class Receipt(Model):
-    """What became of one statement."""
+    """What became of one statement.
+
+    delivered; retry: the store is away or busy; blocked: a person has to mend something (a password, an address) before
+    it takes any; rejected: it will never take this one.
+    """
 
     statement_id: str
-    outcome: Literal["delivered", "retry", "rejected"]
-    #: The store's words when it refused.
+    outcome: Literal["delivered", "retry", "blocked", "rejected"]
+    #: The store's words, or what a person has to mend.
     words: str = ""
+    #: Seconds that the store asks to be left alone for.
+    retry_after: float | None = None

@@ -35,10 +35,10 @@ def overview(client: redis.Redis) -> dict[str, Any]:
 
 def queued_jobs(client: redis.Redis) -> set[str]:
     """Return the ids of the jobs that have a message: waiting, delayed, or with a worker."""
-    jobs = set()
+    jobs: set[str] = set()
     for queue in queues.QUEUES.values():
         for name in queues.by_priority(queue):
             for companion in ("", ".DQ"):
                 for _, body in client.hscan_iter(f"{NAMESPACE}:{name}{companion}.msgs", count=1000):
-                    jobs.add(str(json.loads(body)["args"][0]))
+                    jobs.update(one for one in json.loads(body)["args"][:1] if isinstance(one, str))
     return jobs

@@ -273,6 +273,8 @@ def _attempt(
     watch: Callable[[], None],
 ) -> StepAnswer:
     job = folder.job()
+    if step == "emit":
+        return _emit(host, folder, job)
     if job.output:
         commit.prepare_output(job.output)
     looked = 0.0
@@ -301,6 +303,14 @@ def _attempt(
         manifest=manifest.fold(folder),
     )
     return runner.run(request, on_progress=on_progress, watch=watch_all)
+
+
+def _emit(host: Host, folder: JobFolder, job: Job) -> StepAnswer:
+    from core import emission  # hosts of the heavy steps have no use for what it imports
+
+    plan = fix_plan(host, folder, "emit")
+    engine, output = emission.run(host.manager, host.settings, job, plan, manifest.fold(folder))
+    return StepAnswer(engine=engine, output=output)
 
 
 def _success(

@@ -47,6 +47,11 @@ def is_delayed(queue: str) -> bool:
     return queue.endswith(_DELAYED)
 
 
+def job_of(message: dramatiq.MessageProxy) -> str | None:
+    """Return the job that a message is about; one of statements is about none, and they are nobody's business."""
+    return message.args[0] if message.args and isinstance(message.args[0], str) else None
+
+
 def expand(queues: Iterable[str]) -> set[str]:
     """Return the queues to listen on for bare names on the command line; a full name stands for itself."""
     names: set[str] = set()

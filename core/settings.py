@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from core.errors import BadSettings
@@ -21,6 +21,17 @@ from core.model import Step
 
 PREFIX = "AMPHIPOD_"
 CONFIG_FILE = "amphipod.toml"
+
+#: Esup-Pod's names for some of our settings; ours win.
+POD_NAMES: Mapping[str, str] = {
+    "XAPI_LRS_URL": "xapi_lrs_url",
+    "XAPI_LRS_LOGIN": "xapi_lrs_login",
+    "XAPI_LRS_PWD": "xapi_lrs_pwd",
+    "XAPI_ANONYMIZE_ACTOR": "xapi_anonymize_actor",
+}
+
+#: What holds a password is never repeated in a message, not even a wrong one.
+_SECRET = ("broker_url", "xapi_lrs_pwd", "xapi_lrs_token", "xapi_stores", "xapi_anonymize_key", "xapi_visitor_key")
 
 
 def _split(separator: str) -> BeforeValidator:
@@ -54,6 +65,32 @@ def _default_jobs_root() -> Path:
 
 def _default_run_dir() -> Path:
     return Path(os.environ.get("XDG_RUNTIME_DIR") or tempfile.gettempdir()) / f"amphipod-{os.getuid()}"
+
+
+class RecordStore(BaseModel):
+    """A learning record store (LRS), and which statements it gets."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    #: In `amphipod statements`.
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,31}$")
+    #: Of its statements resource, .../xAPI/statements.
+    url: str
+    login: str | None = None
+    password: SecretStr | None = None
+    #: Bearer token, instead of login and password.
+    token: SecretStr | None = None
+    #: Only these verbs, by the last word of their IRI: ("played", "completed"); none: all.
+    verbs: tuple[str, ...] = ()
+    #: Only about activities whose id begins with one of these; none: all.
+    activities: tuple[str, ...] = ()
+    #: None: as `xapi_anonymize_actor` says.
+    anonymize: bool | None = None
+    #: Certificates to trust instead of the system's.
+    ca_file: Path | None = None
+
+
+RecordStores = Annotated[tuple[RecordStore, ...], NoDecode, BeforeValidator(_from_json)]
 
 
 class Settings(BaseModel):
@@ -118,6 +155,70 @@ class Settings(BaseModel):
     keep_memory_limit: int = Field(
         default=0, ge=0, description="bytes of memory past which that process is not kept; 0: half of the host's"
     )
+    xapi_lrs_url: str | None = Field(
+        default=None,
+        description="statements resource of the learning record store, https://lrs.univ.fr/xAPI/statements",
+    )
+    xapi_lrs_login: str | None = Field(default=None, description="login at that store")
+    xapi_lrs_pwd: SecretStr | None = Field(default=None, description="password at that store")
+    xapi_lrs_token: SecretStr | None = Field(default=None, description="bearer token, instead of login and password")
+    xapi_stores: RecordStores = Field(
+        default=(), description="more stores, each with its own filter, as JSON; see [xapi.md](xapi.md)"
+    )
+    xapi_validation: Literal["off", "warn", "strict"] = Field(
+        default="warn", description="what to do about a statement that Ralph's models refuse"
+    )
+    xapi_anonymize_actor: bool = Field(
+        default=False, description="replace people by pseudonyms before a statement leaves"
+    )
+    xapi_anonymize_key: SecretStr | None = Field(
+        default=None, description="secret that the pseudonyms depend on; keep it, a new key makes new people"
+    )
+    xapi_pseudonym_form: Literal["account", "mailbox"] = Field(
+        default="account", description="how a pseudonym is written; mailbox is Esup-Pod's form"
+    )
+    xapi_pseudonym_home: str = Field(
+        default="https://pseudonym.invalid",
+        description="home page of the pseudonyms' accounts, host of their mailboxes",
+    )
+    xapi_pipeline_statements: bool = Field(default=False, description="say in a statement that a lecture was published")
+    xapi_activity_url: str | None = Field(
+        default=None,
+        description="address of a published lecture for that statement; {id} is its job or the job's attribute `id`",
+    )
+    xapi_batch_seconds: float = Field(
+        default=2.0, gt=0, description="seconds that a statement may wait for others to be sent with"
+    )
+    xapi_time_limit: float = Field(default=60.0, gt=0, description="seconds that a store gets to answer")
+    xapi_longest_delay: float = Field(
+        default=300.0, gt=0, description="longest pause before a store that failed is asked again"
+    )
+    xapi_waiting_limit: int = Field(
+        default=200_000, ge=1, description="statements for one store that wait in Redis; more wait in `jobs_root`"
+    )
+    xapi_tracker_origins: Names = Field(
+        default=(), description="comma-separated origins whose pages may send statements, https://pod.univ.fr"
+    )
+    xapi_tracker_rate: float = Field(
+        default=5.0, gt=0, description="statements a second that one browser may send, twenty times as many at once"
+    )
+    xapi_visitor_key: SecretStr | None = Field(
+        default=None, description="secret shared with the portal, which signs with it who watches"
+    )
+
+    @property
+    def record_stores(self) -> tuple[RecordStore, ...]:
+        """All stores: the one of Esup-Pod's settings, named "lrs", and the others."""
+        if self.xapi_lrs_url is None:
+            return self.xapi_stores
+        first = RecordStore(
+            name="lrs",
+            url=self.xapi_lrs_url,
+            login=self.xapi_lrs_login,
+            password=self.xapi_lrs_pwd,
+            token=self.xapi_lrs_token,
+        )
+        return (first, *self.xapi_stores)
 
 
 class _Sources(Settings, BaseSettings):
@@ -159,7 +260,8 @@ def load(config: Path | None = None, **overrides: Any) -> Settings:
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise BadSettings(f"{file}: not TOML: {error}", path=str(file)) from error
     try:
-        found = _Sources(**values).model_dump()
+        pod = {field: os.environ[name] for name, field in POD_NAMES.items() if os.environ.get(name)}
+        found = _Sources(**(pod | values)).model_dump()
         media_root = found.pop("pod_media_root")
         if media_root and media_root not in found["media_roots"]:
             found["media_roots"] = (*found["media_roots"], media_root)
@@ -178,6 +280,7 @@ def _explain(error: ValidationError, values: Mapping[str, Any], file: Path) -> s
     for mistake in error.errors():
         name, *rest = (str(part) for part in mistake["loc"])
         field = ".".join([where(name), *rest])
-        given = "" if mistake["type"] == "extra_forbidden" else f" (it is {mistake['input']!r})"
+        silent = mistake["type"] == "extra_forbidden" or name in _SECRET
+        given = "" if silent else f" (it is {mistake['input']!r})"
         mistakes.append(f"{field}: {mistake['msg'].removeprefix('Value error, ')}{given}")
     return "; ".join(mistakes)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from core.context import Context
-from core.errors import EngineMissing, OutOfReach, Permanent
+from core.errors import EngineMissing, Permanent
 from core.manager import Manager
 from core.model import Division, Engine, Job, Plan, Source, Step, StepOutput, Work
 
@@ -79,28 +79,9 @@ def _made(context: Context, kind: str) -> Path | None:
     return None
 
 
-def _emit(manager: Manager, engine: str, job: Job, plan: Plan, context: Context) -> StepOutput | None:  # noqa: ARG001
-    built = manager.build_statements(job, context.manifest)
-    statements = [ready for one in built if (ready := manager.prepare_statement(one, job)) is not None]
-    notes = [f"{len(built) - len(statements)} of {len(built)} statements dropped by a plugin"][
-        : len(built) != len(statements)
-    ]
-    for destination in manager.statement_destinations():
-        receipts = manager.emit_statement(engine, statements, destination, context)
-        if receipts is None:
-            return None
-        if any(receipt.outcome == "retry" for receipt in receipts):
-            raise OutOfReach(f"{destination.url} does not take statements now", remedy="try again later", step="emit")
-        refused = [receipt for receipt in receipts if receipt.outcome == "rejected"]
-        if refused:
-            raise Permanent(f"{destination.url} refused {len(refused)} statements: {refused[0].words}", step="emit")
-        notes.append(f"{len(receipts)} statements delivered to {destination.name}")
-    return StepOutput(artifacts=(), facts={"statements": len(statements)}, notes=tuple(notes))
-
-
+#: `emit` runs in no child process: core/emission.py.
 _STEPS: Mapping[Step, Callable[[Manager, str, Job, Plan, Context], StepOutput | None]] = {
     "compose": _compose,
     "encode": _encode,
     "transcribe": _transcribe,
-    "emit": _emit,
 }

@@ -9,6 +9,7 @@ from dramatiq.middleware import CurrentMessage, Retries
 from core.middleware.log_context import LogContext
 from core.middleware.registry import Registry
 from core.middleware.shutdown import Shutdown
+from core.middleware.statement_flusher import StatementFlusher
 from core.middleware.worker_setup import WorkerSetup
 
 if TYPE_CHECKING:
@@ -23,4 +24,12 @@ def build(settings: Settings) -> list[Middleware]:
     Log context comes first, because Dramatiq runs "after" hooks in reverse: a retry's log line still has its ids.
     Dramatiq's time limit is left out: it can't interrupt C code, core/runner.py can.
     """
-    return [LogContext(), WorkerSetup(settings), Registry(settings), Shutdown(), CurrentMessage(), Retries()]
+    return [
+        LogContext(),
+        WorkerSetup(settings),
+        Registry(settings),
+        Shutdown(),
+        StatementFlusher(settings),
+        CurrentMessage(),
+        Retries(),
+    ]

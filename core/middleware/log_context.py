@@ -8,12 +8,14 @@ import structlog
 from dramatiq import Broker, MessageProxy
 from dramatiq.middleware import Middleware
 
+from core import queues
+
 
 class LogContext(Middleware):
     def before_process_message(self, _broker: Broker, message: MessageProxy) -> None:
         structlog.contextvars.clear_contextvars()
         structlog.contextvars.bind_contextvars(
-            message_id=message.message_id, step=message.actor_name, job=message.args[0] if message.args else None
+            message_id=message.message_id, step=message.actor_name, job=queues.job_of(message)
         )
 
     def after_process_message(

@@ -44,7 +44,7 @@ class Registry(Middleware):
         threading.Thread(target=self._beat_on, name="registry", daemon=True).start()
 
     def before_process_message(self, _broker: Broker, message: MessageProxy) -> None:
-        job = {"job": str(message.args[0]), "step": message.actor_name, "since": now().isoformat()}
+        job = {"job": queues.job_of(message) or "", "step": message.actor_name, "since": now().isoformat()}
         with self._lock:
             self._jobs[message.message_id] = job
         self._beat()

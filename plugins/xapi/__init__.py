@@ -1,12 +1,85 @@
-"""xAPI statements. Their delivery is not part of this release: the plugin says so and leaves the step to others."""
+"""xAPI statements: checked with Ralph's models, anonymised, delivered to learning record stores."""
 
-from core import PluginUnavailable, hookimpl
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from importlib.util import find_spec
+from typing import TYPE_CHECKING
+
+from core import DROP, Destination, Job, Manifest, PluginUnavailable, Receipt, Statement, hookimpl
+
+if TYPE_CHECKING:
+    from core.settings import RecordStore, Settings
+    from plugins.xapi.lrs import Client
 
 
-@hookimpl
-def configure() -> None:
-    raise PluginUnavailable(
-        "this release does not deliver statements itself",
-        remedy="install a plugin that provides `emit_statement`",
-        step="emit",
-    )
+class Plugin:
+    """What the settings say, for the hooks."""
+
+    _settings: Settings
+
+    @hookimpl
+    def configure(self, settings: Settings) -> None:
+        missing = [name for name in ("ralph", "requests") if find_spec(name) is None]
+        if missing:
+            raise PluginUnavailable(
+                f"delivering statements needs {' and '.join(missing)}",
+                remedy="pip install 'amphipod[xapi]'",
+                step="emit",
+            )
+        from plugins.xapi import stores
+
+        self._settings = settings
+        self._stores = stores.of(settings)
+
+    _stores: Mapping[str, RecordStore]
+
+    @cached_property
+    def _clients(self) -> Mapping[str, Client]:
+        from plugins.xapi.lrs import Client
+
+        return {name: Client(store, self._settings.xapi_time_limit) for name, store in self._stores.items()}
+
+    @hookimpl
+    def build_statements(self, job: Job, manifest: Manifest) -> Sequence[Statement] | None:
+        if not self._settings.xapi_pipeline_statements:
+            return None
+        from plugins.xapi import statements
+
+        return [statements.published(job, manifest, self._settings.xapi_activity_url)]
+
+    @hookimpl
+    def check_statement(self, statement: Statement) -> str | None:
+        if self._settings.xapi_validation == "off":
+            return None
+        from plugins.xapi import validation
+
+        complaint = validation.complaint(statement)
+        if complaint and self._settings.xapi_validation == "warn":
+            validation.warn(statement, complaint)
+            return None
+        return complaint
+
+    @hookimpl(trylast=True)
+    def prepare_statement(self, statement: Statement, destination: Destination) -> Statement | None:
+        from plugins.xapi import anonymise, stores
+
+        store = self._stores.get(destination.name)
+        if store is None:
+            return None
+        if not stores.wants(store, statement):
+            return DROP
+        return anonymise.anonymised(statement, stores.scheme(self._settings)) if store.anonymize else None
+
+    @hookimpl
+    def statement_destinations(self) -> Sequence[Destination]:
+        return [Destination(name=name, url=store.url) for name, store in self._stores.items()]
+
+    @hookimpl
+    def emit_statement(self, statements: Sequence[Statement], destination: Destination) -> Sequence[Receipt] | None:
+        client = self._clients.get(destination.name)
+        return client.deliver(statements) if client else None
+
+
+plugin = Plugin()

@@ -331,7 +331,7 @@ class TestHandingOver:
             return [{"id": str(number), "files": len(manifest.artifacts)} for number in range(3)]
 
         @hookimpl
-        def prepare_statement(statement, job):
+        def prepare_statement(statement, destination, job):
             from core import DROP
             return DROP if statement["id"] == "1" else {**statement, "job": job.id}
 
@@ -340,8 +340,8 @@ class TestHandingOver:
             return [Destination(name="lrs", url="http://lrs.example")]
 
         @hookimpl
-        def emit_statement(statements, destination, context):
-            Path("sent").write_text(repr(statements))
+        def emit_statement(statements, destination):
+            Path("sent").write_text(repr([{**one, "timestamp": 0} for one in statements]))
             return [Receipt(statement_id=one["id"], outcome="delivered") for one in statements]
     """
 
@@ -380,7 +380,8 @@ class TestHandingOver:
 
         assert whole.state is State.SUCCEEDED
         assert (
-            Path("sent").read_text() == "[{'id': '0', 'files': 1, 'job': 'j1'}, {'id': '2', 'files': 1, 'job': 'j1'}]"
+            Path("sent").read_text()
+            == "[{'id': '0', 'files': 1, 'timestamp': 0, 'job': 'j1'}, {'id': '2', 'files': 1, 'timestamp': 0, 'job': 'j1'}]"
         )
         assert "1 of 3 statements dropped by a plugin" in whole.steps["emit"].notes
 

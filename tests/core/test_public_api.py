@@ -17,8 +17,11 @@ def test_the_public_names() -> None:
         "Context",
         "DROP",
         "Destination",
+        "Division",
         "Job",
         "Manifest",
+        "Part",
+        "PartOutput",
         "Permanent",
         "PluginUnavailable",
         "Progress",
@@ -33,6 +36,9 @@ def test_the_public_names() -> None:
         "Transient",
         "Word",
         "hookimpl",
+        "status",
+        "submit",
+        "submit_statements",
     ]
 
 

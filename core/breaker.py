@@ -1,0 +1,56 @@
+"""Keeps a store that is away from being hammered: after some failures in a row, one question at a time."""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+
+#: Failures in a row, whichever lanes they are of, after which only one lane at a time may try.
+_TRIPPED_BY = 3
+
+#: Seconds of the first pause; doubled each time.
+_FIRST_PAUSE = 1.0
+
+
+def pause(failures: int, longest: float) -> float:
+    """Return for how long to wait after so many failures, with jitter, so that hosts don't ask in step."""
+    return min(_FIRST_PAUSE * 2.0 ** (failures - 1), longest) * random.uniform(0.5, 1.0)  # noqa: S311
+
+
+class Breaker:
+    """Of one store in one process; used by all of its lanes."""
+
+    def __init__(self, longest: float) -> None:
+        self._longest = longest
+        self._lock = threading.Lock()
+        self._failures = 0
+        self._closed_until = 0.0
+        self._probing = False
+
+    def enter(self) -> bool:
+        """Ask to try the store; who is let in reports back with `leave`."""
+        with self._lock:
+            if self._failures < _TRIPPED_BY:
+                return True
+            if self._probing or time.monotonic() < self._closed_until:
+                return False
+            self._probing = True
+            return True
+
+    def leave(self, *, failed: bool | None, after: float | None = None, for_long: bool = False) -> None:
+        """Report: whether the store failed, None when it was not asked after all.
+
+        `after` is the pause that the store wants; `for_long` says that only a person can mend it.
+        """
+        with self._lock:
+            self._probing = False
+            if failed is None:
+                return
+            self._failures = self._failures + 1 if failed else 0
+            if for_long:
+                self._failures = max(self._failures, _TRIPPED_BY)
+            if self._failures >= _TRIPPED_BY:
+                rounds = self._failures - _TRIPPED_BY + 1
+                wanted = self._longest if for_long else pause(rounds, self._longest)
+                self._closed_until = time.monotonic() + max(wanted, after or 0.0)

@@ -1,0 +1,137 @@
+"""One lane of one store: batches go out in order, answers are acted on, what failed waits and is tried again."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Sequence
+from itertools import takewhile
+
+import structlog
+
+from core import breaker, lease, statements
+from core.breaker import Breaker
+from core.errors import AmphipodError, EngineMissing, HookFailed
+from core.intake import Route
+from core.manager import Manager
+from core.model import Receipt, Statement
+from core.outbox import Entry
+from core.settings import Settings
+
+#: Statements in one request.
+BATCH = 100
+
+#: Seconds without a new statement after which a burst is taken to be over, so that its rest need not wait.
+_QUIET = 0.2
+
+_log = structlog.get_logger()
+
+
+class Store:
+    """What the lanes of a store share in this process."""
+
+    def __init__(self, route: Route, manager: Manager, settings: Settings) -> None:
+        self.route = route
+        self.settings = settings
+        self.breaker = Breaker(settings.xapi_longest_delay)
+        self._manager = manager
+        self._complaint = ""
+
+    def emit(self, batch: Sequence[Statement]) -> Sequence[Receipt]:
+        """Have the engine that knows this store deliver a batch."""
+        for engine in self._manager.choose("emit"):
+            receipts = self._manager.emit_statement(engine, batch, self.route.destination)
+            if receipts is not None:
+                return receipts
+        raise EngineMissing(f"no engine delivers to {self.route.destination.name}", remedy="see `amphipod plugins`")
+
+    def complain(self, words: str) -> None:
+        """Say once what keeps the store from taking statements; "" when nothing does any more."""
+        if words == self._complaint:
+            return
+        self._complaint = words
+        self.route.outbox.set_alarm(words)
+        if words:
+            _log.error("statements wait", store=self.route.destination.name, reason=words)
+        else:
+            _log.info("statements are taken again", store=self.route.destination.name)
+
+
+class Lane:
+    """One of the lanes, and how its last batch fared."""
+
+    def __init__(self, store: Store, name: str) -> None:
+        self._store = store
+        self._box = store.route.outbox
+        self._name = name
+        self._failures = 0
+        self._waits_until = 0.0
+
+    def serve(self) -> bool:
+        """Send one batch if one is due; False when there was nothing to do now."""
+        if time.monotonic() < self._waits_until or not self._is_due():
+            return False
+        if not self._store.breaker.enter():
+            return False
+        failed: bool | None = None
+        last = None
+        try:
+            name = f"statements.{self._box.name}.{self._name}"
+            with lease.hold(self._box.client, name, self._store.settings.lease_seconds) as held:
+                self._box.read_back(self._name)
+                if batch := self._box.head(self._name, BATCH).entries:  # another worker may have been faster
+                    last = self._send(batch)
+                    failed = last is not None
+                    held.check()
+        except lease.LeaseHeld:
+            return False
+        finally:
+            self._store.breaker.leave(
+                failed=failed,
+                after=last.retry_after if last else None,
+                for_long=last is not None and last.outcome == "blocked",
+            )
+        return failed is False
+
+    def _is_due(self) -> bool:
+        """Tell whether there is a batch that need not wait for more."""
+        head = self._box.head(self._name, BATCH)
+        if head.spooled or not head.entries or len(head.entries) == BATCH:
+            return head.spooled or bool(head.entries)
+        oldest, newest = head.clock - head.entries[0].put_at, head.clock - head.entries[-1].put_at
+        return oldest >= self._store.settings.xapi_batch_seconds or newest >= _QUIET
+
+    def _send(self, entries: Sequence[Entry]) -> Receipt | None:
+        """Send a batch and act on the receipts; returns the one that stopped it, if any did."""
+        batch = _without_repetition(entries)
+        sent = [json.loads(entry.text) for entry in batch]
+        try:
+            receipts = self._store.emit(sent)
+            if len(receipts) != len(batch):
+                raise HookFailed(f"{len(receipts)} receipts for {len(batch)} statements")
+        except AmphipodError as error:
+            receipts = [Receipt(statement_id="", outcome="blocked", words=str(error))] * len(batch)
+        paired = list(zip(batch, receipts, strict=True))
+        settled = list(takewhile(lambda pair: pair[1].outcome in ("delivered", "rejected"), paired))
+        for entry, receipt in settled:
+            if receipt.outcome == "rejected":
+                statements.bury(self._box, self._name, entry.key, entry.text, receipt.words)
+        delivered = [entry.key for entry, receipt in settled if receipt.outcome == "delivered"]
+        stopped = paired[len(settled)][1] if len(settled) < len(paired) else None
+        self._box.settle(self._name, delivered, sent=len(delivered), retried=len(paired) - len(settled))
+        self._store.complain(stopped.words if stopped else "")
+        self._failures = self._failures + 1 if stopped else 0
+        if stopped:
+            wait = breaker.pause(self._failures, self._store.settings.xapi_longest_delay)
+            self._waits_until = time.monotonic() + max(wait, stopped.retry_after or 0.0)
+        return stopped
+
+
+def _without_repetition(entries: Sequence[Entry]) -> list[Entry]:
+    """Return the entries before the first that has been there: no store takes an id twice in one request."""
+    batch: dict[str, Entry] = {}
+    for entry in entries:
+        if entry.text in batch:
+            break
+        batch[entry.text] = entry
+    return list(batch.values())

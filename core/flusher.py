@@ -1,0 +1,101 @@
+"""The threads that carry statements from the intake to the stores, one a lane, as long as a worker of `xapi` lives."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+import structlog
+from redis import RedisError
+
+from core import connection, lease, statements
+from core.delivery import Lane, Store
+from core.errors import AmphipodError
+from core.intake import Route, pass_on
+from core.manager import Manager
+from core.outbox import LANES
+from core.settings import Settings
+
+#: Seconds between two looks at a lane that is empty or has to wait.
+_POLL = 0.2
+
+#: Seconds that a request in flight gets to end when the worker stops; its statements stay where they are if it doesn't.
+_GRACE = 10.0
+
+_log = structlog.get_logger()
+
+
+class Flusher:
+    """A thread for the intake, and one for each lane of each store."""
+
+    def __init__(self, settings: Settings, manager: Manager) -> None:
+        self._settings = settings
+        self._manager = manager
+        self._stopping = threading.Event()
+        client = connection.client(settings)
+        self._intake = statements.outbox(client, statements.INTAKE, settings)
+        self._routes = [
+            Route(destination, statements.outbox(client, destination.name, settings))
+            for destination in manager.statement_destinations()
+        ]
+        self._threads: list[threading.Thread] = []
+        self._remembered = False
+
+    def start(self) -> None:
+        if not self._routes:
+            _log.warning("no record store is set: statements wait", remedy="set AMPHIPOD_XAPI_LRS_URL")
+            return
+        self._run("intake", self._serve_intake)
+        for route in self._routes:
+            store = Store(route, self._manager, self._settings)
+            for name in LANES:
+                self._run(f"{route.destination.name}.{name}", Lane(store, name).serve)
+
+    def stop(self) -> None:
+        self._stopping.set()
+        for thread in self._threads:
+            thread.join(_GRACE)
+
+    def _run(self, name: str, serve: Callable[[], bool]) -> None:
+        thread = threading.Thread(target=self._loop, args=(name, serve), name=f"statements {name}", daemon=True)
+        thread.start()
+        self._threads.append(thread)
+
+    def _loop(self, name: str, serve: Callable[[], bool]) -> None:
+        while not self._stopping.is_set():
+            try:
+                busy = serve()
+            except RedisError as error:
+                _log.warning("Redis is waited for", reason=str(error))
+                busy = self._stopping.wait(1)
+            except AmphipodError as error:
+                _log.error("statements wait", lane=name, reason=str(error))
+                busy = self._stopping.wait(self._settings.retry_seconds)
+            except Exception:  # noqa: BLE001  # a lane that ends would keep its statements for ever
+                _log.exception("unexpected fault, to be tried again", lane=name)
+                busy = self._stopping.wait(self._settings.retry_seconds)
+            if not busy:
+                self._stopping.wait(_POLL)
+
+    def _serve_intake(self) -> bool:
+        if not self._remembered:
+            self._remember()
+            self._remembered = True
+        return sum(map(self._pass_on, LANES)) > 0
+
+    def _remember(self) -> None:
+        """Tell Redis, which may have lost its memory, what there is."""
+        for box in (self._intake, *(route.outbox for route in self._routes)):
+            statements.remember_store(box.client, box.name)
+            for lane in LANES:
+                box.find_spooled(lane)
+
+    def _pass_on(self, lane: str) -> bool:
+        head = self._intake.head(lane, 1)
+        if not (head.entries or head.spooled):
+            return False
+        try:
+            with lease.hold(self._intake.client, f"statements.intake.{lane}", self._settings.lease_seconds):
+                return pass_on(self._manager, self._routes, self._intake, lane)
+        except lease.LeaseHeld:
+            return False

@@ -1,0 +1,82 @@
+"""Which record stores there are, and what each of them gets."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+from urllib.parse import unquote, urlsplit, urlunsplit
+
+from pydantic import SecretStr
+
+from core import PluginUnavailable, Statement
+from plugins.xapi.anonymise import Scheme
+
+if TYPE_CHECKING:
+    from core.settings import RecordStore, Settings
+
+
+def of(settings: Settings) -> Mapping[str, RecordStore]:
+    """Return the stores by name, with all that the settings say of each.
+
+    Raises:
+        PluginUnavailable: they contradict each other.
+    """
+    found = settings.record_stores
+    stores = {store.name: _completed(store, settings) for store in found}
+    if len(stores) < len(found):
+        raise PluginUnavailable("two record stores have one name", remedy="see AMPHIPOD_XAPI_STORES", step="emit")
+    if any(store.anonymize for store in stores.values()):
+        _check_scheme(settings)
+    return stores
+
+
+def _completed(store: RecordStore, settings: Settings) -> RecordStore:
+    """Fill in the default for anonymising, and take a password out of the URL, which is shown and logged."""
+    parts = urlsplit(store.url)
+    changes: dict[str, object] = {}
+    if store.anonymize is None:
+        changes["anonymize"] = settings.xapi_anonymize_actor
+    if parts.username:
+        changes["url"] = urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+        changes["login"] = store.login or unquote(parts.username)
+        changes["password"] = store.password or SecretStr(unquote(parts.password or ""))
+    return store.model_copy(update=changes)
+
+
+def _check_scheme(settings: Settings) -> None:
+    if settings.xapi_anonymize_key is None:
+        raise PluginUnavailable(
+            "anonymising needs a secret",
+            remedy="set AMPHIPOD_XAPI_ANONYMIZE_KEY to a long random text, and keep it",
+            step="emit",
+        )
+    home = urlsplit(settings.xapi_pseudonym_home)
+    if not home.hostname or (settings.xapi_pseudonym_form == "mailbox" and home.hostname.endswith(".invalid")):
+        raise PluginUnavailable(
+            f"AMPHIPOD_XAPI_PSEUDONYM_HOME is {settings.xapi_pseudonym_home}",
+            remedy="set it to an address of yours, https://video.univ.fr; stores refuse mailboxes at .invalid",
+            step="emit",
+        )
+
+
+def scheme(settings: Settings) -> Scheme:
+    """Return how people are renamed. Call it only where a store anonymises."""
+    assert settings.xapi_anonymize_key
+    return Scheme(
+        settings.xapi_anonymize_key.get_secret_value().encode(),
+        settings.xapi_pseudonym_form,
+        settings.xapi_pseudonym_home,
+    )
+
+
+def wants(store: RecordStore, statement: Statement) -> bool:
+    """Tell whether a store's filter lets a statement through."""
+    verb, activity = (_id(statement.get(field)) for field in ("verb", "object"))
+    if store.verbs and verb.rstrip("/").rpartition("/")[2] not in store.verbs:
+        return False
+    return not store.activities or activity.startswith(store.activities)
+
+
+def _id(value: object) -> str:
+    found = value.get("id") if isinstance(value, Mapping) else None
+    return found if isinstance(found, str) else ""
