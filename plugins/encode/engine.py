@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import errno
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,9 +22,10 @@ from plugins.encode.transcode import transcode
 
 if TYPE_CHECKING:
     from core import Context, Job
-    from plugins.encode.lane import Encoded
     from plugins.encode.options import EncodeOptions
+    from plugins.encode.packaging import Encoded
     from plugins.encode.probe import Media
+    from plugins.encode.subtitles import SubtitleReader
     from plugins.encode.transcode import Transcoded
 
 AAC_LC = "mp4a.40.2"
@@ -37,14 +39,21 @@ def encode_lecture(job: Job, path: Path, options: EncodeOptions, context: Contex
     :raises NotWritable: the folder refuses our files.
     """
     media = probe(path)
-    try:
+    with output_errors(context.output):
         return _encode(job, media, options, context)
+
+
+@contextmanager
+def output_errors(output: Path) -> Iterator[None]:
+    """Turn what libav says of a full or refusing file system into NoSpace or NotWritable."""
+    try:
+        yield
     except OSError as error:
         if is_full(error):
-            raise no_space(context.output) from error
+            raise no_space(output) from error
         if error.errno in {errno.EACCES, errno.EPERM, errno.EROFS}:
-            problem = f"{context.output} can't be written ({error.strerror})"
-            raise NotWritable(problem, remedy="check its owner and permissions", path=str(context.output)) from error
+            problem = f"{output} can't be written ({error.strerror})"
+            raise NotWritable(problem, remedy="check its owner and permissions", path=str(output)) from error
         raise
 
 
@@ -54,16 +63,34 @@ def _encode(job: Job, media: Media, options: EncodeOptions, context: Context) ->
     renditions = renditions_for(media.video, profile) if media.video else ()
     stills = Stills(output, media.video, media.duration, options.thumbnails) if media.video else None
     subtitles = readers_for(media.subtitles, output, media.origin)
-    audio = [output / name for name in _audio_names(media)]
+    audio = [output / name for name in audio_names(media)]
     done = transcode(media, renditions, profile, stills, subtitles, audio, context)
-    thumbnails: tuple[Path, ...] = ()
     if stills:
         stills.write()
-        thumbnails = stills.thumbnails
-    if media.cover is not None:
-        thumbnails = save_cover(media, output, options.thumbnails)
     for reader in subtitles:
         reader.write()
+    return publish(job, media, options, done, stills, subtitles, audio, context, start)
+
+
+def publish(
+    job: Job,
+    media: Media,
+    options: EncodeOptions,
+    done: Transcoded,
+    stills: Stills | None,
+    subtitles: Sequence[SubtitleReader],
+    audio: Sequence[Path],
+    context: Context,
+    start: float,
+) -> StepOutput:
+    """Write what is known only once all is encoded, and name every file.
+
+    :param start: when the encode began, seconds since 1970.
+    """
+    output, profile = context.output, options.ladder
+    thumbnails = stills.thumbnails if stills else ()
+    if media.cover is not None:
+        thumbnails = save_cover(media, output, options.thumbnails)
     overview = tuple(file for file in (stills.sprite, stills.index) if file) if stills else ()
     made = Made(done.renditions, audio, thumbnails, overview, subtitles)
     if done.renditions:
@@ -78,7 +105,7 @@ def _encode(job: Job, media: Media, options: EncodeOptions, context: Context) ->
     )
 
 
-def _audio_names(media: Media) -> tuple[str, ...]:
+def audio_names(media: Media) -> tuple[str, ...]:
     if not media.audio:
         return ()
     return ("audio_192k.mp3",) if media.video else ("audio_192k.mp3", "audio_192k.m4a")

@@ -4,27 +4,22 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
 from fractions import Fraction
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 
 import av
 from av.codec.context import Flags
 
 from plugins.encode.audio import EncodedAudio
-from plugins.encode.ladder import Rendition
-from plugins.encode.packaging import Package
-from plugins.encode.playlist import avc_codec
 
 if TYPE_CHECKING:
-    from av.audio.stream import AudioStream
     from av.container import OutputContainer
     from av.packet import Packet
     from av.video.frame import VideoFrame
     from av.video.stream import VideoStream
 
+    from plugins.encode.ladder import Rendition
     from plugins.encode.probe import VideoTrack
     from plugins.encode.profiles import Profile
 
@@ -38,17 +33,34 @@ _HEARTBEAT = 0.2
 _FINEST_CLOCK = 1_000_000
 
 
-@dataclass(frozen=True)
-class Encoded:
-    """A finished rendition."""
+class Sink(Protocol):
+    """Where packets go; used from one thread after the other."""
 
-    rendition: Rendition
-    #: RFC 6381, of the picture alone.
-    codec: str
-    playlist: Path
-    segments: Path
-    mp4: Path | None
-    frames: int
+    def mux(self, packets: Iterable[Packet[Any]], track: str) -> None:
+        """Take packets of a track, "video" or "audio"; they are used up."""
+
+    def close(self) -> None:
+        """Finish what was written."""
+
+    def abandon(self) -> None:
+        """Let go of it, whatever it holds."""
+
+
+class Encoder:
+    """The open x264 of one rendition; its stream is a template of the tracks that hold its packets."""
+
+    def __init__(self, rendition: Rendition, video: VideoTrack, profile: Profile, threads: int) -> None:
+        # A container that writes nowhere owns it, because only a container's streams can be templates of others.
+        self._owner = av.open(rendition.name, "w", format="null")
+        self.stream = _add_x264(self._owner, rendition, video, profile, threads)
+        self._owner.start_encoding()
+
+    @property
+    def extradata(self) -> bytes:
+        """The stream's parameter sets, which each part of a film must have alike."""
+        extradata = self.stream.codec_context.extradata
+        assert extradata, "a global header was asked for"
+        return extradata
 
 
 class Lane(threading.Thread):
@@ -61,28 +73,20 @@ class Lane(threading.Thread):
         self,
         rendition: Rendition,
         video: VideoTrack,
-        audio: AudioStream | None,
         profile: Profile,
-        folder: Path,
         threads: int,
+        open_sink: Callable[[Rendition, VideoStream], Sink],
     ) -> None:
         super().__init__(name=f"encode {rendition.name}", daemon=True)
         self.rendition = rendition
-        self._owner = av.open(rendition.name, "w", format="null")
-        self._encoder = _add_x264(self._owner, rendition, video, profile, threads)
-        self._owner.start_encoding()
-        self._package = Package(
-            folder,
-            rendition.name,
-            self._encoder,
-            audio,
-            segment_seconds=profile.segment_seconds,
-            mp4=rendition.spec.mp4,
-        )
+        self.encoder = Encoder(rendition, video, profile, threads)
+        self._context = self.encoder.stream.codec_context
+        self._sink = open_sink(rendition, self.encoder.stream)
         self._queue: queue.Queue[VideoFrame | Sequence[EncodedAudio] | None] = queue.Queue(_WAITING)
         self._abandoned = threading.Event()
         self._error: BaseException | None = None
-        self._frames = 0
+        #: Pictures encoded so far.
+        self.frames = 0
 
     def put(self, item: VideoFrame | Sequence[EncodedAudio] | None) -> None:
         """Hand over a frame, sounds, or None as the last item; waits while the encoder is behind.
@@ -104,14 +108,6 @@ class Lane(threading.Thread):
             raise self._error
         return not self.is_alive()
 
-    def result(self) -> Encoded:
-        extradata = self._encoder.codec_context.extradata
-        assert extradata, "a global header was asked for"
-        package = self._package
-        return Encoded(
-            self.rendition, avc_codec(extradata), package.playlist, package.segments, package.mp4, self._frames
-        )
-
     def abandon(self) -> None:
         """End the thread without finishing its files."""
         self._abandoned.set()
@@ -120,31 +116,31 @@ class Lane(threading.Thread):
             if not self._queue.full():
                 self._queue.put(None)
             self.join()
-        self._package.abandon()
+        self._sink.abandon()
 
     def run(self) -> None:
         try:
             while (item := self._queue.get()) is not None and not self._abandoned.is_set():
                 self._take(item)
-            for packet in self._encoder.codec_context.encode_lazy(None):
+            for packet in self._context.encode_lazy(None):
                 if self._abandoned.is_set():
                     return
                 self._mux(packet)
             if not self._abandoned.is_set():
-                self._package.close()
+                self._sink.close()
         except BaseException as error:  # noqa: BLE001 - raised again in the thread that feeds this one
             self._error = error
 
     def _take(self, item: VideoFrame | Sequence[EncodedAudio]) -> None:
         if isinstance(item, av.VideoFrame):
-            for packet in self._encoder.codec_context.encode(item):
+            for packet in self._context.encode(item):
                 self._mux(packet)
         else:
-            self._package.mux((sound.to_packet() for sound in item), "audio")
+            self._sink.mux((sound.to_packet() for sound in item), "audio")
 
     def _mux(self, packet: Packet[VideoStream]) -> None:
-        self._frames += 1
-        self._package.mux((packet,), "video")
+        self.frames += 1
+        self._sink.mux((packet,), "video")
 
 
 def _add_x264(

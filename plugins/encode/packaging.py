@@ -6,13 +6,14 @@ import errno
 import shutil
 from collections.abc import Iterable
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import av
 
 from core.errors import NoSpace, Transient
-from plugins.encode.playlist import read_segments
+from plugins.encode.playlist import avc_codec, read_segments
 from plugins.encode.truncation import boxes
 
 if TYPE_CHECKING:
@@ -22,12 +23,27 @@ if TYPE_CHECKING:
     from av.stream import Stream
     from av.video.stream import VideoStream
 
+    from plugins.encode.ladder import Rendition
+
 #: Microseconds that the muxer may hold one track back to wait for the other. x264 looks up to 60 frames ahead, which
 #: is a minute of a film of slides; libav's default of ten seconds would then put the sound into too early a segment.
 _INTERLEAVE = {"max_interleave_delta": "100000000"}
 
 #: ffmpeg's command line sets this delay (microseconds); without it each AAC frame gets a PES header of its own.
 _TS_DELAY = {"max_delay": "700000"}
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """A finished rendition."""
+
+    rendition: Rendition
+    #: RFC 6381, of the picture alone.
+    codec: str
+    playlist: Path
+    segments: Path
+    mp4: Path | None
+    frames: int
 
 
 class Package:
@@ -39,17 +55,17 @@ class Package:
     def __init__(
         self,
         folder: Path,
-        name: str,
+        rendition: Rendition,
         video: VideoStream,
         audio: AudioStream | None,
         *,
         segment_seconds: float,
-        mp4: bool,
     ) -> None:
         self._outputs: list[tuple[OutputContainer, dict[str, Stream]]] = []
-        self.playlist = folder / f"{name}.m3u8"
-        self.segments = folder / f"{name}.ts"
-        self.mp4 = folder / f"{name}.mp4" if mp4 else None
+        self._rendition = rendition
+        self.playlist = folder / f"{rendition.name}.m3u8"
+        self.segments = folder / f"{rendition.name}.ts"
+        self.mp4 = folder / f"{rendition.name}.mp4" if rendition.spec.mp4 else None
         try:
             self._add(self.playlist, "hls", _hls_options(segment_seconds), video, audio)
             if self.mp4:
@@ -87,6 +103,10 @@ class Package:
         check_playlist(self.playlist, self.segments)
         if self.mp4:
             check_mp4(self.mp4)
+
+    def encoded(self, extradata: bytes, frames: int) -> Encoded:
+        """Describe the finished files."""
+        return Encoded(self._rendition, avc_codec(extradata), self.playlist, self.segments, self.mp4, frames)
 
     def abandon(self) -> None:
         """Let go of the files, whatever they hold."""

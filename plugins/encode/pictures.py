@@ -105,12 +105,16 @@ class Timeline:
         if time >= self._next_keyframe:
             frame.pict_type = PictureType.I
             self._next_keyframe = (time // self._interval + 1) * self._interval
+        self.count(time, duration * frame.time_base)
+        return float(time)
+
+    def count(self, time: Fraction, duration: Fraction) -> None:
+        """Take note of a frame's time and duration in seconds."""
         self._frames += 1
         self._per_second[int(time)] += 1
-        self.end = float(time + duration * frame.time_base)
+        self.end = float(time + duration)
         if self._begin is None:
             self._begin = float(time)
-        return float(time)
 
     @property
     def rate(self) -> Fraction:
@@ -155,8 +159,9 @@ class Pictures:
         for (lane, _), picture in zip(self._lanes, scaled, strict=False):
             lane.put(picture)
 
-    def finish(self) -> None:
-        self._release(float("inf"))
+    def finish(self, until: float = float("inf")) -> None:
+        """Hand out what is left; the last frame is shown until then."""
+        self._release(until)
 
     def _release(self, until: float) -> None:
         if self._held is not None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from plugins.encode.audio import M4A_RATE
-from plugins.encode.lane import Encoded
+from plugins.encode.packaging import Encoded
 from plugins.encode.probe import Media
 from plugins.encode.profiles import Profile
 from plugins.encode.subtitles import SubtitleReader

@@ -2,27 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
-from plugins.encode.audio import RATE, AacEncoders, AudioFile, Resampler
+from plugins.encode.audio import RATE, AacEncoders, AudioFile, EncodedAudio, Resampler
 
 if TYPE_CHECKING:
     from av.audio.frame import AudioFrame
 
-    from plugins.encode.lane import Lane
+#: A bit rate, and who takes the AAC packets of that rate.
+Listener = tuple[int, Callable[[Sequence[EncodedAudio]], None]]
 
 
 class Sound:
-    """Gives each decoded sound to every lane, at its bit rate, and to the files for listening."""
+    """Gives each decoded sound to every listener, at its bit rate, and to the files for listening."""
 
     def __init__(
-        self, origin: Fraction, encoders: AacEncoders, lanes: Sequence[Lane], files: Sequence[AudioFile]
+        self, origin: Fraction, encoders: AacEncoders, listeners: Sequence[Listener], files: Sequence[AudioFile]
     ) -> None:
         self._resampler = Resampler(origin, encoders.layout)
         self._encoders = encoders
-        self._lanes = lanes
+        self._listeners = listeners
         self._files = files
         self._samples = 0
 
@@ -46,6 +47,6 @@ class Sound:
         for file in self._files:
             file.encode(frame)
         packets_by_rate = self._encoders.encode(frame)
-        for lane in self._lanes:
-            if encoded := packets_by_rate[lane.rendition.spec.audio_rate]:
-                lane.put(encoded)
+        for rate, take in self._listeners:
+            if encoded := packets_by_rate[rate]:
+                take(encoded)

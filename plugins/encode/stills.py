@@ -6,6 +6,7 @@ seconds, each 90 lines high; none for a film of less than 10 seconds.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -57,6 +58,11 @@ class Stills:
             tile = tile or _image(frame, self.tile_width, TILE_HEIGHT)
             self._row.paste(tile, (self._tiled * self.tile_width, 0))
             self._tiled += 1
+
+    def skip(self, until: float) -> None:
+        """Leave to an earlier part what is shown before this time in seconds."""
+        self._posters = bisect_left(self._poster_times, until)
+        self._tiled = bisect_left(self._tile_times, until)
 
     def write(self) -> None:
         """Write the sprite and its index, once the last frame has been shown."""

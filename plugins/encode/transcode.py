@@ -15,7 +15,8 @@ from av.packet import Packet
 
 from core import BadSource
 from plugins.encode.audio import AacEncoders, AudioFile
-from plugins.encode.lane import Encoded, Lane
+from plugins.encode.lane import Lane
+from plugins.encode.packaging import Encoded, Package
 from plugins.encode.pictures import Pictures
 from plugins.encode.probe import open_source, packets
 from plugins.encode.sound import Sound
@@ -23,6 +24,7 @@ from plugins.encode.truncation import cut_off, is_cut
 
 if TYPE_CHECKING:
     from av.container import InputContainer
+    from av.video.stream import VideoStream
 
     from core import Context
     from plugins.encode.ladder import Rendition
@@ -66,10 +68,17 @@ def transcode(
         layout = media.audio.output_layout if media.audio else "stereo"
         encoders = AacEncoders((rendition.spec.audio_rate for rendition in renditions if media.audio), layout)
         lanes: list[Lane] = []
+        packages: list[Package] = []
+
+        def open_package(rendition: Rendition, video: VideoStream) -> Package:
+            sound = encoders.template(rendition.spec.audio_rate) if media.audio else None
+            package = Package(context.output, rendition, video, sound, segment_seconds=profile.segment_seconds)
+            packages.append(package)
+            return package
+
         for rendition in renditions:
             assert media.video
-            template = encoders.template(rendition.spec.audio_rate) if media.audio else None
-            lane = Lane(rendition, media.video, template, profile, context.output, context.threads)
+            lane = Lane(rendition, media.video, profile, context.threads, open_package)
             stack.callback(lane.abandon)
             lane.start()
             lanes.append(lane)
@@ -78,24 +87,28 @@ def transcode(
             files.append(AudioFile(path, layout))
             stack.callback(files[-1].abandon)
         pictures = Pictures(media, profile, lanes, stills) if media.video else None
-        sound = Sound(media.origin, encoders, lanes, files) if media.audio else None
-        damaged = _read(container, media, pictures, sound, subtitles, context)
+        listeners = [(lane.rendition.spec.audio_rate, lane.put) for lane in lanes]
+        sound = Sound(media.origin, encoders, listeners, files) if media.audio else None
+        damaged = read(container, media, pictures, sound, subtitles, context)
         for lane in lanes:
             lane.put(None)
         for file in files:
             file.close()
-        _join(lanes, context)
+        wait_for(lanes, context)
         end = max(pictures.timeline.end if pictures else 0.0, sound.end if sound else 0.0)
         context.progress(end, end)
         return Transcoded(
-            renditions=tuple(lane.result() for lane in lanes),
+            renditions=tuple(
+                package.encoded(lane.encoder.extradata, lane.frames)
+                for lane, package in zip(lanes, packages, strict=True)
+            ),
             duration=end,
             frame_rate=pictures.timeline.rate if pictures else Fraction(0),
-            notes=_judge(media, end, damaged),
+            notes=judge(media, end, damaged),
         )
 
 
-def _read(
+def read(
     container: InputContainer,
     media: Media,
     pictures: Pictures | None,
@@ -132,7 +145,7 @@ def _read(
     return damaged
 
 
-def _join(lanes: Sequence[Lane], context: Context) -> None:
+def wait_for(lanes: Sequence[Lane], context: Context) -> None:
     """Wait for the encoders' last frames; an error in any of them ends all."""
     running = list(lanes)
     while running:
@@ -140,7 +153,7 @@ def _join(lanes: Sequence[Lane], context: Context) -> None:
         context.raise_if_cancelled()
 
 
-def _judge(media: Media, end: float, damaged: int) -> tuple[str, ...]:
+def judge(media: Media, end: float, damaged: int) -> tuple[str, ...]:
     """Say what of the source was lost; raise BadSource if that is too much."""
     notes = []
     if not end:

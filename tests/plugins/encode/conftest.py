@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -62,6 +63,7 @@ def look_into(path: Path) -> Look:
     pictures: list[tuple[Fraction, Fraction, bool]] = []
     sounds: list[tuple[Fraction, Fraction]] = []
     faults: list[str] = []
+    gc.collect()  # encoders that a test broke off complain when they go: now, not below
     av.logging.set_level(av.logging.WARNING)
     try:
         # Not only this thread's: decoders have threads of their own.

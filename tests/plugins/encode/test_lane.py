@@ -10,10 +10,12 @@ from pathlib import Path
 
 import av
 import pytest
+from av.video.stream import VideoStream
 
 from plugins.encode.audio import EncodedAudio
-from plugins.encode.ladder import renditions_for
+from plugins.encode.ladder import Rendition, renditions_for
 from plugins.encode.lane import Lane
+from plugins.encode.packaging import Package
 from plugins.encode.probe import Colour, VideoTrack
 from plugins.encode.profiles import POD
 
@@ -22,7 +24,10 @@ TRACK = VideoTrack(0, 640, 360, 0, Fraction(25), Fraction(1, 25), Colour(2, 2, 2
 
 @pytest.fixture
 def lane(tmp_path: Path) -> Iterator[Lane]:
-    lane = Lane(renditions_for(TRACK, POD)[0], TRACK, None, POD, tmp_path, threads=1)
+    def open_package(rendition: Rendition, video: VideoStream) -> Package:
+        return Package(tmp_path, rendition, video, None, segment_seconds=2)
+
+    lane = Lane(renditions_for(TRACK, POD)[0], TRACK, POD, 1, open_package)
     yield lane
     lane.abandon()
 
@@ -38,15 +43,14 @@ def feed(lane: Lane, frames: int) -> None:
         lane.put(frame(number))
 
 
-def test_a_lane_turns_frames_into_files(lane: Lane) -> None:
+def test_a_lane_turns_frames_into_files(lane: Lane, tmp_path: Path) -> None:
     lane.start()
     feed(lane, frames=30)
     lane.put(None)
     while not lane.wait():
         pass
-    done = lane.result()
-    assert (done.frames, done.codec) == (30, "avc1.64001e")
-    assert done.playlist.exists()
+    assert lane.frames == 30
+    assert (tmp_path / "360p.m3u8").exists()
 
 
 def test_the_error_of_a_dead_encoder_reaches_whoever_feeds_it(lane: Lane) -> None:
