@@ -10,7 +10,17 @@ import typer
 
 from core import jobs
 from core.cli import progress
-from core.cli.options import JsonOption, parse_engines, parse_options, parse_steps
+from core.cli.options import (
+    EngineOption,
+    JsonOption,
+    LanguageOption,
+    OptionsOption,
+    OutOption,
+    PresentationOption,
+    parse_engines,
+    parse_options,
+    parse_steps,
+)
 from core.cli.options import State as Call
 from core.context import Progress
 from core.jobs import Status
@@ -23,26 +33,20 @@ JobArgument = Annotated[str, typer.Argument(help="The job's id, as `submit` prin
 def submit(
     context: typer.Context,
     file: Annotated[Path, typer.Argument(help="The lecture, under a media root that the workers see too.")],
-    presentation: Annotated[
-        Path | None,
-        typer.Option("--presentation", help="A second take, of the slides: FILE then is the presenter's."),
-    ] = None,
-    out: Annotated[
-        Path | None, typer.Option("--out", help="Folder to publish into; by default the job's own folder.")
-    ] = None,
+    presentation: PresentationOption = None,
+    out: OutOption = None,
     steps: Annotated[
         str | None, typer.Option("--steps", help="Comma-separated: compose,encode,transcribe,emit; by default encode.")
     ] = None,
-    language: Annotated[str, typer.Option("--language", help="What is spoken: fr, en, ... or auto.")] = "auto",
-    option: Annotated[
-        list[str] | None, typer.Option("--option", help="key=value for the steps that know it; repeat it.")
-    ] = None,
-    engine: Annotated[
-        list[str] | None, typer.Option("--engine", help="step=plugin when several plugins can do a step; repeat it.")
-    ] = None,
+    language: LanguageOption = "auto",
+    option: OptionsOption = None,
+    engine: EngineOption = None,
     priority: Annotated[str, typer.Option("--priority", help="high, normal or low.")] = "normal",
     idempotency_key: Annotated[
         str | None, typer.Option("--idempotency-key", help="The same key and request, however often, are one job.")
+    ] = None,
+    notify: Annotated[
+        list[str] | None, typer.Option("--notify", help="Address that gets a signed POST at the job's end; repeat it.")
     ] = None,
     wait_for_it: Annotated[bool, typer.Option("--wait", help="Wait, with progress, as `amphipod wait` does.")] = False,
     as_json: JsonOption = False,
@@ -59,6 +63,7 @@ def submit(
         engines=parse_engines(engine or []),
         priority=_priority(priority),
         idempotency_key=idempotency_key,
+        callbacks=parse_webhooks(notify or []),
         settings=host.settings,
         host=host,
     )
@@ -91,8 +96,16 @@ def retry(context: typer.Context, job: JobArgument, as_json: JsonOption = False)
     _print(jobs.status(job, settings=settings), as_json=as_json)
 
 
+def tell(context: typer.Context, job: JobArgument) -> None:
+    """Tell the portal once more of a job's end, after it was given up (`amphipod jobs` lists those)."""
+    jobs.tell(job, settings=_settings(context))
+
+
 def resume(context: typer.Context, as_json: JsonOption = False) -> None:
-    """Put unfinished jobs back on their queues after Redis has lost its data. Safe at any time."""
+    """Put jobs back on their queues after Redis has lost its data: what is unfinished, and whom to tell of the rest.
+
+    Safe at any time.
+    """
     resumed = jobs.resume(settings=_settings(context))
     typer.echo(json.dumps({"resumed": resumed}) if as_json else f"{len(resumed)} jobs put back")
 

@@ -12,7 +12,7 @@ import typer
 
 from core import settings
 from core.errors import BadCall
-from core.model import STEPS, Step
+from core.model import STEPS, Callback, Step
 from core.settings import Settings
 
 if TYPE_CHECKING:
@@ -22,6 +22,22 @@ ConfigOption = Annotated[
     Path | None, typer.Option("--config", help="Settings file; by default ./amphipod.toml if it is there.")
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for a script instead of text.")]
+
+# What a job is made of, for the commands that make one.
+PresentationOption = Annotated[
+    Path | None, typer.Option("--presentation", help="A second take, of the slides: FILE then is the presenter's.")
+]
+OutOption = Annotated[
+    Path | None, typer.Option("--out", help="Folder to publish into; by default the job's own folder.")
+]
+LanguageOption = Annotated[str, typer.Option("--language", help="What is spoken: fr, en, ... or auto.")]
+OptionsOption = Annotated[
+    list[str] | None,
+    typer.Option("--option", help="key=value for the steps that know it, e.g. profile=lecture; repeat it."),
+]
+EngineOption = Annotated[
+    list[str] | None, typer.Option("--engine", help="step=plugin when several plugins can do a step; repeat it.")
+]
 
 
 @dataclass(frozen=True)
@@ -84,3 +100,11 @@ def parse_engines(pairs: Sequence[str]) -> dict[Step, str]:
     for step in engines:
         parse_steps(step)
     return cast("dict[Step, str]", engines)
+
+
+def parse_webhooks(urls: Sequence[str]) -> tuple[Callback, ...]:
+    """Read the addresses that are told of a job's end."""
+    for url in urls:
+        if not url.startswith(("https://", "http://")):
+            raise BadCall(f"--notify {url!r}", remedy="write an address, https://portal.univ.fr/amphipod")
+    return tuple(Callback(kind="webhook", url=url) for url in urls)

@@ -11,10 +11,21 @@ from typing import Annotated
 
 import typer
 
+from core import callbacks, pipeline, storage, watch_page
 from core import jobs as jobs_module
-from core import pipeline, storage, watch_page
 from core.cli import progress, summary
-from core.cli.options import JsonOption, State, parse_engines, parse_options, parse_steps
+from core.cli.options import (
+    EngineOption,
+    JsonOption,
+    LanguageOption,
+    OptionsOption,
+    OutOption,
+    PresentationOption,
+    State,
+    parse_engines,
+    parse_options,
+    parse_steps,
+)
 from core.context import Progress
 from core.errors import BadCall, JobConflict
 from core.manager import missing_steps
@@ -26,28 +37,23 @@ from core.storage import JobFolder
 def run(
     context: typer.Context,
     file: Annotated[Path, typer.Argument(help="The lecture: any video or audio file.")],
-    presentation: Annotated[
-        Path | None,
-        typer.Option("--presentation", help="A second take, of the slides: FILE then is the presenter's."),
-    ] = None,
-    out: Annotated[
-        Path | None, typer.Option("--out", help="Folder to publish into; by default the job's own folder.")
-    ] = None,
+    presentation: PresentationOption = None,
+    out: OutOption = None,
     steps: Annotated[
         str | None,
-        typer.Option("--steps", help="Comma-separated: encode,transcribe,emit; by default all that are installed."),
+        typer.Option(
+            "--steps", help="Comma-separated: compose,encode,transcribe,emit; by default all that are installed."
+        ),
     ] = None,
-    language: Annotated[str, typer.Option("--language", help="What is spoken: fr, en, ... or auto.")] = "auto",
-    option: Annotated[
-        list[str] | None,
-        typer.Option("--option", help="key=value for the steps that know it, e.g. profile=lecture; repeat it."),
-    ] = None,
-    engine: Annotated[
-        list[str] | None, typer.Option("--engine", help="step=plugin when several plugins can do a step; repeat it.")
-    ] = None,
+    language: LanguageOption = "auto",
+    option: OptionsOption = None,
+    engine: EngineOption = None,
     jobs: Annotated[
         int, typer.Option("--jobs", min=1, help="Parts of a long lecture that are encoded at the same time.")
     ] = 1,
+    notify: Annotated[
+        list[str] | None, typer.Option("--notify", help="Address that gets a signed POST at the job's end; repeat it.")
+    ] = None,
     page: Annotated[bool, typer.Option("--page", help="Also write watch.html, a page that plays the result.")] = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show the log.")] = False,
     as_json: JsonOption = False,
@@ -68,11 +74,13 @@ def run(
         language=language,
         options=parse_options(option or []),
         engines=parse_engines(engine or []),
+        callbacks=parse_webhooks(notify or []),
     )
     pipeline.check(host, job)
     folder, _ = pipeline.submit(job, host.settings.jobs_root)
     with _interruptible(), progress.show(job.steps) as shown:
         manifest = _run(host, folder, jobs, shown)
+    _tell(host, folder)
     if page and manifest.state == "succeeded":
         watch_page.write(manifest, folder)
     summary.show(manifest, folder, as_json=as_json)
@@ -105,6 +113,18 @@ def _run(host: Host, folder: JobFolder, jobs: int, shown: progress.Show) -> Mani
     for name, step in manifest.steps.items():
         shown.ended(name, step.state)
     return manifest
+
+
+def _tell(host: Host, folder: JobFolder) -> None:
+    """Tell whoever was named, once each: somebody waits for this command, and `amphipod resume` knows what is left."""
+    if not (due := callbacks.due(folder)):
+        return
+    from core import contracts, messenger
+
+    for delivery in due:
+        record, _ = messenger.attempt(host.settings, folder, delivery, contracts.CONTRACTS)
+        if record.state != "delivered":
+            typer.echo(f"not told: {record.callback.url}: {record.answer}", err=True)
 
 
 @contextmanager
