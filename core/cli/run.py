@@ -41,9 +41,7 @@ def run(
     out: OutOption = None,
     steps: Annotated[
         str | None,
-        typer.Option(
-            "--steps", help="Comma-separated: compose,encode,transcribe,emit; by default all that are installed."
-        ),
+        typer.Option("--steps", help="Comma-separated: compose,encode,transcribe,emit; by default all installed."),
     ] = None,
     language: LanguageOption = "auto",
     option: OptionsOption = None,
