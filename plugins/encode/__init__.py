@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +11,7 @@ from core import PluginUnavailable, hookimpl
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
-    from core import Context, Job, Source, StepOutput
+    from core import Context, Division, Job, Part, PartOutput, Source, StepOutput
 
 
 @hookimpl
@@ -33,3 +33,27 @@ def encode(job: Job, source: Source, options: Mapping[str, Any], context: Contex
     from plugins.encode.options import EncodeOptions
 
     return encode_lecture(job, source.path, EncodeOptions.model_validate(dict(options)), context)
+
+
+@hookimpl
+def divide(source: Source, options: Mapping[str, Any], context: Context) -> Division:
+    from plugins.encode.division import divide_lecture
+    from plugins.encode.options import EncodeOptions
+
+    return divide_lecture(source.path, EncodeOptions.model_validate(dict(options)), context)
+
+
+@hookimpl
+def encode_part(part: Part, options: Mapping[str, Any], context: Context) -> PartOutput:
+    from plugins.encode.options import EncodeOptions
+    from plugins.encode.part import encode_one
+
+    return encode_one(part, EncodeOptions.model_validate(dict(options)), context)
+
+
+@hookimpl
+def join(job: Job, parts: Sequence[PartOutput], options: Mapping[str, Any], context: Context) -> StepOutput:
+    from plugins.encode.joining import join_parts
+    from plugins.encode.options import EncodeOptions
+
+    return join_parts(job, parts, EncodeOptions.model_validate(dict(options)), context)

@@ -41,6 +41,8 @@ class EncodeOptions(BaseModel):
     crf: float | None = Field(default=None, ge=0, le=51)
     #: How many pictures of the film are offered as its poster. Pod shows the second.
     thumbnails: int = Field(default=3, ge=2, le=20)
+    #: A longer film is divided into parts of at most this many seconds, which several workers encode.
+    part_seconds: float = Field(default=240, ge=1)
 
     @property
     def ladder(self) -> Profile:

@@ -47,6 +47,7 @@ class Stills:
         self._row = Image.new("RGB", (self.tile_width * len(self._tile_times), TILE_HEIGHT))
         self._posters = 0
         self._tiled = 0
+        self._skipped = 0
 
     def show(self, frame: VideoFrame, until: float) -> None:
         """Take what is wanted of a frame that is shown until a time in seconds."""
@@ -62,7 +63,19 @@ class Stills:
     def skip(self, until: float) -> None:
         """Leave to an earlier part what is shown before this time in seconds."""
         self._posters = bisect_left(self._poster_times, until)
-        self._tiled = bisect_left(self._tile_times, until)
+        self._tiled = self._skipped = bisect_left(self._tile_times, until)
+
+    def save_tiles(self, path: Path) -> None:
+        """Keep the tiles of this part, if it has any, for `add_tiles`."""
+        if self._tiled > self._skipped:
+            box = self._skipped * self.tile_width, 0, self._tiled * self.tile_width, TILE_HEIGHT
+            self._row.crop(box).save(path)
+
+    def add_tiles(self, path: Path) -> None:
+        """Take the tiles of the next part."""
+        with Image.open(path) as tiles:
+            self._row.paste(tiles, (self._tiled * self.tile_width, 0))
+            self._tiled += tiles.width // self.tile_width
 
     def write(self) -> None:
         """Write the sprite and its index, once the last frame has been shown."""

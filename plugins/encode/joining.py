@@ -1,0 +1,142 @@
+"""The parts of a film put together: their packets, on end, into the files that the undivided encode writes."""
+
+from __future__ import annotations
+
+import heapq
+import os
+import shutil
+from collections.abc import Sequence
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from core import Permanent
+from plugins.encode.audio import AacEncoders
+from plugins.encode.division import Assignment
+from plugins.encode.engine import audio_names, output_errors, publish
+from plugins.encode.ladder import renditions_for
+from plugins.encode.lane import Encoder
+from plugins.encode.packaging import Package
+from plugins.encode.packet_file import PacketFile
+from plugins.encode.part import TILES, packet_path
+from plugins.encode.pictures import Timeline
+from plugins.encode.stills import Stills
+from plugins.encode.subtitles import readers_for
+from plugins.encode.transcode import Transcoded, judge
+
+if TYPE_CHECKING:
+    from core import Context, Job, PartOutput, StepOutput
+    from plugins.encode.ladder import Rendition
+    from plugins.encode.options import EncodeOptions
+    from plugins.encode.packaging import Encoded
+    from plugins.encode.probe import Media
+    from plugins.encode.profiles import Profile
+
+#: Packets between two looks at whether anybody still waits.
+_LOOK_EVERY = 500
+
+
+def join_parts(job: Job, parts: Sequence[PartOutput], options: EncodeOptions, context: Context) -> StepOutput:
+    """Make of all parts what `encode_lecture` would have made of the source."""
+    media, output, profile = Assignment.of(parts[0].part).media, context.output, options.ladder
+    assert media.video
+    folders = [part.folder for part in parts if part.folder]
+    with output_errors(output):
+        renditions = _join_renditions(media, folders, profile, context)
+        stills = Stills(output, media.video, media.duration, options.thumbnails)
+        for tiles in _find(folders, TILES):
+            stills.add_tiles(tiles)
+        stills.write()
+        audio = [output / name for name in audio_names(media)]
+        subtitles = readers_for(media.subtitles, output, media.origin)
+        for path in (*audio, *stills.thumbnails, *(reader.path for reader in subtitles)):
+            for made in _find(folders, path.name):
+                _link_or_copy(made, path)
+        timeline = _timeline(media, folders, renditions[0].rendition, profile)
+        end = max(timeline.end, *(part.facts.get("sound_end", 0.0) for part in parts))
+        damaged = sum(part.facts["damaged"] for part in parts)
+        done = Transcoded(renditions, end, timeline.rate, judge(media, end, damaged))
+        begun = min(part.facts["begun"] for part in parts)
+        return publish(job, media, options, done, stills, subtitles, audio, context, begun)
+
+
+def _join_renditions(media: Media, folders: Sequence[Path], profile: Profile, context: Context) -> tuple[Encoded, ...]:
+    assert media.video
+    renditions = renditions_for(media.video, profile)
+    layout = media.audio.output_layout if media.audio else "stereo"
+    # What an open encoder says of its stream is what a file must say of the packets; these two will encode nothing.
+    aac = AacEncoders((rendition.spec.audio_rate for rendition in renditions if media.audio), layout)
+    joined = []
+    for number, rendition in enumerate(renditions):
+        x264 = Encoder(rendition, media.video, profile, threads=1)
+        pictures = _packet_files(folders, rendition)
+        if any(part.extradata != x264.extradata for part in pictures):
+            raise _misfit(f"{rendition.name} was encoded in more than one way")
+        rate = rendition.spec.audio_rate
+        sound = aac.template(rate) if media.audio else None
+        package = Package(context.output, rendition, x264.stream, sound, segment_seconds=profile.segment_seconds)
+        try:
+            frames = _mux(package, rendition, pictures, _packet_files(folders, rate), context)
+            package.close()
+        finally:
+            package.abandon()
+        joined.append(package.encoded(x264.extradata, frames))
+        context.progress(number + 1, len(renditions))
+    if len({encoded.frames for encoded in joined}) > 1:
+        raise _misfit(f"its renditions have {', '.join(str(encoded.frames) for encoded in joined)} frames")
+    return tuple(joined)
+
+
+def _mux(
+    package: Package,
+    rendition: Rendition,
+    pictures: Sequence[PacketFile],
+    sound: Sequence[PacketFile],
+    context: Context,
+) -> int:
+    """Write all packets in the order of their decoding, and return how many pictures there were."""
+    frames, last = 0, -1 << 63
+    tracks = (
+        ((packet, "video") for part in pictures for packet in part),
+        ((packet, "audio") for part in sound for packet in part),
+    )
+    for packet, track in heapq.merge(*tracks, key=lambda one: (one[0].dts or 0) * one[0].time_base):
+        if track == "video":
+            if packet.dts is None or packet.dts <= last:
+                raise _misfit(f"{rendition.name} goes back from decoding time {last} to {packet.dts}")
+            frames, last = frames + 1, packet.dts
+        if frames % _LOOK_EVERY == 0:
+            context.raise_if_cancelled()
+        package.mux((packet,), track)
+    return frames
+
+
+def _timeline(media: Media, folders: Sequence[Path], rendition: Rendition, profile: Profile) -> Timeline:
+    """Count the frames of a rendition as the undivided encode counts those of the source."""
+    assert media.video
+    timeline = Timeline(media.origin, profile.keyframe_seconds, media.video.rate)
+    packets = chain.from_iterable(_packet_files(folders, rendition))
+    times = [((packet.pts or 0) * packet.time_base, (packet.duration or 0) * packet.time_base) for packet in packets]
+    for time, duration in sorted(times):
+        timeline.count(time, duration)
+    return timeline
+
+
+def _packet_files(folders: Sequence[Path], track: Rendition | int) -> list[PacketFile]:
+    return [PacketFile(path) for path in _find(folders, packet_path(Path(), track).name)]
+
+
+def _find(folders: Sequence[Path], name: str) -> list[Path]:
+    """Return the files of this name, in the order of the parts; not every part has one."""
+    return [folder / name for folder in folders if (folder / name).exists()]
+
+
+def _link_or_copy(source: Path, target: Path) -> None:
+    try:
+        os.link(source, target)
+    except OSError:  # not on this file system
+        shutil.copyfile(source, target)
+
+
+def _misfit(problem: str) -> Permanent:
+    return Permanent(f"the parts don't fit together: {problem}", remedy="give all hosts the same version of PyAV")

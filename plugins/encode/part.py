@@ -1,0 +1,180 @@
+"""One part of a divided film: a stretch of its pictures, or its whole sound."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any
+
+import av
+from av.codec.context import ThreadType
+from av.video.frame import VideoFrame
+
+from core import Artifact, PartOutput
+from plugins.encode.audio import AacEncoders, AudioFile
+from plugins.encode.division import Assignment
+from plugins.encode.engine import audio_names, output_errors
+from plugins.encode.ladder import renditions_for
+from plugins.encode.lane import Lane
+from plugins.encode.packet_file import SOUND_CLOCK, PacketWriter
+from plugins.encode.pictures import Pictures
+from plugins.encode.probe import open_source, packets
+from plugins.encode.sound import Sound
+from plugins.encode.stills import Stills
+from plugins.encode.subtitles import readers_for
+from plugins.encode.transcode import read, wait_for
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from av.container import InputContainer
+    from av.video.stream import VideoStream
+
+    from core import Context, Part
+    from plugins.encode.audio import EncodedAudio
+    from plugins.encode.division import Stretch
+    from plugins.encode.ladder import Rendition
+    from plugins.encode.options import EncodeOptions
+    from plugins.encode.probe import VideoTrack
+
+#: A part's tiles of the overview, in a row.
+TILES = "tiles.png"
+
+#: Seconds by which to begin further back when the keyframe that was found doesn't give a picture in time.
+_FURTHER_BACK = (0, 10, 60)
+
+
+def encode_one(part: Part, options: EncodeOptions, context: Context) -> PartOutput:
+    """Encode a part into `context.output`, for `join_parts`."""
+    begun = time.time()
+    told = Assignment.of(part)
+    with output_errors(context.output):
+        facts = _encode_pictures(told, options, context) if told.stretch else _encode_sound(told, options, context)
+    files = sorted(path.name for path in context.output.iterdir())
+    return PartOutput(
+        part=part,
+        artifacts=tuple(Artifact(kind="part", path=name, media_type="application/octet-stream") for name in files),
+        facts={"begun": begun, **facts},
+    )
+
+
+def packet_path(folder: Path, track: Rendition | int) -> Path:
+    """Return where the packets of a rendition, or of the sound of a bit rate, lie."""
+    return folder / f"{track if isinstance(track, int) else track.name}.packets"
+
+
+def _encode_pictures(told: Assignment, options: EncodeOptions, context: Context) -> dict[str, Any]:
+    media, stretch, profile = told.media, told.stretch, options.ladder
+    video = media.video
+    assert stretch
+    assert video
+    begin, start = float(told.time(stretch.run_up)), told.time(stretch.start)
+    end = float("inf") if stretch.end is None else float(told.time(stretch.end))
+    stills = Stills(context.output, video, media.duration, options.thumbnails)
+    if stretch.run_up < stretch.start:
+        stills.skip(float(start))
+
+    def open_writer(rendition: Rendition, stream: VideoStream) -> PacketWriter:
+        encoder = stream.codec_context
+        assert encoder.time_base
+        first = round(start / encoder.time_base)
+        return PacketWriter(packet_path(context.output, rendition), encoder.time_base, encoder.extradata or b"", first)
+
+    with ExitStack() as stack:
+        lanes: list[Lane] = []
+        for rendition in renditions_for(video, profile):
+            lanes.append(Lane(rendition, video, profile, context.threads, open_writer))
+            stack.callback(lanes[-1].abandon)
+            lanes[-1].start()
+        pictures = Pictures(media, profile, lanes, stills)
+        reel = Reel(media.path, video, stretch, context)
+        for frame in reel.frames():
+            pictures.take([frame])
+            context.progress(pictures.timeline.end - begin, min(end, media.duration) - begin)
+        pictures.finish(end)
+        for lane in lanes:
+            lane.put(None)
+        wait_for(lanes, context)
+    stills.save_tiles(context.output / TILES)
+    return {"damaged": reel.damaged}
+
+
+class Reel:
+    """Decodes a stretch of the pictures, from the last keyframe before it on."""
+
+    def __init__(self, path: Path, video: VideoTrack, stretch: Stretch, context: Context) -> None:
+        self._path = path
+        self._video = video
+        self._stretch = stretch
+        self._context = context
+        #: Packets of the part that couldn't be decoded.
+        self.damaged = 0
+
+    def frames(self) -> Iterator[VideoFrame]:
+        """Yield the frames from the run-up on to the last one of the part."""
+        for back in (*_FURTHER_BACK, None):
+            with open_source(self._path) as container:
+                self.damaged = 0
+                decoded = self._decode(container, back)
+                first = next(decoded, None)
+                if first is None or first.pts is None or (first.pts > self._stretch.run_up and back is not None):
+                    continue
+                for frame in itertools.chain([first], decoded):
+                    if self._stretch.end is not None and frame.pts is not None and frame.pts >= self._stretch.end:
+                        return
+                    if frame.pts is None or frame.pts >= self._stretch.run_up:
+                        yield frame
+                return
+
+    def _decode(self, container: InputContainer, back: int | None) -> Iterator[VideoFrame]:
+        """Decode from a keyframe so many seconds before the run-up, or with None from the very beginning."""
+        stream = container.streams[self._video.index]
+        stream.codec_context.thread_type = ThreadType.AUTO
+        stream.codec_context.thread_count = self._context.threads
+        if back is not None:
+            container.seek(self._stretch.run_up - round(back / self._video.time_base), stream=stream)
+        for packet in packets(container, [stream]):
+            self._context.raise_if_cancelled()
+            try:
+                decoded = packet.decode()
+            except av.error.InvalidDataError:
+                self.damaged += packet.pts is not None and packet.pts >= self._stretch.start
+                continue
+            yield from (frame for frame in decoded if isinstance(frame, VideoFrame))
+
+
+def _encode_sound(told: Assignment, options: EncodeOptions, context: Context) -> dict[str, Any]:
+    """Encode the sound for every rendition and for listening, and read the subtitles on the way."""
+    media = told.media
+    assert media.video
+    rates = sorted({rendition.spec.audio_rate for rendition in renditions_for(media.video, options.ladder)})
+    subtitles = readers_for(media.subtitles, context.output, media.origin)
+    sound: Sound | None = None
+    damaged = 0
+    with ExitStack() as stack:
+        container = stack.enter_context(open_source(media.path))
+        files: list[AudioFile] = []
+        writers: list[PacketWriter] = []
+        if media.audio:
+            layout = media.audio.output_layout
+            for name in audio_names(media):
+                files.append(AudioFile(context.output / name, layout))
+                stack.callback(files[-1].abandon)
+            writers = [PacketWriter(packet_path(context.output, rate), SOUND_CLOCK) for rate in rates]
+            listeners = [(rate, _listen(writer)) for rate, writer in zip(rates, writers, strict=True)]
+            sound = Sound(media.origin, AacEncoders(rates, layout), listeners, files)
+        if sound or subtitles:
+            damaged = read(container, media, None, sound, subtitles, context)
+        for file in files:
+            file.close()
+        for writer in writers:
+            writer.close()
+    for reader in subtitles:
+        reader.write()
+    return {"sound_end": sound.end if sound else 0.0, "damaged": damaged}
+
+
+def _listen(writer: PacketWriter) -> Callable[[Sequence[EncodedAudio]], None]:
+    return lambda sounds: writer.mux((sound.to_packet() for sound in sounds), "audio")
