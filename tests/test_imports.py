@@ -38,7 +38,7 @@ ORDER = (
 PUBLIC = ("core", "core.context", "core.errors", "core.hookspecs", "core.model", "core.testing")
 
 #: Imported under plugins/ only, and there inside the function that needs it: a host has what its own steps need.
-HEAVY = ("av", "PIL", "ralph", "torch", "whisper")
+HEAVY = ("av", "numpy", "PIL", "ralph", "silero_vad", "torch", "whisper")
 
 
 def modules(top: str) -> list[str]:

@@ -1,12 +1,47 @@
-"""Transcription. Its engine is not part of this release: the plugin says so and leaves the step to others."""
+"""The built-in transcription: openai-whisper, made fast by silence skipped, batches, and greed before doubt.
+
+What it hears is written by the plugin `captions`, which is in this package too and needs nothing of whisper.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from core import PluginUnavailable, hookimpl
+
+if TYPE_CHECKING:
+    import typer
+    from pydantic import BaseModel
+
+    from core import Context, Job, Transcript
 
 
 @hookimpl
 def configure() -> None:
-    raise PluginUnavailable(
-        "this release has no transcription engine of its own",
-        remedy="install a plugin that provides `transcribe`",
-        step="transcribe",
-    )
+    if not all(map(find_spec, ("av", "whisper", "silero_vad"))):
+        raise PluginUnavailable("pip install 'amphipod[transcript]'", step="transcribe")
+
+
+@hookimpl
+def options_schema(step: str) -> type[BaseModel] | None:
+    from plugins.transcript.options import TranscribeOptions
+
+    return TranscribeOptions if step == "transcribe" else None
+
+
+@hookimpl
+def transcribe(job: Job, audio: Path, options: Mapping[str, Any], context: Context) -> Transcript:
+    from plugins.transcript.engine import transcribe_lecture
+    from plugins.transcript.options import TranscribeOptions
+
+    return transcribe_lecture(job, audio, TranscribeOptions.model_validate(dict(options)), context)
+
+
+@hookimpl
+def register_commands(cli: typer.Typer) -> None:
+    from plugins.transcript.models import app
+
+    cli.add_typer(app, name="models")

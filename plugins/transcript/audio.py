@@ -1,0 +1,196 @@
+"""The sound of any media file as 16 kHz mono floats, a piece at a time, on the clock of the file."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from fractions import Fraction
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import av
+import numpy as np
+from av.error import BlockingIOError as NeedsMore
+from av.error import EOFError as Drained
+from av.error import FFmpegError, InvalidDataError
+from av.filter import Graph
+
+from core.errors import BadSource
+from plugins.transcript.windows import RATE
+
+if TYPE_CHECKING:
+    from av.audio.frame import AudioFrame
+    from av.audio.resampler import AudioResampler
+    from av.audio.stream import AudioStream
+    from av.container import InputContainer
+    from numpy.typing import NDArray
+
+    Samples = NDArray[np.float32]
+
+#: Seconds by which the file's clock may run ahead of its sound before silence is put in.
+_GAP = 0.1
+
+#: Peak that the limiter allows; resampling and coding may add a little to it.
+_CEILING = 0.9
+
+#: The form in which libavfilter hands sound back: ebur128 works in another.
+_FORM = ("aformat", f"sample_fmts=flt:sample_rates={RATE}:channel_layouts=mono")
+
+#: A recording below this has no speech that a gain could save, LUFS.
+_SILENCE = -60.0
+
+
+def iter_audio(path: Path, gain: float | None = None) -> Iterator[Samples]:
+    """Yield the sound in pieces of a second or so, silence where the file has a hole.
+
+    :param gain: dB to raise it by, peaks held by a limiter.
+    :raises BadSource: there is no sound, or none that can be decoded.
+    """
+    sound = _decoded(path)
+    if gain:
+        sound = _through(sound, [("volume", f"{gain:.2f}dB"), ("alimiter", f"limit={_CEILING}:level=0")])
+    yield from _pieces(sound)
+
+
+def loudness(path: Path) -> float:
+    """Measure the integrated loudness of the sound as it is transcribed, mono, in LUFS (EBU R 128)."""
+    measured = _SILENCE
+    for frame in _through(_decoded(path), [("ebur128", "metadata=1:framelog=quiet")]):
+        measured = float(frame.metadata.get("lavfi.r128.I", measured))
+    return measured
+
+
+def gain_for(path: Path, target: float) -> float | None:
+    """Return the dB that bring a recording to `target` LUFS; None for silence."""
+    measured = loudness(path)
+    return target - measured if measured > _SILENCE else None
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[tuple[InputContainer, AudioStream]]:
+    try:
+        container = av.open(str(path), metadata_errors="ignore")
+    except FileNotFoundError as error:
+        raise BadSource(f"{path} is not there", remedy="check the path", path=str(path)) from error
+    except (FFmpegError, OSError) as error:
+        words = error.strerror or str(error)
+        raise BadSource(f"{path} can't be read: {words}", remedy="upload it again", path=str(path)) from error
+    with container:
+        streams = container.streams.audio
+        if not streams:
+            raise BadSource(f"{path} has no sound to transcribe", remedy="upload one with sound", path=str(path))
+        default = [stream for stream in streams if stream.disposition & av.stream.Disposition.default]
+        yield container, (default or list(streams))[0]
+
+
+def _decoded(path: Path) -> Iterator[AudioFrame]:
+    """Yield mono frames at `RATE`; frames that are damaged are left out, as players do."""
+    with _opened(path) as (container, stream):
+        resampler: AudioResampler | None = None
+        form, done, heard = None, 0, False
+        origin = float(container.start_time or 0) / av.time_base if len(container.streams) > 1 else None
+        for frame in _frames(container, stream):
+            heard = True
+            if origin is None:
+                origin = frame.time or 0.0
+            if form != (form := (frame.format.name, frame.layout.name, frame.sample_rate)) or resampler is None:
+                for rest in resampler.resample(None) if resampler else ():
+                    done += rest.samples
+                    yield rest
+                resampler = av.AudioResampler("flt", "mono", RATE)
+            if frame.time is not None and (frame.time - origin) - done / RATE > _GAP:
+                silence = _silence(round((frame.time - origin) * RATE) - done)
+                done += silence.samples
+                yield silence
+            frame.pts = None
+            for ready in resampler.resample(frame):
+                done += ready.samples
+                yield ready
+        for rest in resampler.resample(None) if resampler else ():
+            yield rest
+    if not heard:
+        raise BadSource(f"{path}: its sound can't be decoded", remedy="upload it again", path=str(path))
+
+
+def _frames(container: InputContainer, stream: AudioStream) -> Iterator[AudioFrame]:
+    packets = container.demux(stream)
+    while True:
+        try:
+            packet = next(packets)
+        except (StopIteration, InvalidDataError):
+            return
+        except FFmpegError as error:
+            if error.errno == errno.EIO:
+                raise BadSource(f"{container.name} can't be read: {error.strerror}", path=container.name) from error
+            return
+        try:
+            yield from packet.decode()
+        except FFmpegError:
+            continue
+
+
+def _silence(samples: int) -> AudioFrame:
+    frame = av.AudioFrame.from_ndarray(np.zeros((1, samples), np.float32), format="flt", layout="mono")
+    frame.sample_rate = RATE
+    return frame
+
+
+def _pieces(frames: Iterable[AudioFrame]) -> Iterator[Samples]:
+    held: list[Samples] = []
+    for frame in frames:
+        held.append(frame.to_ndarray()[0].astype(np.float32, copy=False))
+        if sum(map(len, held)) >= RATE:
+            yield np.concatenate(held)
+            held = []
+    if held:
+        yield np.concatenate(held)
+
+
+def _through(frames: Iterable[AudioFrame], filters: Sequence[tuple[str, str]]) -> Iterator[AudioFrame]:
+    """Send mono frames through libavfilter; they come out in the form in which they went in."""
+    graph, clock = Graph(), Fraction(1, RATE)
+    entry = graph.add_abuffer(format="flt", sample_rate=RATE, layout="mono", time_base=clock)
+    leave = graph.add("abuffersink")
+    chain = [entry, *(graph.add(name, arguments) for name, arguments in (*filters, _FORM)), leave]
+    for one, other in pairwise(chain):
+        one.link_to(other)
+    graph.configure()
+    done = 0
+    for frame in frames:
+        frame.pts, frame.time_base = done, clock
+        done += frame.samples
+        entry.push(frame)
+        yield from _pulled(leave)
+    entry.push(None)
+    yield from _pulled(leave)
+
+
+def _pulled(leave: Any) -> Iterator[AudioFrame]:
+    while True:
+        try:
+            yield leave.pull()
+        except (NeedsMore, Drained):
+            return
+
+
+class Recording:
+    """A lecture's sound on the disk, 16 bits a sample, so that its length costs no memory."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._file = path.open("wb")
+        self.samples = 0
+
+    def append(self, piece: Samples) -> None:
+        self._file.write((np.clip(piece, -1.0, 1.0) * 32767).astype("<i2").tobytes())
+        self.samples += len(piece)
+
+    def close(self) -> None:
+        self._file.close()
+
+    def read(self, start: int, end: int) -> Samples:
+        """Return the samples from `start` to `end`."""
+        raw = np.fromfile(self._path, dtype="<i2", count=end - start, offset=start * 2)
+        return raw.astype(np.float32) / 32768.0

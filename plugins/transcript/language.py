@@ -1,0 +1,54 @@
+"""Which language is spoken: whisper's codes, and a vote of several windows when nobody says."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from core.errors import BadCall
+
+#: Languages beside the chosen one that are told.
+_ALTERNATIVES = 3
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The language, how likely it is, and what else it could be."""
+
+    language: str
+    probability: float | None = None
+    alternatives: Mapping[str, float] | None = None
+
+
+def known(tag: str) -> str:
+    """Return whisper's code for a BCP 47 tag, its region left out.
+
+    :raises BadCall: whisper knows no such language.
+    """
+    from whisper.tokenizer import LANGUAGES, TO_LANGUAGE_CODE
+
+    code = tag.strip().lower().replace("_", "-").split("-")[0]
+    code = str(TO_LANGUAGE_CODE.get(code, code))
+    if code not in LANGUAGES:
+        raise BadCall(
+            f"{tag!r} is no language that whisper knows",
+            remedy="give its ISO 639-1 code (fr, en, de, ...) or auto",
+            step="transcribe",
+        )
+    return code
+
+
+def elect(votes: Sequence[Mapping[str, float]]) -> Verdict:
+    """Let each window vote for its likeliest language; a tie goes to the higher mean probability."""
+    mean = {code: sum(vote[code] for vote in votes) / len(votes) for code in votes[0]}
+    ballots = Counter(max(vote, key=lambda code: vote[code]) for vote in votes)
+    language = max(ballots, key=lambda code: (ballots[code], mean[code]))
+    others = sorted((code for code in mean if code != language), key=lambda code: -mean[code])[:_ALTERNATIVES]
+    return Verdict(language, round(mean[language], 4), {code: round(mean[code], 4) for code in others})
+
+
+def spread_evenly(count: int, wanted: int) -> list[int]:
+    """Choose `wanted` of `count` windows, from all over the lecture."""
+    wanted = min(count, wanted)
+    return [round((at + 0.5) * count / wanted - 0.5) for at in range(wanted)]

@@ -1,0 +1,126 @@
+"""Which weights serve a language, where they lie, and the one model that this process keeps."""
+
+from __future__ import annotations
+
+import gzip
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from core.errors import OutOfReach, Permanent
+from plugins.transcript.options import TranscribeOptions
+
+if TYPE_CHECKING:
+    from whisper import Whisper
+
+#: When neither the job nor the host names one: the smallest that a lecture can be followed with.
+DEFAULT = "small"
+
+_loaded: dict[tuple[Weights, int, int, str], Whisper] = {}
+
+
+@dataclass(frozen=True)
+class Weights:
+    """One set of weights: an official name and its file, or a file of somebody's own."""
+
+    name: str | None
+    path: Path
+
+    def __str__(self) -> str:
+        return self.name or str(self.path)
+
+
+def folder() -> Path:
+    """Return where weights that have a name lie: what AMPHIPOD_TRANSCRIPT_FOLDER says, else whisper's own cache."""
+    cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return Path(os.environ.get("AMPHIPOD_TRANSCRIPT_FOLDER") or f"{cache}/whisper").expanduser()
+
+
+def weights_for(options: TranscribeOptions, language: str) -> Weights:
+    """Return the weights for a language, "auto" while it isn't known: the job's, the table's, else the default's.
+
+    :raises Permanent: they aren't on this host.
+    """
+    table = options.models.get("WHISPER", options.models)
+    entry: Mapping[str, Any] = table.get(language) or table.get("auto") or {}
+    root = Path(entry["download_root"]) if entry.get("download_root") and not options.model else folder()
+    named = options.model or str(entry.get("model") or DEFAULT)
+    urls = official()
+    weights = (
+        Weights(named, root / Path(urls[named]).name) if named in urls else Weights(None, Path(named).expanduser())
+    )
+    if weights.path.is_file():
+        return weights
+    if weights.name:
+        raise Permanent(
+            f"the model {named} is not on this host (no {weights.path})",
+            remedy=f"fetch it once with `amphipod models pull {named}`, or name a file with the option model",
+            path=str(weights.path),
+        )
+    raise Permanent(
+        f"there is no model {named}",
+        remedy=f"name a file (.pt, .pt.gz) or one of {', '.join(urls)}",
+        path=str(weights.path),
+    )
+
+
+def official() -> Mapping[str, str]:
+    """Return the addresses of the official weights by name."""
+    import whisper
+
+    return dict(whisper._MODELS)  # no public name leads to the file's name
+
+
+def load(weights: Weights, device: str) -> Whisper:
+    """Return the model; the last one is kept, and serves until other weights are asked for."""
+    import whisper
+
+    status = weights.path.stat()
+    key = weights, status.st_mtime_ns, status.st_size, device
+    if key not in _loaded:
+        _loaded.clear()
+        try:
+            if weights.path.suffix == ".gz":
+                with tempfile.NamedTemporaryFile(suffix=".pt") as plain:
+                    with gzip.open(weights.path) as packed:
+                        shutil.copyfileobj(packed, plain)
+                    plain.flush()
+                    model = whisper.load_model(plain.name, device=device)
+            elif weights.name:
+                model = whisper.load_model(weights.name, device=device, download_root=str(weights.path.parent))
+            else:
+                model = whisper.load_model(str(weights.path), device=device)
+        except Exception as error:  # whatever torch, pickle or gzip say of a file that is no model
+            words = " ".join(str(error).split())[:200]
+            raise Permanent(
+                f"the model {weights.path} can't be loaded ({type(error).__name__}: {words})",
+                remedy=f"fetch it again with `amphipod models pull {weights.name}`"
+                if weights.name
+                else "check the file",
+                path=str(weights.path),
+            ) from error
+        _loaded[key] = model.eval()
+    return _loaded[key]
+
+
+def pull(name: str) -> Path:
+    """Download official weights into `folder()`, unless they are there; their checksum is verified.
+
+    :raises Permanent: no weights have this name.
+    :raises OutOfReach: they can't be fetched.
+    """
+    import whisper
+
+    urls = official()
+    if name not in urls:
+        raise Permanent(f"there is no model {name}", remedy=f"there are {', '.join(urls)}")
+    try:
+        return Path(whisper._download(urls[name], str(folder()), in_memory=False))  # load_model would load it, too
+    except (OSError, RuntimeError) as error:
+        raise OutOfReach(
+            f"{urls[name]} can't be fetched ({error})", remedy=f"try again, or copy the file into {folder()}"
+        ) from error
