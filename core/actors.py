@@ -10,7 +10,8 @@ from typing import Any
 import dramatiq
 from dramatiq.middleware import CurrentMessage
 
-from core import broker, connection, middleware, queues, settings, shadowing, statements, worker
+from core import broker, connection, contracts, courier, middleware, queues, settings, shadowing, statements, worker
+from core.callbacks import DELIVER
 from core.errors import AmphipodError, BadCall
 from core.manager import Manager
 from core.manifest import FINISH
@@ -80,3 +81,8 @@ def emit_statement(statement: dict[str, Any] | list[dict[str, Any]]) -> None:
 @dramatiq.actor(queue_name=queues.QUEUES[FINISH], max_retries=None)
 def finish(job: str, part: str = "", tries: int = 0) -> None:
     worker.serve(_desk(), FINISH, job, part, tries)
+
+
+@dramatiq.actor(queue_name=queues.QUEUES[DELIVER], max_retries=None)
+def deliver(job: str, part: str, tries: int = 0) -> None:  # noqa: ARG001  # every message of a job has it
+    courier.serve(_desk(), job, part, contracts.CONTRACTS)

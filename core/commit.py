@@ -16,6 +16,7 @@ from datetime import datetime
 from pathlib import Path
 
 from core import storage
+from core.access import Access
 from core.errors import HookFailed, NotWritable, StepCrashed
 from core.model import Artifact, Job, Model, State, StepResult
 from core.storage import JobFolder, Scratch, disk_errors
@@ -154,7 +155,14 @@ def prepare_output(output: Path) -> None:
             probe.write(b"\0")
 
 
-def publish(folder: JobFolder, job: Job, results: Sequence[StepResult], *, lock: Lock = folder_lock) -> State:
+def publish(
+    folder: JobFolder,
+    job: Job,
+    results: Sequence[StepResult],
+    *,
+    lock: Lock = folder_lock,
+    access: Access = Access(),  # noqa: B008  # frozen
+) -> State:
     """Replace what `job.output` holds by the files of `results`.
 
     Nothing half written is ever visible: files are staged inside the folder, then renamed in an order that is safe
@@ -174,7 +182,8 @@ def publish(folder: JobFolder, job: Job, results: Sequence[StepResult], *, lock:
         stage = output / f"{STAGE_PREFIX}{job.id}.{secrets.token_hex(4)}"
         try:
             with disk_errors(output):
-                publication = _stage(folder, job, results, stage, ledger)
+                publication = _stage(folder, job, results, stage, ledger, access)
+                access.grant(output)
         except BaseException:
             storage.remove(stage)
             raise
@@ -207,7 +216,7 @@ def _is_committed(publication: Publication, stage: Path) -> bool:
 
 
 def _stage(
-    folder: JobFolder, job: Job, results: Sequence[StepResult], stage: Path, ledger: Ledger | None
+    folder: JobFolder, job: Job, results: Sequence[StepResult], stage: Path, ledger: Ledger | None, access: Access
 ) -> Publication:
     stage.mkdir()
     files = []
@@ -216,7 +225,8 @@ def _stage(
             source = f"{result.folder}/{artifact.path}"
             target = stage / artifact.path
             target.parent.mkdir(parents=True, exist_ok=True)
-            _link_or_copy(folder.path / source, target)
+            link_or_copy(folder.path / source, target)
+            access.grant(target)
             files.append(
                 PublishedFile(name=artifact.path, source=source, size=artifact.size or 0, sha256=artifact.sha256 or "")
             )
@@ -239,7 +249,7 @@ def _rank(artifact: Artifact) -> int:
     return _LAST_KINDS.index(artifact.kind) + 1 if artifact.kind in _LAST_KINDS else 0
 
 
-def _link_or_copy(source: Path, target: Path) -> None:
+def link_or_copy(source: Path, target: Path) -> None:
     """Give `source` a second name, or copy it where the file system can't (another one, or no links)."""
     try:
         os.link(source, target)
@@ -250,6 +260,37 @@ def _link_or_copy(source: Path, target: Path) -> None:
             shutil.copyfileobj(reader, writer, 1 << 20)
             writer.flush()
             os.fsync(writer.fileno())
+
+
+def put_back(folder: JobFolder, *, access: Access) -> State:
+    """Put back the published files that are missing, because the portal has used them up or a mount was late.
+
+    Returns SUPERSEDED when another job has published there meanwhile.
+    """
+    publication = Publication.model_validate_json(folder.publication.read_bytes())
+    ledger = _read_ledger(folder.root, publication.output)
+    if ledger and ledger.job != folder.id:
+        return State.SUPERSEDED
+    for file in publication.files:
+        put(folder.path / file.source, publication.output / file.name, access, replace=False)
+    return State.SUCCEEDED
+
+
+def put(source: Path, target: Path, access: Access, *, replace: bool = True) -> None:
+    """Give a file a second place, at once and with the portal's access; folders are made."""
+    if not replace and target.exists():
+        return
+    new = target.with_name(f"{STAGE_PREFIX}{target.name}.{secrets.token_hex(4)}")
+    with disk_errors(target):
+        if not target.parent.exists():
+            target.parent.mkdir(parents=True, exist_ok=True)
+            access.grant(target.parent)
+        try:
+            link_or_copy(source, new)
+            access.grant(new)
+            new.replace(target)
+        finally:
+            new.unlink(missing_ok=True)
 
 
 def _roll_forward(publication: Publication, root: Path) -> None:

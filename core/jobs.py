@@ -11,10 +11,11 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from core import callbacks as callbacks_module
 from core import live, manifest, monitor, pipeline, storage
 from core import settings as settings_module
 from core.errors import BadSettings, UnknownJob
-from core.model import Job, Manifest, Model, Priority, Source, State, Step
+from core.model import Callback, Job, Manifest, Model, Priority, Source, State, Step
 from core.pipeline import Host
 from core.settings import Settings
 from core.storage import JobFolder
@@ -64,6 +65,7 @@ def submit(
     priority: Priority = "normal",
     idempotency_key: str | None = None,
     attributes: Mapping[str, Any] | None = None,
+    callbacks: Sequence[Callback] = (),
     settings: Settings | None = None,
     host: Host | None = None,
 ) -> str:
@@ -72,7 +74,8 @@ def submit(
     With a `presentation`, `source` is the presenter's take, and one film is composed of both; `steps` are then by
     default compose and encode, else encode. `source` and `output` lie under `media_roots`, where the workers see them
     too. With an idempotency key the same request, however often it is made, is one job; without one each call is a new
-    job. With a `host`, what its plugins can tell is wrong is refused now; without one the job fails with those words.
+    job. Each of the `callbacks` is told when the job is over. With a `host`, what its plugins can tell is wrong is
+    refused now; without one the job fails with those words.
 
     Raises:
         BadCall: `host` was given, and no engine can do this.
@@ -94,14 +97,25 @@ def submit(
         engines=engines or {},
         priority=priority,
         attributes=attributes or {},
+        callbacks=tuple(callbacks),
     )
     if host:
         pipeline.check(host, job, elsewhere=True)
+    send(job, settings)
+    return job.id
+
+
+def send(job: Job, settings: Settings, *, delay: float = 0) -> None:
+    """Store a job and enqueue it, to begin in `delay` seconds; doing it again is safe.
+
+    Raises:
+        JobConflict: its id belongs to a different request.
+        OutOfReach: Redis does not answer.
+    """
     with _redis(settings) as client:
         client.ping()  # a job that can't be sent is not stored either
         folder, _ = pipeline.submit(job, settings.jobs_root)
-        _send_next(client, settings, folder)
-    return job.id
+        _send_next(client, settings, folder, delay)
 
 
 def sources(settings: Settings, source: str | Path, presentation: str | Path | None) -> tuple[Source, ...]:
@@ -197,8 +211,26 @@ def retry(job: str, *, settings: Settings | None = None) -> None:
         _send_next(client, settings, folder)
 
 
+def tell(job: str, *, settings: Settings | None = None) -> None:
+    """Tell the portal once more of a job's end, where it was given up.
+
+    Raises:
+        UnknownJob, OutOfReach
+        BadCall: nothing was given up.
+    """
+    settings = settings or settings_module.load()
+    folder = JobFolder(settings.jobs_root, job)
+    folder.job()
+    with _redis(settings) as client:
+        client.ping()
+        callbacks_module.reopen(folder)
+        _send_next(client, settings, folder)
+
+
 def resume(*, settings: Settings | None = None) -> list[str]:
-    """Put back on their queues the unfinished jobs that are on none, after a loss of Redis' data. Returns their ids.
+    """Put back on their queues the jobs that are on none and are unfinished or have a portal to be told.
+
+    After a loss of Redis' data. Returns their ids.
 
     Raises:
         OutOfReach
@@ -209,22 +241,24 @@ def resume(*, settings: Settings | None = None) -> list[str]:
         known = monitor.queued_jobs(client)
         for request in sorted((settings.jobs_root / "jobs").glob("*/request.json")):
             folder = JobFolder(settings.jobs_root, request.parent.name)
-            if folder.id not in known and pipeline.next_step(folder):
+            if folder.id not in known and pipeline.next_errands(folder):
                 _send_next(client, settings, folder)
                 resumed.append(folder.id)
     return resumed
 
 
-def _send_next(client: redis.Redis, settings: Settings, folder: JobFolder) -> None:
+def _send_next(client: redis.Redis, settings: Settings, folder: JobFolder, delay: float = 0) -> None:
     """Enqueue what comes next for a job, if anything does; a message too many does no harm."""
     from core import broker, queues
 
     errands = pipeline.next_errands(folder)
     if errands:
-        live.set_state(client, folder.id, State.CANCELLED if manifest.is_cancelled(folder) else State.WAITING)
+        if pipeline.next_step(folder):
+            live.set_state(client, folder.id, State.CANCELLED if manifest.is_cancelled(folder) else State.WAITING)
         sender = broker.connect(settings)
         for step, part in errands:
-            sender.enqueue(queues.message(step, folder.id, folder.job().priority, part=part))
+            message = queues.message(step, folder.id, folder.job().priority, part=part)
+            sender.enqueue(message, delay=round(delay * 1000) or None)
 
 
 def _redis(settings: Settings) -> AbstractContextManager[redis.Redis]:

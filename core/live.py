@@ -27,6 +27,8 @@ _FAILED_KEPT = 100
 
 _FAILED_KEY = f"{NAMESPACE}:failed"
 
+_UNTOLD_KEY = f"{NAMESPACE}:untold"
+
 
 def _key(job: str) -> str:
     return f"{NAMESPACE}:job:{job}"
@@ -53,6 +55,24 @@ def set_state(client: redis.Redis, job: str, state: State, reason: str | None = 
 def failed(client: redis.Redis) -> list[dict[str, Any]]:
     """Return the latest failed jobs with their reasons, newest first."""
     return [json.loads(entry) for entry in client.lrange(_FAILED_KEY, 0, -1)]
+
+
+def set_untold(client: redis.Redis, job: str, delivery: str, about: Mapping[str, Any]) -> None:
+    """List what a portal was not told yet, and why."""
+    client.hset(_UNTOLD_KEY, f"{job} {delivery}", json.dumps(about))
+
+
+def clear_untold(client: redis.Redis, job: str, delivery: str) -> None:
+    client.hdel(_UNTOLD_KEY, f"{job} {delivery}")
+
+
+def untold(client: redis.Redis) -> list[dict[str, Any]]:
+    """Return what portals were not told yet: `{job, delivery, state, kind, tries, answer}`."""
+    found = []
+    for name, about in sorted(cast("dict[str, str]", client.hgetall(_UNTOLD_KEY)).items()):
+        job, delivery = name.split()
+        found.append({"job": job, "delivery": delivery, **json.loads(about)})
+    return found
 
 
 def request_cancel(client: redis.Redis, job: str, run: int) -> None:

@@ -75,6 +75,17 @@ class Source(Model):
     role: Literal["lecture", "presenter", "presentation"] = "lecture"
 
 
+class Callback(Model):
+    """Whom to tell of a job's end. It holds no secret: those are settings of the host that delivers it."""
+
+    #: The contract that it is told by: "webhook", or one of Esup-Pod's (core/pod/contract.py).
+    kind: str
+    #: Esup-Pod's are relative to its API's address, so that a wrong one can still be mended.
+    url: str
+    #: What the receiver wants to hear again.
+    body: Mapping[str, Any] = Field(default_factory=dict)
+
+
 class Job(Model):
     """What a portal asked for: `request.json`, immutable once stored."""
 
@@ -95,6 +106,8 @@ class Job(Model):
     engines: Mapping[Step, str] = Field(default_factory=dict)
     #: The portal's own words (its video's id, a title); carried along, never read by core.
     attributes: Mapping[str, Any] = Field(default_factory=dict)
+    #: Who is told when the job is over; its steps never see them.
+    callbacks: tuple[Callback, ...] = ()
 
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True, serialize_by_alias=True)
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def overview(client: redis.Redis) -> dict[str, Any]:
-    """Return `{"queues": {name: {waiting, delayed, dead}}, "running": [...], "failed": [...]}`.
+    """Return `{"queues": {name: {waiting, delayed, dead}}, "running": [...], "failed": [...], "untold": [...]}`.
 
     What runs comes from the workers' own word, with its progress; the rest is counted by Redis.
     """
@@ -30,7 +30,7 @@ def overview(client: redis.Redis) -> dict[str, Any]:
         for job in worker["jobs"]:
             progress = live.read(client, job["job"]).get("progress", {}).get(job["step"])
             running.append(job | {"host": worker["host"], "worker": worker["id"], "progress": progress})
-    return {"queues": table, "running": running, "failed": live.failed(client)}
+    return {"queues": table, "running": running, "failed": live.failed(client), "untold": live.untold(client)}
 
 
 def queued_jobs(client: redis.Redis) -> set[str]:

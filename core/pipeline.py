@@ -17,7 +17,8 @@ from typing import cast
 
 import structlog
 
-from core import commit, manifest, parts, runner, storage
+from core import access, callbacks, commit, manifest, parts, runner, storage
+from core.callbacks import DELIVER
 from core.commit import Lock, folder_lock
 from core.context import Progress
 from core.errors import AmphipodError, Cancelled, JobConflict, LimitExceeded, Permanent, StepCrashed, Transient
@@ -144,10 +145,13 @@ def next_step(folder: JobFolder) -> Step | str | None:
 
 
 def next_errands(folder: JobFolder) -> list[tuple[Step | str, str]]:
-    """Return all that can be worked on now: a step, with "", the name of a part that is missing, or `parts.JOIN`."""
+    """Return all that can be worked on now: a step, with "", the name of a part that is missing, or `parts.JOIN`.
+
+    Of a job that is over, what is still to be told: `DELIVER`, with a delivery's id.
+    """
     step = next_step(folder)
     if step is None:
-        return []
+        return [(DELIVER, delivery) for delivery in callbacks.due(folder)]
     divided = parts.division(folder, step)
     if not (divided and divided.parts):
         return [(step, "")]
@@ -290,15 +294,18 @@ def _attempt(
 
     request = StepRequest(
         parent=os.getpid(),
-        # The broker's address may hold a password, and a step has no business with it.
-        settings=host.settings.model_copy(update={"broker_url": None}),
+        # A broker's address may hold a password, and a step has no business with it.
+        settings=host.settings.model_copy(
+            update={"broker_url": None, "pod_broker_url": None, "pod_xapi_broker_url": None}
+        ),
         root=folder.root.resolve(),
         job=job.id,
         step=step,
         work=work,
         attempt=scratch.attempt,
         scratch=scratch.path.resolve(),
-        published=(job.output or folder.out / scratch.path.name).resolve(),
+        # Links are left as they are: a portal knows its own paths by their letters (pod-live.md, section 5).
+        published=(job.output or folder.out / scratch.path.name).absolute(),
         plan=fix_plan(host, folder, step),
         manifest=manifest.fold(folder),
     )
@@ -383,7 +390,8 @@ def finish(host: Host, folder: JobFolder, *, lock: Lock = folder_lock) -> StepRe
         state, reason = State.CANCELLED, None
     else:
         made = [result for result in results if result.artifacts]
-        published = commit.publish(folder, job, made, lock=lock) if made else State.SUCCEEDED
+        rights = access.of(host.settings)
+        published = commit.publish(folder, job, made, lock=lock, access=rights) if made else State.SUCCEEDED
         state, reason = (published, None) if failed is None else (State.FAILED, f"{failed.step}: {failed.reason}")
     ours = StepResult(
         job=job.id,

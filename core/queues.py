@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
+from core.callbacks import DELIVER
 from core.manifest import FINISH
 from core.model import Priority
 
@@ -21,6 +22,7 @@ QUEUES: Mapping[str, str] = {
     "transcribe": "transcripting",
     "emit": "xapi",
     FINISH: "callbacks",
+    DELIVER: "callbacks",
 }
 
 #: Queues whose steps fill a machine: a message is fetched only when the host has a slot for it.
@@ -65,7 +67,8 @@ def message(
 ) -> dramatiq.Message[None]:
     """Return the message that has `step` of a job done, or a part of it.
 
-    `part` is a part's name or `parts.JOIN`; `tries` counts the passing faults that were met so far.
+    `part` is a part's name or `parts.JOIN`, or of `DELIVER` the delivery's id; `tries` counts the passing faults that
+    were met so far.
     """
     import dramatiq
 

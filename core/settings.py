@@ -28,10 +28,26 @@ POD_NAMES: Mapping[str, str] = {
     "XAPI_LRS_LOGIN": "xapi_lrs_login",
     "XAPI_LRS_PWD": "xapi_lrs_pwd",
     "XAPI_ANONYMIZE_ACTOR": "xapi_anonymize_actor",
+    "POD_API_URL": "pod_api_url",
+    "POD_API_TOKEN": "pod_api_token",
+    "ENCODING_TRANSCODING_CELERY_BROKER_URL": "pod_broker_url",
+    "XAPI_CELERY_BROKER_URL": "pod_xapi_broker_url",
 }
 
 #: What holds a password is never repeated in a message, not even a wrong one.
-_SECRET = ("broker_url", "xapi_lrs_pwd", "xapi_lrs_token", "xapi_stores", "xapi_anonymize_key", "xapi_visitor_key")
+_SECRET = (
+    "broker_url",
+    "pod_api_token",
+    "pod_broker_url",
+    "pod_xapi_broker_url",
+    "runner_token",
+    "webhook_secret",
+    "xapi_anonymize_key",
+    "xapi_lrs_pwd",
+    "xapi_lrs_token",
+    "xapi_stores",
+    "xapi_visitor_key",
+)
 
 
 def _split(separator: str) -> BeforeValidator:
@@ -56,6 +72,13 @@ def _from_json(value: object) -> object:
 
 Engines = Annotated[Mapping[Step, tuple[str, ...]], NoDecode, BeforeValidator(_from_json)]
 Options = Annotated[Mapping[str, Any], NoDecode, BeforeValidator(_from_json)]
+
+
+def _octal(value: object) -> object:
+    return int(value, 8) if isinstance(value, str) else value
+
+
+Mode = Annotated[int, Field(ge=0o400, le=0o777), BeforeValidator(_octal)]
 
 
 def _default_jobs_root() -> Path:
@@ -154,6 +177,36 @@ class Settings(BaseModel):
     )
     keep_memory_limit: int = Field(
         default=0, ge=0, description="bytes of memory past which that process is not kept; 0: half of the host's"
+    )
+    output_mode: Mode | None = Field(
+        default=None,
+        description="mode of what is left for a portal, 0664 say, in folders also search; none: as the umask says",
+    )
+    output_group: str | None = Field(default=None, description="group that those files and folders are given to")
+    callback_retry_seconds: float = Field(
+        default=15.0, gt=0, description="seconds until a portal that could not be told is told again; doubled each time"
+    )
+    callback_longest_delay: float = Field(default=3600.0, gt=0, description="longest pause between two such tries")
+    callback_patience: float = Field(
+        default=3 * 24 * 3600, gt=0, description="seconds after which a portal is given up, and an alarm is raised"
+    )
+    callback_time_limit: float = Field(
+        default=120.0, gt=0, description="seconds that a portal gets to answer; Esup-Pod needs up to 41 and the import"
+    )
+    webhook_secret: SecretStr | None = Field(
+        default=None, description="secret shared with the portal, by which it knows that a webhook is ours"
+    )
+    pod_api_url: str | None = Field(default=None, description="Esup-Pod's API, https://pod.univ.fr/rest/")
+    pod_api_token: SecretStr | None = Field(default=None, description="token there, of a user who is staff")
+    pod_broker_url: str | None = Field(
+        default=None, description="Redis that Esup-Pod sends `encoding` and `transcripting` to"
+    )
+    pod_xapi_broker_url: str | None = Field(default=None, description="Redis that Esup-Pod sends `xapi` to")
+    bridge_seconds: float = Field(
+        default=60.0, ge=1, description="seconds after which the messages that a dead bridge held come back"
+    )
+    runner_token: SecretStr | None = Field(
+        default=None, description="token by which an Esup-Pod knows us as its runner manager, and we know it"
     )
     xapi_lrs_url: str | None = Field(
         default=None,

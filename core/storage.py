@@ -115,6 +115,10 @@ class JobFolder:
     def manifest(self) -> Path:
         return self.path / "manifest.json"
 
+    @property
+    def callbacks(self) -> Path:
+        return self.path / "callbacks"
+
     def retry(self, number: int) -> Path:
         return self.path / f"retry.{number}.json"
 

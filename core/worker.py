@@ -192,23 +192,24 @@ def _send_following(desk: Desk, errand: Errand) -> None:
     folder, step = errand.folder, errand.step
     if pipeline.next_step(folder) != step or errand.part in ("", parts.JOIN):
         for following, part in pipeline.next_errands(folder):
-            _send(desk, Errand(folder, following, part), 0)
+            send(desk, Errand(folder, following, part), 0)
         return
     division = parts.division(folder, step)
     assert division
     done = _insist(lambda: live.part_done(desk.redis, folder.id, step, folder.run(), errand.part))
     if done >= len(division.parts) or not parts.missing(folder, step, division):
-        _send(desk, Errand(folder, step, parts.JOIN), 0)
+        send(desk, Errand(folder, step, parts.JOIN), 0)
 
 
 def _again(desk: Desk, errand: Errand, delay: float) -> None:
     with suppress(UnknownJob):
         if delay and pipeline.next_step(errand.folder) != errand.step:
             delay = min(delay, 1.0)  # done by another: only what comes next is left to send
-    _send(desk, errand, delay)
+    send(desk, errand, delay)
 
 
-def _send(desk: Desk, errand: Errand, delay: float) -> None:
+def send(desk: Desk, errand: Errand, delay: float) -> None:
+    """Enqueue the message of an errand, for `delay` seconds from now; returns when Redis has it."""
     try:
         priority = errand.folder.job().priority
     except UnknownJob:

@@ -15,7 +15,8 @@ ROOT = Path(__file__).parents[1]
 ORDER = (
     ("core.errors", "core.model"),
     ("core.context", "core.hookspecs", "core.settings", "core.storage"),
-    ("core.commit", "core.logs", "core.manager", "core.manifest", "core.shadowing", "core.spool"),
+    ("core.access", "core.logs", "core.manager", "core.manifest", "core.shadowing", "core.spool"),
+    ("core.callbacks", "core.commit", "core.portal"),
     ("core.connection", "core.queues"),
     ("core.outbox",),
     ("core.statements",),
@@ -29,7 +30,12 @@ ORDER = (
     ("core.broker", "core.monitor"),
     ("core.middleware",),
     ("core.checkup", "core.jobs", "core.worker"),
+    ("core.messenger",),
+    ("core.pod.answers", "core.webhook"),
+    ("core.pod.contract",),
+    ("core.contracts", "core.courier"),
     ("core.actors",),
+    ("core.pod",),
     ("core.web",),
     ("core.cli",),
 )

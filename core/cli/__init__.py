@@ -21,6 +21,7 @@ COMMANDS: Mapping[str, str] = {
     "wait": "core.cli.jobs",
     "cancel": "core.cli.jobs",
     "retry": "core.cli.jobs",
+    "tell": "core.cli.jobs",
     "resume": "core.cli.jobs",
     "jobs": "core.cli.monitor",
     "workers": "core.cli.monitor",

@@ -14,12 +14,14 @@ from core.cli.options import (
     EngineOption,
     JsonOption,
     LanguageOption,
+    NotifyOption,
     OptionsOption,
     OutOption,
     PresentationOption,
     parse_engines,
     parse_options,
     parse_steps,
+    parse_webhooks,
 )
 from core.cli.options import State as Call
 from core.context import Progress
@@ -45,9 +47,7 @@ def submit(
     idempotency_key: Annotated[
         str | None, typer.Option("--idempotency-key", help="The same key and request, however often, are one job.")
     ] = None,
-    notify: Annotated[
-        list[str] | None, typer.Option("--notify", help="Address that gets a signed POST at the job's end; repeat it.")
-    ] = None,
+    notify: NotifyOption = None,
     wait_for_it: Annotated[bool, typer.Option("--wait", help="Wait, with progress, as `amphipod wait` does.")] = False,
     as_json: JsonOption = False,
 ) -> None:

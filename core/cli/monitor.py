@@ -1,4 +1,4 @@
-"""`amphipod jobs` and `amphipod workers`: what waits, what runs where, what failed and why."""
+"""`amphipod jobs` and `amphipod workers`: what waits, runs and failed, and what portals have not been told."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ from core.cli.options import JsonOption, State
 
 
 def jobs(context: typer.Context, as_json: JsonOption = False) -> None:
-    """Show the queues (waiting, delayed, dead), what runs where and how far, and the latest failures with reasons."""
+    """Show the queues (waiting, delayed, dead), what runs where and how far, the latest failures with reasons,
+    and what a portal could not be told yet.
+    """
     view = _ask(context, monitor.overview)
     if as_json:
         typer.echo(json.dumps(view, indent=2))
@@ -28,6 +30,9 @@ def jobs(context: typer.Context, as_json: JsonOption = False) -> None:
         typer.echo(f"running {job['job']} {job['step']}{percent} on {job['host']}, since {job['since']}")
     for job in view["failed"]:
         typer.echo(f"failed  {job['id']}: {job['reason']}")
+    for one in view["untold"]:
+        word = "untold" if one["state"] == "due" else "given up"
+        typer.echo(f"{word:<7} {one['job']} ({one['kind']}), {one['tries']} tries: {one['answer']}")
 
 
 def workers(context: typer.Context, as_json: JsonOption = False) -> None:

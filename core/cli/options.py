@@ -31,6 +31,9 @@ OutOption = Annotated[
     Path | None, typer.Option("--out", help="Folder to publish into; by default the job's own folder.")
 ]
 LanguageOption = Annotated[str, typer.Option("--language", help="What is spoken: fr, en, ... or auto.")]
+NotifyOption = Annotated[
+    list[str] | None, typer.Option("--notify", help="Address that gets a signed POST at the job's end; repeat it.")
+]
 OptionsOption = Annotated[
     list[str] | None,
     typer.Option("--option", help="key=value for the steps that know it, e.g. profile=lecture; repeat it."),

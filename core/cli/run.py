@@ -18,6 +18,7 @@ from core.cli.options import (
     EngineOption,
     JsonOption,
     LanguageOption,
+    NotifyOption,
     OptionsOption,
     OutOption,
     PresentationOption,
@@ -25,6 +26,7 @@ from core.cli.options import (
     parse_engines,
     parse_options,
     parse_steps,
+    parse_webhooks,
 )
 from core.context import Progress
 from core.errors import BadCall, JobConflict
@@ -49,9 +51,7 @@ def run(
     jobs: Annotated[
         int, typer.Option("--jobs", min=1, help="Parts of a long lecture that are encoded at the same time.")
     ] = 1,
-    notify: Annotated[
-        list[str] | None, typer.Option("--notify", help="Address that gets a signed POST at the job's end; repeat it.")
-    ] = None,
+    notify: NotifyOption = None,
     page: Annotated[bool, typer.Option("--page", help="Also write watch.html, a page that plays the result.")] = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show the log.")] = False,
     as_json: JsonOption = False,

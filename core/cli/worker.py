@@ -70,7 +70,7 @@ def worker(
     settings = cast("State", context.obj).settings()
     unknown = sorted(set(queue) - set(queues.QUEUES.values()))
     if unknown:
-        raise BadCall(f"no queue {', '.join(unknown)}", remedy=f"there are {', '.join(queues.QUEUES.values())}")
+        raise BadCall(f"no queue {', '.join(unknown)}", remedy=f"there are {', '.join(dict.fromkeys(queues.QUEUES.values()))}")
     shadowing.check()
     with connection.opened(settings) as client:
         client.ping()

@@ -1,0 +1,125 @@
+"""Tells a portal: one try, its record before and after, and when the next one is due."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import structlog
+
+from core import callbacks, manifest, portal
+from core.callbacks import Delivery
+from core.errors import AmphipodError
+from core.manifest import FINISH
+from core.model import Manifest, State, StepResult, now
+from core.portal import Answer
+from core.settings import Settings
+from core.storage import JobFolder
+
+_log = structlog.get_logger()
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a try came to.
+
+    taken: the receiver has it. again: it may take it later. mend: it won't before a person mends something, say a
+    token, and is asked again all the same. refused: it never will. withheld: it is not to be told.
+    """
+
+    fate: Literal["taken", "again", "mend", "refused", "withheld"]
+    words: str
+
+
+@dataclass
+class Case:
+    """What a contract needs to know, and its one way to tell."""
+
+    settings: Settings
+    folder: JobFolder
+    manifest: Manifest
+    #: How the run ended that is told of.
+    finished: StepResult
+    #: As it was before this try.
+    delivery: Delivery
+    answer: Answer | None = None
+
+    @property
+    def run(self) -> int:
+        return self.finished.run
+
+    @property
+    def state(self) -> State:
+        return self.finished.state
+
+    @property
+    def reason(self) -> str | None:
+        return self.finished.reason
+
+    def post(self, url: str, body: bytes, headers: Mapping[str, str]) -> Answer:
+        """Send JSON; whoever comes after a crash will know that it was sent."""
+        callbacks.save(
+            self.folder, self.delivery.model_copy(update={"tries": self.delivery.tries + 1, "uncertain": True})
+        )
+        self.answer = portal.post(url, body, headers, self.settings)
+        return self.answer
+
+
+#: Tells a receiver of one kind; it may raise an AmphipodError, whose words are then the obstacle to be mended.
+Contract = Callable[[Case], Verdict]
+
+
+def attempt(
+    settings: Settings, folder: JobFolder, name: str, contracts: Mapping[str, Contract]
+) -> tuple[Delivery, float | None]:
+    """Make one try at a delivery. Returns its record, and the seconds until the next try; None when it is settled."""
+    delivery = callbacks.read(folder, name)
+    if delivery.state != "due":
+        return delivery, None
+    finished = manifest.result(folder, FINISH, callbacks.run_of(delivery))
+    assert finished
+    case = Case(settings, folder, manifest.fold(folder), finished, delivery)
+    try:
+        verdict = contracts[delivery.callback.kind](case)
+    except KeyError:
+        verdict = Verdict("mend", f"no contract {delivery.callback.kind!r} on this host")
+    except AmphipodError as error:
+        verdict = Verdict("mend", str(error))
+    return _settle(case, verdict)
+
+
+def _settle(case: Case, verdict: Verdict) -> tuple[Delivery, float | None]:
+    delivery, settings = case.delivery, case.settings
+    after = delivery.model_copy(
+        update={
+            "tries": delivery.tries + 1,
+            "uncertain": case.answer.unclear if case.answer else delivery.uncertain,
+            "answer": verdict.words,
+            "answered_at": now(),
+        }
+    )
+    log = _log.bind(job=case.folder.id, delivery=delivery.id, kind=delivery.callback.kind, answer=verdict.words)
+    wait = None
+    if verdict.fate in ("taken", "withheld"):
+        after = after.model_copy(update={"state": "delivered" if verdict.fate == "taken" else "withheld"})
+        log.info("portal told" if verdict.fate == "taken" else "portal not told")
+    else:
+        wait = _pause(after.tries, settings, case.answer)
+        age = (now() - delivery.due_since).total_seconds()
+        if verdict.fate == "refused" or age + wait > settings.callback_patience:
+            after, wait = after.model_copy(update={"state": "given_up"}), None
+            log.error("portal not told: given up; `amphipod tell` tries again", tries=after.tries)
+        elif verdict.fate == "mend":
+            log.error("portal not told: somebody has to mend this", tries=after.tries, next_try=round(wait))
+        else:
+            log.warning("portal not told yet", tries=after.tries, next_try=round(wait))
+    callbacks.save(case.folder, after)
+    return after, wait
+
+
+def _pause(tries: int, settings: Settings, answer: Answer | None) -> float:
+    """Return the pause before the next try: doubled each time, a little random, no shorter than was asked for."""
+    pause = min(settings.callback_retry_seconds * 2.0 ** min(tries - 1, 30), settings.callback_longest_delay)
+    return max(pause * random.uniform(0.8, 1.0), (answer and answer.retry_after) or 0.0)  # noqa: S311

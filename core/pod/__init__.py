@@ -1,0 +1,1 @@
+"""Esup-Pod: its messages, its API, its settings, and its runner managers' API. Its server is not changed by a line."""

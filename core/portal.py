@@ -1,0 +1,111 @@
+"""One request to a portal: its certificate is checked, no redirect is followed, it may not take for ever."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from core.settings import Settings
+
+if TYPE_CHECKING:
+    import requests
+
+#: Seconds that a portal gets to accept a connection.
+_CONNECT_LIMIT = 10.0
+
+#: Bytes of an answer that are read.
+_ANSWER_LIMIT = 1 << 20
+
+#: Characters of an answer that are kept for a person.
+_WORDS_LIMIT = 300
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came back."""
+
+    #: HTTP's; 0 when nothing came.
+    status: int
+    body: bytes = b""
+    #: Why nothing came.
+    fault: str = ""
+    #: The request may have been acted on, whatever the answer says: the connection broke, or the receiver did.
+    unclear: bool = False
+    #: Seconds that the receiver asks to be left alone for.
+    retry_after: float | None = None
+
+    @property
+    def words(self) -> str:
+        """The answer in one line for a person."""
+        if not self.status:
+            return self.fault
+        return f"{self.status} {' '.join(self.body.decode(errors='replace').split())}"[:_WORDS_LIMIT].rstrip()
+
+    def json(self) -> Any:
+        """Return the body's JSON, None if it has none."""
+        try:
+            return json.loads(self.body)
+        except ValueError:
+            return None
+
+
+def post(url: str, body: bytes, headers: Mapping[str, str], settings: Settings) -> Answer:
+    """Send JSON."""
+    return _request("POST", url, body, {"Content-Type": "application/json", **headers}, settings)
+
+
+def get(url: str, headers: Mapping[str, str], settings: Settings) -> Answer:
+    return _request("GET", url, None, headers, settings)
+
+
+def _request(method: str, url: str, body: bytes | None, headers: Mapping[str, str], settings: Settings) -> Answer:
+    import requests
+
+    try:
+        with requests.request(
+            method,
+            url,
+            data=body,
+            headers={"User-Agent": "amphipod", **headers},
+            auth=_as_it_is,
+            timeout=(_CONNECT_LIMIT, settings.callback_time_limit),
+            allow_redirects=False,
+            stream=True,
+        ) as response:
+            found = response.raw.read(_ANSWER_LIMIT, decode_content=True)
+            wait = response.headers.get("Retry-After", "")
+            return Answer(
+                response.status_code,
+                found,
+                unclear=response.status_code >= 500,
+                retry_after=float(wait) if wait.isdigit() else None,
+            )
+    except requests.Timeout as error:
+        limit = f"no answer within {settings.callback_time_limit:.0f} s"
+        return Answer(0, fault=limit, unclear=not isinstance(error, requests.ConnectTimeout))
+    except requests.RequestException as error:
+        return Answer(0, fault=_reason(error), unclear=not _never_left(error))
+    except OSError as error:  # while the answer was read
+        return Answer(0, fault=str(error), unclear=True)
+
+
+def _as_it_is(request: requests.PreparedRequest) -> requests.PreparedRequest:
+    """Keep requests from replacing our Authorization by one of ~/.netrc."""
+    return request
+
+
+def _never_left(error: requests.RequestException) -> bool:
+    """Tell whether the fault came before the request was sent."""
+    import requests
+    from urllib3.exceptions import NewConnectionError
+
+    cause = getattr(error.args[0], "reason", None) if error.args else None
+    return isinstance(error, (requests.exceptions.SSLError, ValueError)) or isinstance(cause, NewConnectionError)
+
+
+def _reason(error: requests.RequestException) -> str:
+    """Return what is wrong, without urllib3's names of classes around it."""
+    cause = error.args[0] if error.args else error
+    return str(getattr(cause, "reason", None) or cause).rpartition(">: ")[2]
