@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -24,6 +24,9 @@ RATE = 48_000
 
 #: Samples of an AAC frame (ISO/IEC 14496-3).
 _FRAME = 1024
+
+#: Seconds by which sound may drift before it is set right. Recorders' stamps jitter by a frame, 20 to 23 ms.
+_MOST_DRIFT = "0.035"
 
 #: What `audio_192k` means in Pod: the rate of the M4A, and a name only of the MP3, which LAME makes at quality V2.
 M4A_RATE = 192_000
@@ -48,29 +51,36 @@ class EncodedAudio:
 
 
 class Resampler:
-    """Brings any sound to 48 kHz planar floats of one layout that begin at zero and have no holes.
+    """Brings any sound to 48 kHz planar floats of one layout that begin where they should and have no holes.
 
-    Sound that begins late is preceded by silence, a gap of more than a tenth of a second is filled and an overlap cut
-    (libswresample's `async=1`), so that it stays with the picture whatever a player thinks of edit lists.
+    Sound that begins late is preceded by silence, one that begins early is cut; later on a gap of more than 35 ms is
+    filled and an overlap cut (libswresample's `async=1`), so that it stays with the picture whatever a player thinks
+    of edit lists.
+
+    :param shift: seconds to take off a sound's own time stamp.
+    :param first: number of the first sample that is wanted.
     """
 
-    def __init__(self, origin: Fraction, layout: str) -> None:
-        self._origin = origin
+    def __init__(self, shift: Fraction, layout: str, first: int = 0) -> None:
+        self._shift = shift
         self._layout = layout
         self._resampler: AudioResampler | None = None
         self._form: tuple[str, str, int] | None = None
-        self._done = 0
+        self._done = first
 
     def resample(self, frame: AudioFrame) -> list[AudioFrame]:
         form = frame.format.name, frame.layout.name, frame.sample_rate
         ready = [] if form == self._form else self.flush()
         if self._resampler is None:
             self._form = form
-            options = {"async": "1", "first_pts": str(self._done)}
+            options = {"async": "1", "min_hard_comp": _MOST_DRIFT, "first_pts": str(self._done)}
             self._resampler = av.AudioResampler("fltp", self._layout, RATE, frame_size=_FRAME, options=options)
-        if frame.pts is not None and frame.time_base:
-            frame.pts -= round(self._origin / frame.time_base)
-        return ready + self._stamp(self._resampler.resample(frame))
+        stamp = frame.pts
+        if stamp is not None and frame.time_base:
+            frame.pts = stamp - round(self._shift / frame.time_base)
+        ready += self._stamp(self._resampler.resample(frame))
+        frame.pts = stamp  # of credits, other tracks want it too
+        return ready
 
     def flush(self) -> list[AudioFrame]:
         """Give out what is left; also when the sound changes its form in mid-film."""
@@ -84,6 +94,33 @@ class Resampler:
             frame.pts, frame.time_base = self._done, Fraction(1, RATE)
             self._done += frame.samples
         return frames
+
+
+def silence(samples: int, first: int, layout: str) -> Iterator[AudioFrame]:
+    """Yield silent frames of so many samples in all."""
+    while samples > 0:
+        frame = _new_frame(layout, min(samples, _FRAME), first)
+        for plane in frame.planes:
+            plane.update(bytes(plane.buffer_size))
+        yield frame
+        samples -= frame.samples
+        first += frame.samples
+
+
+def shortened(frame: AudioFrame, samples: int) -> AudioFrame | None:
+    """Return the first samples of a frame of planar floats; None if there are none."""
+    if samples <= 0:
+        return None
+    short = _new_frame(frame.layout.name, samples, frame.pts or 0)
+    for plane, whole in zip(short.planes, frame.planes, strict=True):
+        plane.update(bytes(whole)[: plane.buffer_size])
+    return short
+
+
+def _new_frame(layout: str, samples: int, first: int) -> AudioFrame:
+    frame = av.AudioFrame("fltp", layout, samples)
+    frame.sample_rate, frame.time_base, frame.pts = RATE, Fraction(1, RATE), first
+    return frame
 
 
 class AacEncoders:

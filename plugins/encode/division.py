@@ -17,7 +17,9 @@ from typing import TYPE_CHECKING, Any
 from pydantic import TypeAdapter
 
 from core import Division, Part
-from plugins.encode.probe import Media, open_source, packets, probe
+from plugins.encode.film import film_of
+from plugins.encode.probe import Media
+from plugins.encode.source_file import open_source, packets
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -74,8 +76,9 @@ _ASSIGNMENT = TypeAdapter(Assignment)
 
 def divide_lecture(path: Path, options: EncodeOptions, context: Context) -> Division:
     """Look for joints in a film of more than `part_seconds`; without any it is encoded whole."""
-    media = probe(path)
-    if not media.video or media.is_truncated or media.duration <= options.part_seconds:
+    film = film_of(path, options)
+    media = film.media
+    if not media.video or not film.can_be_divided or media.is_truncated or media.duration <= options.part_seconds:
         return Division()
     ticks = _ticks(media, context)
     interval = Fraction(options.ladder.keyframe_seconds).limit_denominator(1000)

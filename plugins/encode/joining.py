@@ -13,13 +13,16 @@ from typing import TYPE_CHECKING
 from core import Permanent
 from plugins.encode.audio import AacEncoders
 from plugins.encode.division import Assignment
-from plugins.encode.engine import audio_names, output_errors, publish
+from plugins.encode.engine import audio_names, output_errors
+from plugins.encode.film import Film
 from plugins.encode.ladder import renditions_for
 from plugins.encode.lane import Encoder
 from plugins.encode.packaging import Package
 from plugins.encode.packet_file import PacketFile
 from plugins.encode.part import TILES, packet_path
 from plugins.encode.pictures import Timeline
+from plugins.encode.publishing import publish
+from plugins.encode.reading import Reading
 from plugins.encode.stills import Stills
 from plugins.encode.subtitles import readers_for
 from plugins.encode.transcode import Transcoded, judge
@@ -40,6 +43,7 @@ def join_parts(job: Job, parts: Sequence[PartOutput], options: EncodeOptions, co
     """Make of all parts what `encode_lecture` would have made of the source."""
     media, output, profile = Assignment.of(parts[0].part).media, context.output, options.ladder
     assert media.video
+    film = Film.of(media)
     folders = [part.folder for part in parts if part.folder]
     with output_errors(output):
         renditions = _join_renditions(media, folders, profile, context)
@@ -47,17 +51,17 @@ def join_parts(job: Job, parts: Sequence[PartOutput], options: EncodeOptions, co
         for tiles in _find(folders, TILES):
             stills.add_tiles(tiles)
         stills.write()
-        audio = [output / name for name in audio_names(media)]
-        subtitles = readers_for(media.subtitles, output, media.origin)
+        audio = [output / name for name in audio_names(film)]
+        subtitles = readers_for(media.subtitles, output, film.lecture)
         for path in (*audio, *stills.thumbnails, *(reader.path for reader in subtitles)):
             for made in _find(folders, path.name):
                 _link_or_copy(made, path)
         timeline = _timeline(media, folders, renditions[0].rendition, profile)
         end = max(timeline.end, *(part.facts.get("sound_end", 0.0) for part in parts))
         damaged = sum(part.facts["damaged"] for part in parts)
-        done = Transcoded(renditions, end, timeline.rate, judge(media, end, damaged))
+        done = Transcoded(renditions, (), end, timeline.rate, judge(film, Reading(damaged, end)))
         begun = min(part.facts["begun"] for part in parts)
-        return publish(job, media, options, done, stills, subtitles, audio, context, begun)
+        return publish(job, film, options, done, stills, subtitles, audio, context, begun)
 
 
 def _join_renditions(media: Media, folders: Sequence[Path], profile: Profile, context: Context) -> tuple[Encoded, ...]:
@@ -74,7 +78,14 @@ def _join_renditions(media: Media, folders: Sequence[Path], profile: Profile, co
             raise _misfit(f"{rendition.name} was encoded in more than one way")
         rate = rendition.spec.audio_rate
         sound = aac.template(rate) if media.audio else None
-        package = Package(context.output, rendition, x264.stream, sound, segment_seconds=profile.segment_seconds)
+        package = Package(
+            context.output,
+            rendition,
+            x264.stream,
+            sound,
+            segment_seconds=profile.segment_seconds,
+            chapters=Film.of(media).chapters,
+        )
         try:
             frames = _mux(package, rendition, pictures, _packet_files(folders, rate), context)
             package.close()
@@ -114,7 +125,7 @@ def _mux(
 def _timeline(media: Media, folders: Sequence[Path], rendition: Rendition, profile: Profile) -> Timeline:
     """Count the frames of a rendition as the undivided encode counts those of the source."""
     assert media.video
-    timeline = Timeline(media.origin, profile.keyframe_seconds, media.video.rate)
+    timeline = Timeline(profile.keyframe_seconds, media.video.rate, media.video.time_base)
     packets = chain.from_iterable(_packet_files(folders, rendition))
     times = [((packet.pts or 0) * packet.time_base, (packet.duration or 0) * packet.time_base) for packet in packets]
     for time, duration in sorted(times):

@@ -8,8 +8,8 @@ from fractions import Fraction
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from plugins.encode.probe import VideoTrack
     from plugins.encode.profiles import Profile, RenditionSpec
+    from plugins.encode.video_track import VideoTrack
 
 #: ITU-T H.264 table A-1: level, macroblocks a second, macroblocks a frame, macroblocks in the decoded picture
 #: buffer, bit rate and buffer in units of 1250 bits (High profile, table A-2).

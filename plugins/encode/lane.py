@@ -12,6 +12,7 @@ import av
 from av.codec.context import Flags
 
 from plugins.encode.audio import EncodedAudio
+from plugins.encode.tonemap import shown_colour
 
 if TYPE_CHECKING:
     from av.container import OutputContainer
@@ -20,8 +21,8 @@ if TYPE_CHECKING:
     from av.video.stream import VideoStream
 
     from plugins.encode.ladder import Rendition
-    from plugins.encode.probe import VideoTrack
     from plugins.encode.profiles import Profile
+    from plugins.encode.video_track import VideoTrack
 
 #: Frames and sounds that may wait for an encoder. x264's own lookahead is what takes memory, not this.
 _WAITING = 12
@@ -161,7 +162,8 @@ def _add_x264(
     context.thread_type = "AUTO"
     context.thread_count = threads
     context.flags |= Flags.global_header
-    context.color_primaries = video.colour.primaries
-    context.color_trc = video.colour.transfer
-    context.colorspace = video.colour.matrix
+    colour = shown_colour(video.colour)
+    context.color_primaries = colour.primaries
+    context.color_trc = colour.transfer
+    context.colorspace = colour.matrix
     return stream

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 from typing import Annotated
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from plugins.encode.dressing import Dressing
 from plugins.encode.profiles import PROFILES, Ladder, Preset, Profile
 
 
@@ -39,10 +40,21 @@ class EncodeOptions(BaseModel):
     preset: Preset | None = None
     #: Replaces the CRF of every rendition.
     crf: float | None = Field(default=None, ge=0, le=51)
+    #: Seconds of the lecture between which it is kept; 0 for `cut_end` means its end. Credits are not cut.
+    cut_start: float = Field(default=0, ge=0)
+    cut_end: float = Field(default=0, ge=0)
+    #: A watermark, opening and ending credits.
+    dressing: Annotated[Dressing, BeforeValidator(_from_text)] = Dressing()
     #: How many pictures of the film are offered as its poster. Pod shows the second.
     thumbnails: int = Field(default=3, ge=2, le=20)
     #: A longer film is divided into parts of at most this many seconds, which several workers encode.
     part_seconds: float = Field(default=240, ge=1)
+
+    @model_validator(mode="after")
+    def _check(self) -> EncodeOptions:
+        if self.cut_end and self.cut_end <= self.cut_start:
+            raise ValueError(f"the cut ends ({self.cut_end:g}) before it begins ({self.cut_start:g})")
+        return self
 
     @property
     def ladder(self) -> Profile:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import av
 
 from core.errors import NoSpace, Transient
+from plugins.encode.chapters import set_chapters
 from plugins.encode.playlist import avc_codec, read_segments
 from plugins.encode.truncation import boxes
 
@@ -23,7 +24,9 @@ if TYPE_CHECKING:
     from av.stream import Stream
     from av.video.stream import VideoStream
 
+    from plugins.encode.audio import EncodedAudio
     from plugins.encode.ladder import Rendition
+    from plugins.encode.probe import AudioTrack, Chapter
 
 #: Microseconds that the muxer may hold one track back to wait for the other. x264 looks up to 60 frames ahead, which
 #: is a minute of a film of slides; libav's default of ten seconds would then put the sound into too early a segment.
@@ -60,6 +63,7 @@ class Package:
         audio: AudioStream | None,
         *,
         segment_seconds: float,
+        chapters: Sequence[Chapter] = (),
     ) -> None:
         self._outputs: list[tuple[OutputContainer, dict[str, Stream]]] = []
         self._rendition = rendition
@@ -69,13 +73,19 @@ class Package:
         try:
             self._add(self.playlist, "hls", _hls_options(segment_seconds), video, audio)
             if self.mp4:
-                self._add(self.mp4, "mp4", {"movflags": "+faststart"}, video, audio)
+                self._add(self.mp4, "mp4", {"movflags": "+faststart"}, video, audio, chapters)
         except BaseException:
             self.abandon()
             raise
 
     def _add(
-        self, path: Path, kind: str, options: dict[str, str], video: VideoStream, audio: AudioStream | None
+        self,
+        path: Path,
+        kind: str,
+        options: dict[str, str],
+        video: VideoStream,
+        audio: AudioStream | None,
+        chapters: Sequence[Chapter] = (),
     ) -> None:
         container = av.open(str(path), "w", format=kind, container_options=options | _INTERLEAVE)
         streams: dict[str, Stream] = {}
@@ -83,6 +93,8 @@ class Package:
         streams["video"] = container.add_stream_from_template(video, opaque=False)
         if audio:
             streams["audio"] = container.add_stream_from_template(audio)
+        if chapters:
+            set_chapters(container, chapters)
         container.start_encoding()
 
     def mux(self, packets: Iterable[Packet[Any]], track: str) -> None:
@@ -113,6 +125,34 @@ class Package:
         while self._outputs:
             container, _ = self._outputs.pop()
             discard(container)
+
+
+class AudioTrackPackage:
+    """The files of an audio track beside the default one: `<name>.m3u8` with `<name>.ts`."""
+
+    def __init__(self, folder: Path, track: AudioTrack, name: str, audio: AudioStream, segment_seconds: float) -> None:
+        self.track = track
+        self.playlist = folder / f"{name}.m3u8"
+        self.segments = folder / f"{name}.ts"
+        self._container = av.open(
+            str(self.playlist), "w", format="hls", container_options=_hls_options(segment_seconds)
+        )
+        self._stream = self._container.add_stream_from_template(audio)
+        self._container.start_encoding()
+
+    def take(self, sounds: Sequence[EncodedAudio]) -> None:
+        for sound in sounds:
+            packet = sound.to_packet()
+            packet.stream = self._stream
+            self._container.mux_one(packet)
+
+    def close(self) -> None:
+        """Finish the files; raises NoSpace when one of them isn't whole."""
+        self._container.close()
+        check_playlist(self.playlist, self.segments)
+
+    def abandon(self) -> None:
+        discard(self._container)
 
 
 def _hls_options(segment_seconds: float) -> dict[str, str]:

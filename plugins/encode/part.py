@@ -16,15 +16,17 @@ from core import Artifact, PartOutput
 from plugins.encode.audio import AacEncoders, AudioFile
 from plugins.encode.division import Assignment
 from plugins.encode.engine import audio_names, output_errors
+from plugins.encode.film import Film
 from plugins.encode.ladder import renditions_for
 from plugins.encode.lane import Lane
 from plugins.encode.packet_file import SOUND_CLOCK, PacketWriter
 from plugins.encode.pictures import Pictures
-from plugins.encode.probe import open_source, packets
+from plugins.encode.reading import read
 from plugins.encode.sound import Sound
+from plugins.encode.source_file import open_source, packets
 from plugins.encode.stills import Stills
 from plugins.encode.subtitles import readers_for
-from plugins.encode.transcode import read, wait_for
+from plugins.encode.transcode import wait_for
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -37,7 +39,8 @@ if TYPE_CHECKING:
     from plugins.encode.division import Stretch
     from plugins.encode.ladder import Rendition
     from plugins.encode.options import EncodeOptions
-    from plugins.encode.probe import VideoTrack
+    from plugins.encode.probe import Media
+    from plugins.encode.video_track import VideoTrack
 
 #: A part's tiles of the overview, in a row.
 TILES = "tiles.png"
@@ -51,7 +54,9 @@ def encode_one(part: Part, options: EncodeOptions, context: Context) -> PartOutp
     begun = time.time()
     told = Assignment.of(part)
     with output_errors(context.output):
-        facts = _encode_pictures(told, options, context) if told.stretch else _encode_sound(told, options, context)
+        facts = (
+            _encode_pictures(told, options, context) if told.stretch else _encode_sound(told.media, options, context)
+        )
     files = sorted(path.name for path in context.output.iterdir())
     return PartOutput(
         part=part,
@@ -88,7 +93,7 @@ def _encode_pictures(told: Assignment, options: EncodeOptions, context: Context)
             lanes.append(Lane(rendition, video, profile, context.threads, open_writer))
             stack.callback(lanes[-1].abandon)
             lanes[-1].start()
-        pictures = Pictures(media, profile, lanes, stills)
+        pictures = Pictures(Film.of(media), profile, lanes, stills, context.workdir)
         reel = Reel(media.path, video, stretch, context)
         for frame in reel.frames():
             pictures.take([frame])
@@ -145,28 +150,27 @@ class Reel:
             yield from (frame for frame in decoded if isinstance(frame, VideoFrame))
 
 
-def _encode_sound(told: Assignment, options: EncodeOptions, context: Context) -> dict[str, Any]:
+def _encode_sound(media: Media, options: EncodeOptions, context: Context) -> dict[str, Any]:
     """Encode the sound for every rendition and for listening, and read the subtitles on the way."""
-    media = told.media
     assert media.video
+    film = Film.of(media)
     rates = sorted({rendition.spec.audio_rate for rendition in renditions_for(media.video, options.ladder)})
-    subtitles = readers_for(media.subtitles, context.output, media.origin)
+    subtitles = readers_for(media.subtitles, context.output, film.lecture)
     sound: Sound | None = None
     damaged = 0
     with ExitStack() as stack:
-        container = stack.enter_context(open_source(media.path))
         files: list[AudioFile] = []
         writers: list[PacketWriter] = []
         if media.audio:
             layout = media.audio.output_layout
-            for name in audio_names(media):
+            for name in audio_names(film):
                 files.append(AudioFile(context.output / name, layout))
                 stack.callback(files[-1].abandon)
             writers = [PacketWriter(packet_path(context.output, rate), SOUND_CLOCK) for rate in rates]
             listeners = [(rate, _listen(writer)) for rate, writer in zip(rates, writers, strict=True)]
-            sound = Sound(media.origin, AacEncoders(rates, layout), listeners, files)
+            sound = Sound(film.lecture, AacEncoders(rates, layout), listeners, files)
         if sound or subtitles:
-            damaged = read(container, media, None, sound, subtitles, context)
+            damaged = read(film, None, [sound] if sound else [], subtitles, context).damaged
         for file in files:
             file.close()
         for writer in writers:

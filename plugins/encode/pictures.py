@@ -2,33 +2,30 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from fractions import Fraction
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from av.filter import Graph
 from av.video.frame import PictureType
 from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
+
+from plugins.encode.filters import HD_HEIGHT, filters_for
 
 if TYPE_CHECKING:
     from av.video.frame import VideoFrame
 
+    from plugins.encode.film import Film, Scene
     from plugins.encode.ladder import Rendition
     from plugins.encode.lane import Lane
-    from plugins.encode.probe import Media
     from plugins.encode.profiles import Profile
     from plugins.encode.stills import Stills
+    from plugins.encode.video_track import VideoTrack
 
-#: From this height on a picture without tags is taken as BT.709, below as BT.601.
-_HD_HEIGHT = 720
-
-#: libavfilter's filters, with their arguments, by degrees clockwise.
-_TURNS: dict[int, list[tuple[str, str | None]]] = {
-    90: [("transpose", "clock")],
-    180: [("hflip", None), ("vflip", None)],
-    270: [("transpose", "cclock")],
-}
+#: Two times closer than this are one: WebM counts milliseconds, and people cut at what a player shows.
+_INSTANT = Fraction(2, 1000)
 
 
 class Scaler:
@@ -41,7 +38,7 @@ class Scaler:
     def scale(self, frame: VideoFrame) -> VideoFrame:
         """Return the scaled frame; the same one when there is nothing to do."""
         is_full_range = frame.color_range == ColorRange.JPEG or frame.format.name.startswith("yuvj")
-        matrix = Colorspace.ITU709 if self._height >= _HD_HEIGHT else Colorspace.ITU601
+        matrix = Colorspace.ITU709 if self._height >= HD_HEIGHT else Colorspace.ITU601
         return self._reformatter.reformat(
             frame,
             self._width,
@@ -54,32 +51,13 @@ class Scaler:
         )
 
 
-class Turner:
-    """Turns frames upright, clockwise by the degrees that the container asks of a player."""
-
-    def __init__(self, turn: int) -> None:
-        self._filters = _TURNS[turn]
-        self._graph: Graph | None = None
-        self._form: tuple[int, int, str] | None = None
-
-    def upright(self, frame: VideoFrame) -> VideoFrame:
-        form = frame.width, frame.height, frame.format.name
-        if self._graph is None or form != self._form:
-            self._form, self._graph = form, Graph()
-            source = self._graph.add_buffer(
-                width=frame.width, height=frame.height, format=frame.format, time_base=frame.time_base
-            )
-            filters = [self._graph.add(name, argument) for name, argument in self._filters]
-            self._graph.link_nodes(source, *filters, self._graph.add("buffersink")).configure()
-        self._graph.vpush(frame)
-        return self._graph.vpull()
-
-
 class Timeline:
-    """Output time stamps: the source's, from zero, strictly increasing; and where keyframes go."""
+    """Output time stamps: the source's, shifted, strictly increasing; and where keyframes go."""
 
-    def __init__(self, origin: Fraction, keyframe_seconds: float, rate: Fraction) -> None:
-        self._origin = origin
+    def __init__(self, keyframe_seconds: float, rate: Fraction, clock: Fraction, shift: Fraction = Fraction(0)) -> None:
+        #: Seconds to take off a frame's own time stamp.
+        self.shift = shift
+        self._clock = clock
         self._interval = Fraction(keyframe_seconds).limit_denominator(1000)
         self._rate = rate
         self._last: int | None = None
@@ -92,9 +70,11 @@ class Timeline:
 
     def stamp(self, frame: VideoFrame) -> float:
         """Set a frame's time stamp and its type, and return its time in seconds."""
+        if frame.time_base != self._clock:
+            _change_clock(frame, self._clock)
         assert frame.time_base is not None
         duration = frame.duration or max(round(1 / self._rate / frame.time_base), 1)
-        pts = None if frame.pts is None else frame.pts - round(self._origin / frame.time_base)
+        pts = None if frame.pts is None else frame.pts - round(self.shift / frame.time_base)
         if self._last is not None and (pts is None or pts <= self._last):
             pts = self._last + (duration if pts is None else 1)
         self._last = frame.pts = pts or 0
@@ -126,26 +106,118 @@ class Timeline:
         return Fraction(max(self._per_second.values(), default=0))
 
 
+def _change_clock(frame: VideoFrame, clock: Fraction) -> None:
+    """Give a frame of another source, or of a filter that counts finer, the film's clock."""
+    own = frame.time_base
+    if own:
+        frame.duration = round(frame.duration * own / clock)
+        frame.pts = None if frame.pts is None else round(frame.pts * own / clock)
+    frame.time_base = clock
+
+
+class Window:
+    """Lets the frames of a scene pass; the one that is shown when it opens comes at that very time.
+
+    Times are those of the source, in seconds after its first picture or sound.
+    """
+
+    def __init__(self, scene: Scene) -> None:
+        self._origin = scene.media.origin
+        self._start, self._end = scene.start, scene.end
+        self._before: VideoFrame | None = None
+
+    def look(self, frame: VideoFrame) -> Iterator[VideoFrame]:
+        if frame.pts is None or frame.time_base is None:
+            yield frame
+            return
+        time = frame.pts * frame.time_base - self._origin
+        if time < self._start - _INSTANT:
+            self._before = frame
+            return
+        yield from self._opening(time)
+        if self._end is None:
+            yield frame
+        elif time < self._end - _INSTANT:
+            frame.duration = min(frame.duration, math.ceil((self._end - time) / frame.time_base))
+            yield frame
+
+    def close(self) -> Iterator[VideoFrame]:
+        """Yield the one frame that is shown all the while, if the next would have come too late."""
+        yield from self._opening(self._end)
+
+    def _opening(self, next_time: Fraction | None) -> Iterator[VideoFrame]:
+        frame, self._before = self._before, None
+        if frame and frame.time_base and self._start and (next_time is None or next_time > self._start + _INSTANT):
+            frame.pts = math.ceil((self._start + self._origin) / frame.time_base)
+            frame.duration = round(((next_time or self._start) - self._start) / frame.time_base)
+            yield frame
+
+
+class Thinner:
+    """Keeps one frame of several, by time, so that a varying rate is only capped."""
+
+    def __init__(self, track: VideoTrack) -> None:
+        self._gap = (track.keep_one_in - Fraction(1, 2)) / (track.rate * track.keep_one_in)
+        self._last: Fraction | None = None
+
+    def keeps(self, frame: VideoFrame) -> bool:
+        time = (frame.pts or 0) * (frame.time_base or Fraction(0))
+        if self._last is not None and 0 <= time - self._last < self._gap:
+            return False
+        self._last = time
+        return True
+
+
 class Pictures:
     """Gives each decoded frame to every lane, in its size, and to the stills."""
 
-    def __init__(self, media: Media, profile: Profile, lanes: Sequence[Lane], stills: Stills | None) -> None:
-        assert media.video
-        self.timeline = Timeline(media.origin, profile.keyframe_seconds, media.video.rate)
-        self._turner = Turner(media.video.turn) if media.video.turn else None
+    def __init__(
+        self, film: Film, profile: Profile, lanes: Sequence[Lane], stills: Stills | None, workdir: Path
+    ) -> None:
+        assert film.media.video
+        self._frame = film.media.video
+        self._workdir = workdir
+        self.timeline = Timeline(profile.keyframe_seconds, self._frame.rate, self._frame.time_base)
         # Largest first, for the cascade; the last one's frames are also the stills'.
         self._lanes = [(lane, Scaler(lane.rendition)) for lane in reversed(lanes)]
         self._cascade = profile.cascade
         self._stills = stills
         self._held: VideoFrame | None = None
+        self.begin(film.scenes[0])
+
+    def begin(self, scene: Scene) -> None:
+        """Frames are this scene's from here on."""
+        assert scene.media.video
+        self.timeline.shift = scene.shift
+        self._window = Window(scene) if scene.start or scene.end is not None else None
+        self._thinner = Thinner(scene.media.video) if scene.media.video.keep_one_in > 1 else None
+        self._filters = filters_for(scene, self._frame, self._workdir)
 
     def take(self, frames: Iterable[VideoFrame]) -> None:
         for frame in frames:
+            if self._window:
+                for seen in self._window.look(frame):
+                    self._prepare(seen)
+            else:
+                self._prepare(frame)
+
+    def _prepare(self, frame: VideoFrame) -> None:
+        if self._thinner and not self._thinner.keeps(frame):
+            return
+        if self._filters:
+            for ready in self._filters.put(frame):
+                self._hand_out(ready)
+        else:
+            self._hand_out(frame)
+
+    def end_scene(self) -> None:
+        """Hand out what filters hold back."""
+        for frame in self._window.close() if self._window else ():
+            self._prepare(frame)
+        for frame in self._filters.flush() if self._filters else ():
             self._hand_out(frame)
 
     def _hand_out(self, frame: VideoFrame) -> None:
-        if self._turner:
-            frame = self._turner.upright(frame)
         time = self.timeline.stamp(frame)
         # All scaling comes before the first hand-over: it writes into the frame that it reads, which may be a lane's.
         scaled, above = [], frame
@@ -161,6 +233,7 @@ class Pictures:
 
     def finish(self, until: float = float("inf")) -> None:
         """Hand out what is left; the last frame is shown until then."""
+        self.end_scene()
         self._release(until)
 
     def _release(self, until: float) -> None:

@@ -37,6 +37,15 @@ class Variant:
     codecs: str
 
 
+@dataclass(frozen=True)
+class AudioChoice:
+    """A language to choose; the one without address is that which the renditions hold."""
+
+    name: str
+    language: str | None
+    uri: str | None = None
+
+
 def read_segments(playlist: str) -> list[Segment]:
     """Return the segments of a single-file byte-range playlist."""
     return [Segment(float(length), int(size), int(offset)) for length, size, offset in _SEGMENT.findall(playlist)]
@@ -64,9 +73,10 @@ def bandwidths(playlist: str) -> tuple[int, int]:
     return math.ceil(peak), round(mean)
 
 
-def master(variants: Sequence[Variant]) -> str:
+def master(variants: Sequence[Variant], choices: Sequence[AudioChoice] = ()) -> str:
     """Write the master playlist; players start with the first variant."""
     lines = ["#EXTM3U", "#EXT-X-VERSION:6", "#EXT-X-INDEPENDENT-SEGMENTS"]
+    lines += [_media(choice) for choice in choices]
     for variant in variants:
         attributes = (
             f"BANDWIDTH={variant.bandwidth}",
@@ -74,9 +84,26 @@ def master(variants: Sequence[Variant]) -> str:
             f"RESOLUTION={variant.width}x{variant.height}",
             f"FRAME-RATE={float(variant.frame_rate):.3f}",
             f'CODECS="{variant.codecs}"',
+            *(['AUDIO="audio"'] if choices else []),
         )
         lines += [f"#EXT-X-STREAM-INF:{','.join(attributes)}", variant.uri]
     return "\n".join(lines) + "\n"
+
+
+def _media(choice: AudioChoice) -> str:
+    is_default = "NO" if choice.uri else "YES"
+    attributes = ["TYPE=AUDIO", 'GROUP-ID="audio"', f'NAME="{_quotable(choice.name)}"']
+    if choice.language:
+        attributes.append(f'LANGUAGE="{_quotable(choice.language)}"')
+    attributes += [f"DEFAULT={is_default}", "AUTOSELECT=YES"]
+    if choice.uri:
+        attributes.append(f'URI="{choice.uri}"')
+    return "#EXT-X-MEDIA:" + ",".join(attributes)
+
+
+def _quotable(text: str) -> str:
+    """Leave out what a quoted string can't hold (RFC 8216, 4.2)."""
+    return " ".join(text.replace('"', "'").split())
 
 
 def avc_codec(extradata: bytes) -> str:

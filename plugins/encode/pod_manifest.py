@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from plugins.encode.audio import M4A_RATE
+from plugins.encode.film import Film
+from plugins.encode.options import EncodeOptions
 from plugins.encode.packaging import Encoded
-from plugins.encode.probe import Media
-from plugins.encode.profiles import Profile
 from plugins.encode.subtitles import SubtitleReader
 
 
@@ -28,8 +28,8 @@ class Made:
 
 
 def pod_manifest(
-    media: Media,
-    profile: Profile,
+    film: Film,
+    options: EncodeOptions,
     made: Made,
     duration: float,
     published: Path,
@@ -49,7 +49,8 @@ def pod_manifest(
     def place(path: Path) -> str:
         return str(published / path.name)
 
-    heights = {rung.height for rung in profile.renditions}
+    media, dressing = film.media, options.dressing
+    heights = {rung.height for rung in options.ladder.renditions}
     known = [done for done in made.renditions if done.rendition.height in heights]
     audio = {path.suffix: {f"{M4A_RATE // 1000}k": place(path)} for path in made.audio}
     manifest = {
@@ -58,7 +59,9 @@ def pod_manifest(
         "duration": int(duration),
         "list_video_track": {str(v.index): {"width": v.width, "height": v.height} for v in [media.video] if v},
         "list_audio_track": {
-            str(a.index): {"sample_rate": str(a.sample_rate), "channels": a.channels} for a in [media.audio] if a
+            str(a.index): {"sample_rate": str(a.sample_rate), "channels": a.channels}
+            for a in (media.audio, *media.other_audio)
+            if a
         },
         "list_subtitle_track": {str(s.index): {"language": s.language or ""} for s in media.subtitles},
         "list_image_track": {} if media.cover is None else {str(media.cover): {}},
@@ -76,9 +79,9 @@ def pod_manifest(
         "start": time.ctime(start),
         "stop": time.ctime(),
         "error_encoding": False,
-        "cutting_start": 0,
-        "cutting_stop": 0,
-        "json_dressing": None,
+        "cutting_start": options.cut_start,
+        "cutting_stop": options.cut_end,
+        "json_dressing": dressing.model_dump(mode="json") if film.is_dressed else None,
         "dressing_input": "",
     }
     return json.dumps(manifest, indent=2) + "\n"

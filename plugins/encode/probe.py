@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
@@ -14,59 +14,22 @@ import av
 from av.stream import Disposition
 
 from core import BadSource
-from plugins.encode.truncation import cut_off, is_cut, is_truncated, lacks_index, shortening
+from plugins.encode.source_file import REMEDY, may_restart, open_source, packets, unreadable
+from plugins.encode.truncation import cut_off, is_cut, is_truncated, shortening
+from plugins.encode.video_track import VideoTrack, describe
 
 if TYPE_CHECKING:
     from av.audio.frame import AudioFrame
     from av.audio.stream import AudioStream
     from av.container import InputContainer
-    from av.packet import Packet
     from av.stream import Stream
     from av.video.frame import VideoFrame
     from av.video.stream import VideoStream
 
-#: Demuxers that may read a source. Left out: pictures, and whatever opens further files or addresses (HLS, DASH,
-#: concat), with which an uploaded text could have other files of the server read.
-CONTAINERS = (
-    "aac,ac3,aiff,amr,ape,asf,au,avi,caf,dv,eac3,flac,flv,gxf,matroska,webm,mov,mp4,m4a,3gp,mp3,mpeg,mpegts,mxf,nut,"
-    "ogg,rm,w64,wav,wv"
-)
-
-_UNSPECIFIED = 2
-
 #: Packets within which a stream must give a picture or sound.
 _PATIENCE = 2_000
 
-#: Above this a frame rate is the resolution of the clock (a MediaRecorder's WebM says 1000), not a rate.
-_MAX_RATE = 120
-
 S = TypeVar("S", bound="Stream")
-
-_REMEDY = "upload a recording that a media player can play"
-
-
-@dataclass(frozen=True)
-class Colour:
-    """Tags of the pictures as libav numbers them (ISO/IEC 23091-2)."""
-
-    primaries: int
-    transfer: int
-    matrix: int
-
-
-@dataclass(frozen=True)
-class VideoTrack:
-    """The track that is shown."""
-
-    index: int
-    #: As shown: turned upright, pixels squared.
-    width: int
-    height: int
-    #: Degrees clockwise by which the pictures must be turned: 0, 90, 180 or 270.
-    turn: int
-    rate: Fraction
-    time_base: Fraction
-    colour: Colour
 
 
 @dataclass(frozen=True)
@@ -75,6 +38,8 @@ class AudioTrack:
     sample_rate: int
     channels: int
     language: str | None
+    #: What the file calls it ("Interpreter"); None where it doesn't.
+    title: str | None = None
 
     @property
     def output_layout(self) -> str:
@@ -88,6 +53,15 @@ class SubtitleTrack:
     #: As the file says it ("fra"), None where it doesn't.
     language: str | None
     is_text: bool
+
+
+@dataclass(frozen=True)
+class Chapter:
+    """Times in seconds; of a source they begin with its first picture or sound."""
+
+    start: Fraction
+    end: Fraction
+    title: str
 
 
 @dataclass(frozen=True)
@@ -107,6 +81,11 @@ class Media:
     #: Index of an attached picture.
     cover: int | None = None
     notes: tuple[str, ...] = ()
+    #: The audio tracks beside the default one.
+    other_audio: tuple[AudioTrack, ...] = ()
+    chapters: tuple[Chapter, ...] = ()
+    #: One can go to a time in it without reading all that is before.
+    can_seek: bool = True
 
 
 def probe(path: Path) -> Media:
@@ -116,27 +95,35 @@ def probe(path: Path) -> Media:
     """
     _check_file(path)
     with open_source(path) as container:
-        video, audio, notes = _choose(container)
-        first_picture, first_sound = _first_frames(container, video, audio)
+        video, audios, notes = _choose(container)
+        first_picture, first_sounds = _first_frames(container, video, audios)
         if video and not first_picture:
             notes.append(f"video track {video.index} can't be decoded and was left out")
-        if audio and not first_sound:
-            notes.append(f"audio track {audio.index} can't be decoded and was left out")
-        if not first_picture and not first_sound:
-            raise BadSource(f"{path} holds no audio or video that can be decoded", remedy=_REMEDY, path=str(path))
-        origin = min(_time(frame) for frame in (first_picture, first_sound) if frame)
-        tracks = [stream for stream, frame in ((video, first_picture), (audio, first_sound)) if stream and frame]
+        notes += [
+            f"audio track {audio.index} can't be decoded and was left out"
+            for audio in audios
+            if audio.index not in first_sounds
+        ]
+        firsts = ([first_picture] if first_picture else []) + list(first_sounds.values())
+        if not firsts:
+            raise BadSource(f"{path} holds no audio or video that can be decoded", remedy=REMEDY, path=str(path))
+        sounds = [(audio, first_sounds[audio.index]) for audio in audios if audio.index in first_sounds]
+        tracks: list[Stream] = [video] if video and first_picture else []
+        tracks += [audio for audio, _ in sounds[:1]]
+        main = ([first_picture] if first_picture else []) + [sound for _, sound in sounds[:1]]
+        origin = min(_time(frame) for frame in main)
         _check_whole(path, tracks)
-        stated = _stated_duration(container, tracks, origin)
+        restarts = may_restart(container)
+        stated = 0.0 if restarts else _stated_duration(container, tracks, origin) * shortening(path)
+        duration = stated or _measure(path, [stream.index for stream in tracks], origin)
+        described = [_describe_sound(audio, sound) for audio, sound in sounds]
         return Media(
             path=path,
-            duration=stated * shortening(path) or _measure(path, [stream.index for stream in tracks], origin),
+            duration=duration,
             is_truncated=is_truncated(path),
             origin=origin,
-            video=_describe(video, first_picture, path) if video and first_picture else None,
-            audio=AudioTrack(audio.index, first_sound.sample_rate, first_sound.layout.nb_channels, _language(audio))
-            if audio and first_sound
-            else None,
+            video=describe(video, first_picture, path, duration) if video and first_picture else None,
+            audio=described[0] if described else None,
             subtitles=tuple(
                 SubtitleTrack(stream.index, _language(stream), stream.codec_context.codec.text_sub)
                 for stream in container.streams.subtitles
@@ -144,26 +131,10 @@ def probe(path: Path) -> Media:
             ),
             cover=next((stream.index for stream in container.streams.video if _is_cover(stream)), None),
             notes=tuple(notes),
+            other_audio=tuple(described[1:]),
+            chapters=tuple(_chapters(container, origin, duration)),
+            can_seek=not restarts,
         )
-
-
-def open_source(path: Path) -> InputContainer:
-    """Open a source for reading; raises BadSource."""
-    limits = {"format_whitelist": CONTAINERS, "protocol_whitelist": "file"}
-    try:
-        return av.open(str(path), "r", container_options=limits, metadata_errors="replace")
-    except (av.error.InvalidDataError, av.error.ArgumentError, ValueError) as error:
-        if lacks_index(path):
-            problem = f"{path} was cut off: its index (moov), written last, is missing"
-            raise BadSource(problem, remedy="upload it again, whole", path=str(path)) from error
-        raise BadSource(f"{path} is not an audio or video file", remedy=_REMEDY, path=str(path)) from error
-    except OSError as error:
-        raise unreadable(path, error) from error
-
-
-def unreadable(path: Path, error: OSError) -> BadSource:
-    problem = f"{path} can't be read ({error.strerror})"
-    return BadSource(problem, remedy="check its permissions and where it is mounted", path=str(path))
 
 
 def _check_file(path: Path) -> None:
@@ -198,8 +169,8 @@ def _stated_duration(container: InputContainer, tracks: Iterable[Stream], origin
     return max(stated - skipped, 0.0)
 
 
-def _choose(container: InputContainer) -> tuple[VideoStream | None, AudioStream | None, list[str]]:
-    """Pick the tracks to encode: the file's default ones, else the first."""
+def _choose(container: InputContainer) -> tuple[VideoStream | None, list[AudioStream], list[str]]:
+    """Pick the tracks to encode: the file's default ones, else the first. The default sound comes first."""
     notes = [
         f"{stream.type} track {stream.index} is of a kind that can't be decoded and was left out"
         for stream in container.streams
@@ -207,7 +178,8 @@ def _choose(container: InputContainer) -> tuple[VideoStream | None, AudioStream 
     ]
     pictures = [stream for stream in container.streams.video if stream.codec_context and not _is_cover(stream)]
     sounds = [stream for stream in container.streams.audio if stream.codec_context]
-    return _default(pictures), _default(sounds), notes
+    first = _default(sounds)
+    return _default(pictures), sorted(sounds, key=lambda stream: stream is not first), notes
 
 
 def _default(streams: list[S]) -> S | None:
@@ -219,30 +191,25 @@ def _is_cover(stream: Stream) -> bool:
 
 
 def _first_frames(
-    container: InputContainer, video: VideoStream | None, audio: AudioStream | None
-) -> tuple[VideoFrame | None, AudioFrame | None]:
+    container: InputContainer, video: VideoStream | None, audios: Sequence[AudioStream]
+) -> tuple[VideoFrame | None, dict[int, AudioFrame]]:
     picture: VideoFrame | None = None
-    sound: AudioFrame | None = None
-    wanted = [stream for stream in (video, audio) if stream]
+    sounds: dict[int, AudioFrame] = {}
+    wanted = [*([video] if video else []), *audios]
+    if not wanted:
+        return picture, sounds
     for packet in itertools.islice(packets(container, wanted), _PATIENCE):
+        index = packet.stream.index
         with suppress(av.error.InvalidDataError):
-            if video and packet.stream is video and not picture:
-                picture = next(iter(video.decode(packet)), None)
-            elif audio and packet.stream is audio and not sound:
-                sound = next(iter(audio.decode(packet)), None)
-        if (picture or not video) and (sound or not audio):
+            if video and index == video.index:
+                picture = picture or next(iter(video.decode(packet)), None)
+            elif index not in sounds:
+                audio = next(audio for audio in audios if audio.index == index)
+                if sound := next(iter(audio.decode(packet)), None):
+                    sounds[index] = sound
+        if (picture or not video) and len(sounds) == len(audios):
             break
-    return picture, sound
-
-
-def packets(container: InputContainer, streams: Iterable[Stream]) -> Iterable[Packet[Stream]]:
-    """Demux until the file ends or breaks; how much is missing is for the caller to find."""
-    try:
-        yield from container.demux(list(streams))
-    except av.error.InvalidDataError:
-        return
-    except OSError as error:
-        raise unreadable(Path(container.name), error) from error
+    return picture, sounds
 
 
 def _time(frame: VideoFrame | AudioFrame) -> Fraction:
@@ -262,40 +229,20 @@ def _measure(path: Path, indexes: list[int], origin: Fraction) -> float:
         return float(max(ends, default=origin) - origin)
 
 
-def _describe(stream: VideoStream, frame: VideoFrame, path: Path) -> VideoTrack:
-    aspect = stream.codec_context.sample_aspect_ratio or Fraction(1)
-    width, height = max(round(frame.width * aspect), 1), frame.height
-    turn = -round(frame.rotation / 90) * 90 % 360
-    if turn in {90, 270}:
-        width, height = height, width
-    assert stream.time_base is not None
-    return VideoTrack(
-        index=stream.index,
-        width=width,
-        height=height,
-        turn=turn,
-        rate=_rate(stream, path),
-        time_base=stream.time_base,
-        colour=_colour(frame),
-    )
+def _describe_sound(stream: AudioStream, frame: AudioFrame) -> AudioTrack:
+    title = stream.metadata.get("title") or stream.metadata.get("handler_name")
+    # What muxers write into a field that nobody has filled in.
+    title = None if title in {"SoundHandler", "Core Media Audio", "GPAC ISO Audio Handler"} else title
+    return AudioTrack(stream.index, frame.sample_rate, frame.layout.nb_channels, _language(stream), title)
 
 
-def _colour(frame: VideoFrame) -> Colour:
-    # RGB says that there is no matrix; what is encoded has one.
-    matrix = _UNSPECIFIED if frame.format.is_rgb else frame.colorspace
-    return Colour(frame.color_primaries, frame.color_trc, matrix)
-
-
-def _rate(stream: VideoStream, path: Path) -> Fraction:
-    """Return the frame rate that the file states, else what its first frames show."""
-    for rate in (stream.guessed_rate, stream.average_rate):
-        if rate and 0 < rate <= _MAX_RATE:
-            return rate
-    with open_source(path) as container:
-        first = itertools.islice(packets(container, [container.streams[stream.index]]), 250)
-        times = sorted(packet.pts * packet.time_base for packet in first if packet.pts is not None)
-    gaps = sorted(after - before for before, after in itertools.pairwise(times) if after > before)
-    return min(Fraction(round(1 / gaps[len(gaps) // 2])) or Fraction(1), Fraction(_MAX_RATE)) if gaps else Fraction(25)
+def _chapters(container: InputContainer, origin: Fraction, duration: float) -> Iterator[Chapter]:
+    for number, chapter in enumerate(container.chapters(), start=1):
+        unit = chapter["time_base"] or Fraction(0)
+        start = max(chapter["start"] * unit - origin, Fraction(0))
+        end = min(chapter["end"] * unit - origin, Fraction(duration))
+        if end > start:
+            yield Chapter(start, end, chapter["metadata"].get("title") or f"{number}")
 
 
 def _language(stream: Stream) -> str | None:

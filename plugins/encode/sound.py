@@ -6,26 +6,36 @@ from collections.abc import Callable, Iterable, Sequence
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
-from plugins.encode.audio import RATE, AacEncoders, AudioFile, EncodedAudio, Resampler
+from plugins.encode.audio import RATE, AacEncoders, AudioFile, EncodedAudio, Resampler, shortened, silence
 
 if TYPE_CHECKING:
     from av.audio.frame import AudioFrame
+
+    from plugins.encode.film import Scene
 
 #: A bit rate, and who takes the AAC packets of that rate.
 Listener = tuple[int, Callable[[Sequence[EncodedAudio]], None]]
 
 
 class Sound:
-    """Gives each decoded sound to every listener, at its bit rate, and to the files for listening."""
+    """Gives each decoded sound of one track to every listener, at its bit rate, and to the files for listening.
+
+    A scene lasts to the sample what it should; where it has no sound there is silence.
+    """
 
     def __init__(
-        self, origin: Fraction, encoders: AacEncoders, listeners: Sequence[Listener], files: Sequence[AudioFile]
+        self, scene: Scene, encoders: AacEncoders, listeners: Sequence[Listener], files: Sequence[AudioFile]
     ) -> None:
-        self._resampler = Resampler(origin, encoders.layout)
         self._encoders = encoders
         self._listeners = listeners
         self._files = files
         self._samples = 0
+        self.begin(scene)
+
+    def begin(self, scene: Scene) -> None:
+        """Sounds are this scene's from here on."""
+        self._until = None if scene.until is None else round(scene.until * RATE)
+        self._resampler = Resampler(scene.shift, self._encoders.layout, self._samples)
 
     @property
     def end(self) -> float:
@@ -37,12 +47,28 @@ class Sound:
             for ready in self._resampler.resample(frame):
                 self._encode(ready)
 
-    def finish(self) -> None:
+    def be_silent(self, until: Fraction | float) -> None:
+        """Fill up to a time of the film."""
+        missing = round(until * RATE) - self._samples
+        for frame in silence(missing, self._samples, self._encoders.layout):
+            self._encode(frame)
+
+    def end_scene(self) -> None:
         for ready in self._resampler.flush():
             self._encode(ready)
+        if self._until is not None:
+            self.be_silent(Fraction(self._until, RATE))
+
+    def finish(self) -> None:
+        """Give out what the encoders hold back."""
+        self.end_scene()
         self._encode(None)
 
     def _encode(self, frame: AudioFrame | None) -> None:
+        if frame and self._until is not None and self._samples + frame.samples > self._until:
+            frame = shortened(frame, self._until - self._samples)
+            if frame is None:
+                return
         self._samples += frame.samples if frame else 0
         for file in self._files:
             file.encode(frame)

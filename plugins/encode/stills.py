@@ -14,11 +14,12 @@ from av.video.frame import VideoFrame
 from av.video.reformatter import Interpolation
 from PIL import Image
 
-from plugins.encode.probe import open_source, packets
+from plugins.encode.source_file import open_source, packets
 from plugins.encode.timecode import clock
 
 if TYPE_CHECKING:
-    from plugins.encode.probe import Media, VideoTrack
+    from plugins.encode.probe import Media
+    from plugins.encode.video_track import VideoTrack
 
 TILE_HEIGHT = 90
 _SPRITE_FROM = 10

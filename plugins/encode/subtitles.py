@@ -7,7 +7,6 @@ import re
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +16,7 @@ if TYPE_CHECKING:
     from av.packet import Packet
     from av.subtitles.stream import SubtitleStream
 
+    from plugins.encode.film import Scene
     from plugins.encode.probe import SubtitleTrack
 
 #: Override blocks of Advanced SubStation Alpha, the form to which libav decodes every text format.
@@ -38,7 +38,8 @@ class SubtitleReader:
 
     track: SubtitleTrack
     path: Path
-    origin: Fraction
+    #: Where in the film the track's scene lies.
+    scene: Scene
     cues: list[Cue] = field(default_factory=list)
 
     def decode(self, packet: Packet[SubtitleStream]) -> list[Cue]:
@@ -47,11 +48,13 @@ class SubtitleReader:
         subtitle = packet.stream.decode2(packet)
         if subtitle is None:
             return []
-        start = float(packet.pts * packet.time_base - self.origin)
+        start = float(packet.pts * packet.time_base - self.scene.shift)
         shown = float((packet.duration or 0) * packet.time_base) or subtitle.end_display_time / 1000
         lines = (rect.dialogue.decode(errors="replace") for rect in subtitle if hasattr(rect, "dialogue"))
         text = _plain("\n".join(lines))
-        return [Cue(max(start, 0.0), start + shown, text)] if text and start + shown > 0 else []
+        first, last = float(self.scene.at), float("inf" if self.scene.until is None else self.scene.until)
+        cue = Cue(max(start, first), min(start + shown, last), text)
+        return [cue] if text and cue.end > cue.start else []
 
     def write(self) -> None:
         cues = sorted(self.cues, key=lambda cue: cue.start)
@@ -59,7 +62,7 @@ class SubtitleReader:
         self.path.write_text("\n".join(("WEBVTT\n", *blocks)))
 
 
-def readers_for(tracks: Iterable[SubtitleTrack], folder: Path, origin: Fraction) -> list[SubtitleReader]:
+def readers_for(tracks: Iterable[SubtitleTrack], folder: Path, scene: Scene) -> list[SubtitleReader]:
     """Name a file for each text track: `subtitle_fra.vtt`, and `subtitle_fra_2.vtt` for the second of a language."""
     seen: Counter[str] = Counter()
     readers = []
@@ -68,7 +71,7 @@ def readers_for(tracks: Iterable[SubtitleTrack], folder: Path, origin: Fraction)
             language = re.sub(r"[^A-Za-z0-9-]", "", track.language or "") or "und"
             seen[language] += 1
             number = f"_{seen[language]}" if seen[language] > 1 else ""
-            readers.append(SubtitleReader(track, folder / f"subtitle_{language}{number}.vtt", origin))
+            readers.append(SubtitleReader(track, folder / f"subtitle_{language}{number}.vtt", scene))
     return readers
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import av
 import pytest
 from av.stream import Disposition, Stream
+from PIL import Image
 
 import plugins.encode
 from core import Artifact, Source, StepOutput
@@ -107,6 +108,20 @@ def _is_cover(stream: Stream) -> bool:
 @pytest.fixture(scope="session")
 def look() -> Callable[[Path], Look]:
     return look_into
+
+
+def watch_film(path: Path) -> list[tuple[float, Image.Image]]:
+    with av.open(str(path)) as container:
+        return [
+            (float((frame.pts or 0) * (frame.time_base or 0)), frame.to_image())  # type: ignore[no-untyped-call]
+            for frame in container.decode(video=0)
+        ]
+
+
+@pytest.fixture(scope="session")
+def watch() -> Callable[[Path], list[tuple[float, Image.Image]]]:
+    """Return the pictures of a film and when each is shown."""
+    return watch_film
 
 
 @pytest.fixture(scope="session")

@@ -5,8 +5,8 @@ from fractions import Fraction
 import pytest
 
 from plugins.encode.ladder import level_for, renditions_for
-from plugins.encode.probe import Colour, VideoTrack
 from plugins.encode.profiles import LECTURE, POD, Profile
+from plugins.encode.video_track import Colour, VideoTrack
 
 
 def track(width: int, height: int, rate: int = 25) -> VideoTrack:

@@ -16,8 +16,8 @@ from plugins.encode.audio import EncodedAudio
 from plugins.encode.ladder import Rendition, renditions_for
 from plugins.encode.lane import Lane
 from plugins.encode.packaging import Package
-from plugins.encode.probe import Colour, VideoTrack
 from plugins.encode.profiles import POD
+from plugins.encode.video_track import Colour, VideoTrack
 
 TRACK = VideoTrack(0, 640, 360, 0, Fraction(25), Fraction(1, 25), Colour(2, 2, 2))
 

@@ -11,8 +11,8 @@ from av.video.frame import PictureType
 
 from plugins.encode.ladder import renditions_for
 from plugins.encode.pictures import Scaler, Timeline
-from plugins.encode.probe import Colour, VideoTrack
 from plugins.encode.profiles import POD
+from plugins.encode.video_track import Colour, VideoTrack
 
 Clip = Callable[..., Path]
 Encode = Callable[..., Any]
@@ -34,15 +34,15 @@ def stamps(timeline: Timeline, *source: int | None) -> list[int | None]:
 
 
 def test_time_stamps_pass_through_from_zero() -> None:
-    assert stamps(Timeline(Fraction(5), 1, Fraction(25)), 5000, 5033, 5700) == [0, 33, 700]
+    assert stamps(Timeline(1, Fraction(25), _CLOCK, shift=Fraction(5)), 5000, 5033, 5700) == [0, 33, 700]
 
 
 def test_a_stamp_that_repeats_or_is_missing_goes_on_so_that_no_frame_is_lost() -> None:
-    assert stamps(Timeline(Fraction(0), 1, Fraction(25)), 0, 0, 40, None, 120) == [0, 1, 40, 80, 120]
+    assert stamps(Timeline(1, Fraction(25), _CLOCK), 0, 0, 40, None, 120) == [0, 1, 40, 80, 120]
 
 
 def test_the_first_frame_at_or_after_each_grid_point_is_a_keyframe() -> None:
-    timeline = Timeline(Fraction(0), 1, Fraction(25))
+    timeline = Timeline(1, Fraction(25), _CLOCK)
     pictures = [frame(pts) for pts in (0, 400, 999, 1000, 1001, 3500, 3900, 4100)]
     for picture in pictures:
         picture.pict_type = PictureType.B  # What the source's encoder chose is nothing to us.
@@ -58,7 +58,7 @@ def test_the_first_frame_at_or_after_each_grid_point_is_a_keyframe() -> None:
     ids=["constant", "variable"],
 )
 def test_the_frame_rate_is_the_stated_one_if_true_and_else_the_most_in_a_second(times: list[int], rate: int) -> None:
-    timeline = Timeline(Fraction(0), 1, Fraction(25))
+    timeline = Timeline(1, Fraction(25), _CLOCK)
     stamps(timeline, *times)
     assert timeline.rate == rate
 

@@ -1,0 +1,174 @@
+"""What was made, told: the master playlist, the manifests, and one artifact a file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from core import Artifact, StepOutput
+from plugins.encode.chapters import write_chapters
+from plugins.encode.film import shown_notes
+from plugins.encode.playlist import AudioChoice, Variant, bandwidths, master
+from plugins.encode.pod_manifest import Made, pod_manifest
+from plugins.encode.stills import Stills, save_cover
+
+if TYPE_CHECKING:
+    from core import Context, Job
+    from plugins.encode.film import Film
+    from plugins.encode.options import EncodeOptions
+    from plugins.encode.packaging import Encoded
+    from plugins.encode.probe import Media
+    from plugins.encode.subtitles import SubtitleReader
+    from plugins.encode.transcode import Transcoded
+
+AAC_LC = "mp4a.40.2"
+
+
+def publish(
+    job: Job,
+    film: Film,
+    options: EncodeOptions,
+    done: Transcoded,
+    stills: Stills | None,
+    subtitles: Sequence[SubtitleReader],
+    audio: Sequence[Path],
+    context: Context,
+    start: float,
+) -> StepOutput:
+    """Write what is known only once all is encoded, and name every file.
+
+    :param start: when the encode began, seconds since 1970.
+    """
+    output, media = context.output, film.media
+    thumbnails = stills.thumbnails if stills else ()
+    if media.cover is not None:
+        thumbnails = save_cover(media, output, options.thumbnails)
+    overview = tuple(file for file in (stills.sprite, stills.index) if file) if stills else ()
+    made = Made(done.renditions, audio, thumbnails, overview, subtitles)
+    if done.renditions:
+        variants = [_variant(encoded, done, has_audio=bool(audio)) for encoded in done.renditions]
+        (output / "livestream.m3u8").write_text(master(variants, _audio_choices(film, done)))
+    if film.chapters:
+        write_chapters(film.chapters, output / "chapters.vtt")
+    info = pod_manifest(film, options, made, done.duration, context.published, job.attributes, start)
+    (output / "info_video.json").write_text(info)
+    return StepOutput(
+        artifacts=tuple(_artifacts(made, film, done, output)),
+        facts=_facts(film, done),
+        notes=(*shown_notes(film), *done.notes, *_subtitle_notes(media)),
+    )
+
+
+def _variant(encoded: Encoded, done: Transcoded, *, has_audio: bool) -> Variant:
+    peak, mean = bandwidths(encoded.playlist.read_text())
+    return Variant(
+        uri=encoded.playlist.name,
+        bandwidth=peak,
+        average_bandwidth=mean,
+        width=encoded.rendition.width,
+        height=encoded.rendition.height,
+        frame_rate=done.frame_rate,
+        codecs=_codecs(encoded, has_audio=has_audio),
+    )
+
+
+def _audio_choices(film: Film, done: Transcoded) -> list[AudioChoice]:
+    """Offer the tracks by their titles or languages, if there is a choice; no two by the same name."""
+    if not done.other_audio:
+        return []
+    tracks = [(film.media.audio, None), *((made.track, made.playlist.name) for made in done.other_audio)]
+    choices: list[AudioChoice] = []
+    for number, (track, uri) in enumerate(tracks, start=1):
+        assert track
+        name = track.title or track.language or f"{number}"
+        if name in {choice.name for choice in choices}:
+            name = f"{name} ({number})"
+        choices.append(AudioChoice(name, track.language, uri))
+    return choices
+
+
+def _codecs(encoded: Encoded, *, has_audio: bool) -> str:
+    return f"{encoded.codec},{AAC_LC}" if has_audio else encoded.codec
+
+
+def _artifacts(made: Made, film: Film, done: Transcoded, output: Path) -> Iterator[Artifact]:
+    for encoded in made.renditions:
+        yield from _rendition(encoded, done, has_audio=bool(made.audio))
+    if made.renditions:
+        yield _artifact("master", output / "livestream.m3u8", "application/vnd.apple.mpegurl")
+    yield from _sounds(made, film, done)
+    if film.chapters:
+        yield _artifact("chapters", output / "chapters.vtt", "text/vtt")
+    for path in made.thumbnails:
+        yield _artifact("thumbnail", path, "image/png", **_size(path))
+    for path in made.overview:
+        if path.suffix == ".png":
+            yield _artifact("sprite", path, "image/png", **_size(path))
+        else:
+            yield _artifact("sprite_index", path, "text/vtt")
+    for reader in made.subtitles:
+        yield _artifact("subtitle", reader.path, "text/vtt", language=reader.track.language)
+    yield _artifact("info", output / "info_video.json", "application/json")
+
+
+def _rendition(encoded: Encoded, done: Transcoded, *, has_audio: bool) -> Iterator[Artifact]:
+    about: dict[str, Any] = {
+        "width": encoded.rendition.width,
+        "height": encoded.rendition.height,
+        "duration": done.duration,
+        "frames": encoded.frames,
+        "codecs": _codecs(encoded, has_audio=has_audio),
+    }
+    if encoded.mp4:
+        yield _artifact("rendition", encoded.mp4, "video/mp4", done.duration, **about)
+    yield _artifact("playlist", encoded.playlist, "application/vnd.apple.mpegurl", **about)
+    yield _artifact("segment", encoded.segments, "video/mp2t", done.duration, **about)
+
+
+def _sounds(made: Made, film: Film, done: Transcoded) -> Iterator[Artifact]:
+    language = film.media.audio.language if film.media.audio else None
+    for path in made.audio:
+        kind = ("audio/mpeg", "mp3") if path.suffix == ".mp3" else ("audio/mp4", AAC_LC)
+        yield _artifact(
+            "audio", path, kind[0], done.duration, duration=done.duration, codecs=kind[1], language=language
+        )
+    for other in done.other_audio:
+        about: dict[str, Any] = {"language": other.track.language, "codecs": AAC_LC, "duration": done.duration}
+        yield _artifact("audio_playlist", other.playlist, "application/vnd.apple.mpegurl", **about)
+        yield _artifact("segment", other.segments, "video/mp2t", done.duration, **about)
+
+
+def _artifact(kind: str, path: Path, media_type: str, seconds: float = 0.0, **about: Any) -> Artifact:
+    """Describe a file; its bit rate is given for what lasts `seconds`."""
+    bit_rate = round(path.stat().st_size * 8 / seconds) if seconds else None
+    return Artifact(kind=kind, path=path.name, media_type=media_type, bit_rate=bit_rate, **about)
+
+
+def _size(path: Path) -> dict[str, int]:
+    from PIL import Image
+
+    with Image.open(path) as image:
+        return {"width": image.width, "height": image.height}
+
+
+def _facts(film: Film, done: Transcoded) -> dict[str, Any]:
+    media = film.media
+    facts: dict[str, Any] = {
+        "duration": done.duration,
+        "has_audio": film.has_sound,
+        "has_video": media.video is not None,
+    }
+    if media.video:
+        facts |= {
+            "width": media.video.width,
+            "height": media.video.height,
+            "frame_rate": round(float(done.frame_rate), 3),
+        }
+    return facts
+
+
+def _subtitle_notes(media: Media) -> Iterator[str]:
+    for track in media.subtitles:
+        if not track.is_text:
+            yield f"subtitle track {track.index} is made of pictures, not text, and was left out"
