@@ -22,7 +22,7 @@ from core.settings import Settings
 BATCH = 100
 
 #: Seconds without a new statement after which a burst is taken to be over, so that its rest need not wait.
-_QUIET = 0.2
+_QUIET = 0.1
 
 _log = structlog.get_logger()
 

@@ -40,6 +40,8 @@ class Flusher:
         ]
         self._threads: list[threading.Thread] = []
         self._remembered = False
+        #: Notified when the intake of this process has put something; other processes' are found by looking.
+        self._put = threading.Condition()
 
     def start(self) -> None:
         if not self._routes:
@@ -75,7 +77,8 @@ class Flusher:
                 _log.exception("unexpected fault, to be tried again", lane=name)
                 busy = self._stopping.wait(self._settings.retry_seconds)
             if not busy:
-                self._stopping.wait(_POLL)
+                with self._put:
+                    self._put.wait(_POLL)
 
     def _serve_intake(self) -> bool:
         if not self._remembered:
@@ -96,6 +99,9 @@ class Flusher:
             return False
         try:
             with lease.hold(self._intake.client, f"statements.intake.{lane}", self._settings.lease_seconds):
-                return pass_on(self._manager, self._routes, self._intake, lane)
+                busy = pass_on(self._manager, self._routes, self._intake, lane)
         except lease.LeaseHeld:
             return False
+        with self._put:
+            self._put.notify_all()
+        return busy
