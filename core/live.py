@@ -8,8 +8,10 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, cast
 
+from core import parts
 from core.context import Progress
 from core.model import Division, Part, State
 from core.queues import NAMESPACE
@@ -95,6 +97,28 @@ def part_done(client: redis.Redis, job: str, step: str, run: int, part: str) -> 
         return int(pipe.execute()[1])
 
 
+#: Note how far a part is; if a second has passed since, tell how far the whole is, which never goes back.
+_TELL_PART = """
+local key, step, now = KEYS[1], ARGV[1], tonumber(redis.call('time')[1]) + tonumber(redis.call('time')[2]) / 1e6
+redis.call('hset', key, 'part.' .. step .. '.' .. ARGV[2], ARGV[3])
+redis.call('expire', key, ARGV[7])
+local told = redis.call('hget', key, 'told.' .. step)
+if told and now - tonumber(told) < tonumber(ARGV[6]) then return end
+local before = redis.call('hget', key, 'progress.' .. step)
+local done, speed, prefix = 0, 0, 'part.' .. step .. '.'
+local fields = redis.call('hgetall', key)
+for i = 1, #fields, 2 do
+  if string.sub(fields[i], 1, #prefix) == prefix then
+    local part = cjson.decode(fields[i + 1])
+    done, speed = done + part[1], speed + part[2]
+  end
+end
+if before then done = math.max(done, cjson.decode(before).done) end
+local words = cjson.encode({done = done, total = tonumber(ARGV[4]), speed = speed, host = ARGV[5]})
+redis.call('hset', key, 'progress.' .. step, words, 'told.' .. step, tostring(now))
+"""
+
+
 def part_reporter(
     client: redis.Redis, job: str, step: str, divided: Division, part: Part, host: str
 ) -> Callable[[Progress], None]:
@@ -102,7 +126,6 @@ def part_reporter(
     from redis import RedisError
 
     total = sum(one.weight for one in divided.parts)
-    tell = reporter(client, job, step, host)
     last = 0.0
 
     def report(progress: Progress) -> None:
@@ -111,15 +134,9 @@ def part_reporter(
         if clock - last < WRITE_EVERY and progress.fraction < 1:
             return
         last = clock
-        speed = progress.speed if progress.fraction < 1 else 0.0
-        try:
-            _write(client, job, {f"part.{step}.{part.name}": json.dumps([progress.fraction * part.weight, speed])})
-            fields = cast("dict[str, str]", client.hgetall(_key(job)))
-        except RedisError:
-            return
-        parts = [json.loads(value) for name, value in fields.items() if name.startswith(f"part.{step}.")]
-        most = json.loads(fields.get(f"progress.{step}", "{}")).get("done", 0.0)
-        tell(Progress(max(most, sum(done for done, _ in parts)), total, sum(speed for _, speed in parts)))
+        about = json.dumps([progress.fraction * part.weight, parts.speed_of(part, progress)])
+        with suppress(RedisError):
+            client.eval(_TELL_PART, 1, _key(job), step, part.name, about, total, host, WRITE_EVERY, _KEEP_SECONDS)
 
     return report
 

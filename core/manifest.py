@@ -38,6 +38,12 @@ def is_cancelled(folder: JobFolder) -> bool:
         return False
 
 
+def _is_begun(folder: JobFolder, step: str) -> bool:
+    """Tell whether somebody works on a step, or a part of it is done."""
+    attempts = (scratch for scratch in storage.attempts(folder) if scratch.step.partition(".")[0] == step)
+    return any(not scratch.failure.exists() for scratch in attempts) or any(folder.steps.glob(f"{step}.*.*.json"))
+
+
 def fold(folder: JobFolder) -> Manifest:
     """Tell from its files how a job stands.
 
@@ -60,8 +66,7 @@ def fold(folder: JobFolder) -> Manifest:
                 artifacts=found.artifacts,
             )
         else:
-            alive = any(not scratch.failure.exists() for scratch in storage.attempts(folder, step))
-            steps[step] = ManifestStep(state=State.RUNNING if alive else State.WAITING)
+            steps[step] = ManifestStep(state=State.RUNNING if _is_begun(folder, step) else State.WAITING)
     finished = result(folder, FINISH, run)
     state: State = State.WAITING
     if finished:

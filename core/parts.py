@@ -80,6 +80,11 @@ def remove(folder: JobFolder, step: str, divided: Division) -> None:
             storage.remove(folder.path / result.folder)
 
 
+def speed_of(part: Part, progress: Progress) -> float:
+    """Return how fast a part adds to the whole: in units of its weight, which need not be its own seconds."""
+    return progress.speed / progress.total * part.weight if 0 <= progress.fraction < 1 and progress.total else 0.0
+
+
 class Sum:
     """How far a divided step is, from what its parts report; never goes back."""
 
@@ -97,7 +102,7 @@ class Sum:
         def report(progress: Progress) -> None:
             with self._lock:
                 self._done[part.name] = progress.fraction * part.weight
-                self._speed[part.name] = 0.0 if progress.fraction >= 1 else progress.speed
+                self._speed[part.name] = speed_of(part, progress)
                 self._most = max(self._most, sum(self._done.values()))
                 whole = Progress(self._most, self._total, sum(self._speed.values()))
             self._report(whole)

@@ -6,9 +6,10 @@ import hashlib
 import json
 import os
 import secrets
+import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -24,7 +25,7 @@ from core.context import Progress
 from core.errors import AmphipodError, Cancelled, JobConflict, LimitExceeded, Permanent, StepCrashed, Transient
 from core.manager import Manager
 from core.manifest import FINISH
-from core.model import Division, Job, Manifest, Plan, State, Step, StepResult, Work, now
+from core.model import Division, Job, Manifest, Part, Plan, State, Step, StepResult, Work, now
 from core.runner import StepAnswer, StepRequest
 from core.settings import Settings
 from core.storage import JobFolder, Scratch
@@ -181,7 +182,8 @@ def run_step(
     name = parts.name(step, work.part)
     if standing := manifest.result(folder, name, folder.run()):
         return standing
-    _begin(host, folder, step)
+    if not parts.division(folder, step):
+        _begin(host, folder, step)
     try:
         scratch = _next_attempt(host, folder, name)
     except LimitExceeded as error:
@@ -213,10 +215,10 @@ def divide(
     """
     if found := parts.division(folder, step):
         return found
+    _begin(host, folder, step)
     plan = fix_plan(host, folder, step)
     if not any(host.manager.can_divide(step, engine.plugin) for engine in plan.engines):
         return parts.fix(folder, step, Division())
-    _begin(host, folder, step)
     name = f"{step}.divide"
     try:
         scratch = _next_attempt(host, folder, name)
@@ -288,8 +290,8 @@ def _attempt(
         watch()
         if time.monotonic() - looked >= LOOK_EVERY:
             looked = time.monotonic()
-            if manifest.is_cancelled(folder):
-                raise Cancelled
+            if manifest.is_cancelled(folder) or (work.part and manifest.result(folder, step, folder.run())):
+                raise Cancelled  # also of a part when another has failed
             scratch.owner.touch()
 
     request = StepRequest(
@@ -500,19 +502,63 @@ def _run_embedded_step(
     if not division.parts:
         run_step(host, folder, step, on_progress=lambda progress: on_progress(step, progress))
         return
+    _run_parts(host, folder, step, division, jobs, on_progress)
+    if not manifest.result(folder, step, folder.run()):
+        run_join(host, folder, step, division)
+
+
+def _run_parts(
+    host: Host,
+    folder: JobFolder,
+    step: Step,
+    division: Division,
+    jobs: int,
+    on_progress: Callable[[Step, Progress], None],
+) -> None:
+    """Do all parts, `jobs` at a time, or none to its end when one fails or this process is interrupted."""
     whole = parts.Sum(division, lambda progress: on_progress(step, progress))
     shared = host.settings.threads or max(1, (os.cpu_count() or 1) // jobs)
     each = Host(host.settings.model_copy(update={"threads": shared}), host.manager)
+    stopped = threading.Event()
+
+    def watch() -> None:
+        if stopped.is_set():
+            raise Cancelled
+
+    def run(part: Part) -> None:
+        while True:
+            try:
+                run_part(each, folder, step, part, on_progress=whole.reporter(part), watch=watch)
+                return
+            except StepCrashed as error:
+                _log.warning("attempt failed", job=folder.id, step=parts.name(step, part), reason=str(error))
+
     with ThreadPoolExecutor(jobs, thread_name_prefix=step) as pool:
-        running = [
-            pool.submit(run_step, each, folder, step, Work(verb="part", part=part), on_progress=whole.reporter(part))
-            for part in division.parts
-        ]
-        failed = [result for one in running if (result := one.result()).state is State.FAILED]
-    if failed:
-        fail(folder, step, f"{failed[0].step}: {failed[0].reason}")
-    else:
-        run_join(host, folder, step, division)
+        try:
+            for done in as_completed([pool.submit(run, part) for part in division.parts]):
+                done.result()
+        except BaseException:
+            stopped.set()
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+def run_part(
+    host: Host,
+    folder: JobFolder,
+    step: Step,
+    part: Part,
+    *,
+    on_progress: Callable[[Progress], None] = lambda progress: None,
+    watch: Callable[[], None] = lambda: None,
+    before_commit: Callable[[], None] = lambda: None,
+) -> StepResult:
+    """As `run_step`, for a part of a divided step, which fails with it."""
+    work = Work(verb="part", part=part)
+    result = run_step(host, folder, step, work, on_progress=on_progress, watch=watch, before_commit=before_commit)
+    if result.state is State.FAILED:
+        fail(folder, step, f"part {part.name}: {result.reason}")
+    return result
 
 
 def run_join(

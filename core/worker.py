@@ -21,7 +21,7 @@ from core.errors import Cancelled, Transient, UnknownJob
 from core.lease import Lease, LeaseHeld
 from core.manifest import FINISH
 from core.middleware.shutdown import HandBack, Shutdown
-from core.model import Division, State, Step, Work
+from core.model import Division, State, Step
 from core.pipeline import Host
 from core.storage import JobFolder
 
@@ -125,17 +125,8 @@ def _work_part(
     desk: Desk, folder: JobFolder, step: Step, division: Division, name: str, watch: Callable[[], None], held: Lease
 ) -> None:
     part = next(part for part in division.parts if part.name == name)
-    result = pipeline.run_step(
-        desk.host,
-        folder,
-        step,
-        Work(verb="part", part=part),
-        on_progress=live.part_reporter(desk.redis, folder.id, step, division, part, storage.host_name()),
-        watch=watch,
-        before_commit=held.confirm,
-    )
-    if result.state is State.FAILED:
-        pipeline.fail(folder, step, f"part {name}: {result.reason}")
+    report = live.part_reporter(desk.redis, folder.id, step, division, part, storage.host_name())
+    pipeline.run_part(desk.host, folder, step, part, on_progress=report, watch=watch, before_commit=held.confirm)
 
 
 def _watch(desk: Desk, folder: JobFolder, held: Lease) -> Callable[[], None]:
@@ -196,8 +187,12 @@ def _send_following(desk: Desk, errand: Errand) -> None:
         return
     division = parts.division(folder, step)
     assert division
+    missing = {part.name for part in parts.missing(folder, step, division)}
+    if errand.part in missing:  # given up for a cancel that this host's view of the files doesn't show yet
+        send(desk, errand, 1)
+        return
     done = _insist(lambda: live.part_done(desk.redis, folder.id, step, folder.run(), errand.part))
-    if done >= len(division.parts) or not parts.missing(folder, step, division):
+    if done >= len(division.parts) or not missing:
         send(desk, Errand(folder, step, parts.JOIN), 0)
 
 
