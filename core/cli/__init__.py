@@ -25,6 +25,8 @@ COMMANDS: Mapping[str, str] = {
     "resume": "core.cli.jobs",
     "jobs": "core.cli.monitor",
     "workers": "core.cli.monitor",
+    "emit": "core.cli.statements",
+    "statements": "core.cli.statements",
     "worker": "core.cli.worker",
     "plugins": "core.cli.listing",
     "hooks": "core.cli.listing",
