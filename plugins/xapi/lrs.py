@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import threading
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
@@ -52,17 +53,24 @@ class Client:
         import requests
 
         try:
-            response = self._session().post(
-                self._store.url,
-                data=json.dumps(statements, separators=(",", ":"), default=dict),
-                timeout=(min(_CONNECT, self._time_limit), self._time_limit),
-                allow_redirects=False,
-            )
+            response = self._post(json.dumps(statements, separators=(",", ":"), default=dict))
         except (requests.RequestException, ValueError) as error:
             return _each(statements, _unreachable(error, self._store, self._time_limit))
         if response.status_code in _SPLIT and len(statements) > 1:
             return self._halves(statements)
         return _each(statements, self._judge(response, statements))
+
+    def _post(self, body: str) -> requests.Response:
+        """Ask once, or twice if the store has closed the connection meanwhile; ids make a repetition harmless."""
+        import requests
+
+        limits = (min(_CONNECT, self._time_limit), self._time_limit)
+        try:
+            return self._session().post(self._store.url, data=body, timeout=limits, allow_redirects=False)
+        except (requests.Timeout, requests.exceptions.SSLError):
+            raise
+        except requests.ConnectionError:
+            return self._session().post(self._store.url, data=body, timeout=limits, allow_redirects=False)
 
     def _halves(self, statements: Sequence[Statement]) -> list[Receipt]:
         half = len(statements) // 2
@@ -103,13 +111,8 @@ class Client:
 
     def _open(self) -> requests.Session:
         import requests
-        from urllib3.util import Retry
 
         session = requests.Session()
-        # A connection that the store has closed meanwhile is opened again at once; ids make a repetition harmless.
-        retries = Retry(total=1, connect=0, read=1, status=0, other=0, redirect=0, allowed_methods=None)
-        for scheme in ("http://", "https://"):
-            session.mount(scheme, requests.adapters.HTTPAdapter(max_retries=retries, pool_maxsize=1))
         session.headers.update({"X-Experience-API-Version": _VERSION, "Content-Type": "application/json"})
         store = self._store
         if store.token:
@@ -154,7 +157,7 @@ def _root(error: BaseException) -> str:
             break
         error = below
     words = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-    return words.rpartition(": ")[2] or type(error).__name__
+    return re.sub(r"^\[.*?\] ", "", words.rpartition(": ")[2]) or type(error).__name__
 
 
 def _is_json(response: requests.Response) -> bool:

@@ -1,0 +1,1 @@
+"""What Amphipod serves over HTTP; needs the extra `web`."""
