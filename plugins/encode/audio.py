@@ -26,7 +26,7 @@ RATE = 48_000
 _FRAME = 1024
 
 #: Seconds by which sound may drift before it is set right. Recorders' stamps jitter by a frame, 20 to 23 ms.
-_MOST_DRIFT = "0.035"
+_MOST_DRIFT = "0.03"
 
 #: What `audio_192k` means in Pod: the rate of the M4A, and a name only of the MP3, which LAME makes at quality V2.
 M4A_RATE = 192_000
@@ -53,7 +53,7 @@ class EncodedAudio:
 class Resampler:
     """Brings any sound to 48 kHz planar floats of one layout that begin where they should and have no holes.
 
-    Sound that begins late is preceded by silence, one that begins early is cut; later on a gap of more than 35 ms is
+    Sound that begins late is preceded by silence, one that begins early is cut; later on a gap of more than 30 ms is
     filled and an overlap cut (libswresample's `async=1`), so that it stays with the picture whatever a player thinks
     of edit lists.
 

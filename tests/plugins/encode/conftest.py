@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -108,6 +109,16 @@ def _is_cover(stream: Stream) -> bool:
 @pytest.fixture(scope="session")
 def look() -> Callable[[Path], Look]:
     return look_into
+
+
+@pytest.fixture(scope="session")
+def ffmpeg() -> Callable[..., None]:
+    """Run Debian's ffmpeg, which makes what no clip of ours is: other recorders' files."""
+
+    def run(*arguments: str | Path) -> None:
+        subprocess.run(["ffmpeg", "-v", "error", "-y", *map(str, arguments)], check=True)
+
+    return run
 
 
 def watch_film(path: Path) -> list[tuple[float, Image.Image]]:
