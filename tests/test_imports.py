@@ -35,6 +35,8 @@ ORDER = (
     ("core.pod.contract",),
     ("core.contracts", "core.courier"),
     ("core.actors",),
+    ("core.pod.tasks",),
+    ("core.pod.messages",),
     ("core.pod",),
     ("core.web",),
     ("core.cli",),

@@ -28,6 +28,8 @@ COMMANDS: Mapping[str, str] = {
     "emit": "core.cli.statements",
     "statements": "core.cli.statements",
     "worker": "core.cli.worker",
+    "bridge": "core.cli.bridge",
+    "pod": "core.cli.pod",
     "plugins": "core.cli.listing",
     "hooks": "core.cli.listing",
     "doctor": "core.cli.doctor",
@@ -46,7 +48,11 @@ def build(arguments: list[str]) -> typer.Typer:
 
     named = next((argument for argument in arguments if not argument.startswith("-") and argument in COMMANDS), None)
     for name in [named] if named else COMMANDS:
-        app.command(name)(getattr(importlib.import_module(COMMANDS[name]), name))
+        command = getattr(importlib.import_module(COMMANDS[name]), name)
+        if isinstance(command, typer.Typer):
+            app.add_typer(command, name=name)
+        else:
+            app.command(name)(command)
     if named is None:
         from core import logs, settings
         from core.manager import Manager

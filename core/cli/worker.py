@@ -17,6 +17,7 @@ import typer
 from core import connection, queues, shadowing
 from core.cli.options import State
 from core.errors import BadCall
+from core.manifest import FINISH
 
 #: Threads of a worker on a light queue.
 _LIGHT_THREADS = 8
@@ -59,6 +60,10 @@ class _Service:
 def worker(
     context: typer.Context,
     queue: Annotated[list[str], typer.Argument(help="encoding, transcripting, xapi, callbacks; any of them.")],
+    bridge: Annotated[
+        bool,
+        typer.Option("--bridge", help="Also take Esup-Pod's messages for these queues, as `amphipod bridge` does."),
+    ] = False,
     grace: Annotated[
         float, typer.Option("--grace", help="Seconds that running steps get to hand their jobs back on SIGTERM.")
     ] = 30.0,
@@ -70,7 +75,9 @@ def worker(
     settings = cast("State", context.obj).settings()
     unknown = sorted(set(queue) - set(queues.QUEUES.values()))
     if unknown:
-        raise BadCall(f"no queue {', '.join(unknown)}", remedy=f"there are {', '.join(dict.fromkeys(queues.QUEUES.values()))}")
+        raise BadCall(
+            f"no queue {', '.join(unknown)}", remedy=f"there are {', '.join(dict.fromkeys(queues.QUEUES.values()))}"
+        )
     shadowing.check()
     with connection.opened(settings) as client:
         client.ping()
@@ -78,7 +85,14 @@ def worker(
     if cast("State", context.obj).config:
         environment["AMPHIPOD_CONFIG"] = str(cast("State", context.obj).config)
     services = [_Service(_command(name, settings.slots, grace), environment) for name in dict.fromkeys(queue)]
+    if bridge:
+        services.append(_Service([sys.executable, "-P", "-m", "core.cli", "bridge", *_bridged(queue)], environment))
     raise typer.Exit(_supervise(services, grace))
+
+
+def _bridged(queue: Sequence[str]) -> list[str]:
+    """Return the queues that Esup-Pod sends to; callbacks are ours alone."""
+    return [name for name in dict.fromkeys(queue) if name != queues.QUEUES[FINISH]]
 
 
 def _command(queue: str, slots: int, grace: float) -> list[str]:
