@@ -23,8 +23,10 @@ def configure() -> None:
 @hookimpl
 def options_schema(step: str) -> type[BaseModel] | None:
     from plugins.encode.options import EncodeOptions
+    from plugins.encode.studio_options import ComposeOptions
 
-    return EncodeOptions if step == "encode" else None
+    schemas: dict[str, type[BaseModel]] = {"encode": EncodeOptions, "compose": ComposeOptions}
+    return schemas.get(step)
 
 
 @hookimpl
@@ -33,6 +35,14 @@ def encode(job: Job, source: Source, options: Mapping[str, Any], context: Contex
     from plugins.encode.options import EncodeOptions
 
     return encode_lecture(job, source.path, EncodeOptions.model_validate(dict(options)), context)
+
+
+@hookimpl
+def compose(job: Job, sources: Sequence[Source], options: Mapping[str, Any], context: Context) -> StepOutput:
+    from plugins.encode.studio import compose_takes
+    from plugins.encode.studio_options import ComposeOptions
+
+    return compose_takes(job, sources, ComposeOptions.model_validate(dict(options)), context)
 
 
 @hookimpl

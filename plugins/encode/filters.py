@@ -103,11 +103,9 @@ def filters_for(scene: Scene, frame: VideoTrack, workdir: Path) -> Filters | Non
     """
     track = scene.media.video
     assert track
-    steps = [*_deinterlace(track), *_turn(track)]
-    if is_wide(track.colour):
-        steps += _to_bt709(track, workdir)
+    steps = upright(track, workdir)
     if scene.fit:
-        steps += _fit(track, frame)
+        steps += fitting(track, (frame.width // 2 * 2, frame.height // 2 * 2), matrix_of(frame))
     logo = None
     if scene.watermark:
         if not scene.fit:
@@ -115,6 +113,12 @@ def filters_for(scene: Scene, frame: VideoTrack, workdir: Path) -> Filters | Non
         logo = draw_logo(scene.watermark, track.height)
         steps.append(("overlay", logo_place(scene.watermark, track.height)))
     return Filters(steps, logo) if steps else None
+
+
+def upright(track: VideoTrack, workdir: Path) -> list[Step]:
+    """Say how a track's pictures become whole, upright and of colours that a screen has."""
+    steps = [*_deinterlace(track), *_turn(track)]
+    return steps + _to_bt709(track, workdir) if is_wide(track.colour) else steps
 
 
 def matrix_of(track: VideoTrack) -> str:
@@ -164,12 +168,12 @@ def _square(track: VideoTrack) -> list[Step]:
     ]
 
 
-def _fit(track: VideoTrack, frame: VideoTrack) -> list[Step]:
-    """Bring a picture into another film's frame, whole, with black beside or above it."""
-    width, height = frame.width // 2 * 2, frame.height // 2 * 2
+def fitting(track: VideoTrack, size: tuple[int, int], matrix: str) -> list[Step]:
+    """Bring a picture into a frame of even size, whole, with black beside or above it."""
+    width, height = size
     scale = min(width / track.width, height / track.height)
     inner = max(round(track.width * scale / 2) * 2, 2), max(round(track.height * scale / 2) * 2, 2)
-    matrices = f"in_color_matrix={matrix_of(track)}:out_color_matrix={matrix_of(frame)}"
+    matrices = f"in_color_matrix={matrix_of(track)}:out_color_matrix={matrix}"
     return [
         ("scale", f"w={inner[0]}:h={inner[1]}:flags=bicubic:{matrices}:out_range=tv"),
         ("format", "yuv420p"),

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from plugins.encode.video_track import VideoTrack
 
 #: Two times closer than this are one: WebM counts milliseconds, and people cut at what a player shows.
-_INSTANT = Fraction(2, 1000)
+INSTANT = Fraction(2, 1000)
 
 
 class Scaler:
@@ -131,13 +131,13 @@ class Window:
             yield frame
             return
         time = frame.pts * frame.time_base - self._origin
-        if time < self._start - _INSTANT:
+        if time < self._start - INSTANT:
             self._before = frame
             return
         yield from self._opening(time)
         if self._end is None:
             yield frame
-        elif time < self._end - _INSTANT:
+        elif time < self._end - INSTANT:
             frame.duration = min(frame.duration, math.ceil((self._end - time) / frame.time_base))
             yield frame
 
@@ -147,7 +147,7 @@ class Window:
 
     def _opening(self, next_time: Fraction | None) -> Iterator[VideoFrame]:
         frame, self._before = self._before, None
-        if frame and frame.time_base and self._start and (next_time is None or next_time > self._start + _INSTANT):
+        if frame and frame.time_base and self._start and (next_time is None or next_time > self._start + INSTANT):
             frame.pts = math.ceil((self._start + self._origin) / frame.time_base)
             frame.duration = round(((next_time or self._start) - self._start) / frame.time_base)
             yield frame

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
@@ -43,25 +44,6 @@ class Reading:
     damaged: int = 0
     #: Second of the film at which the lecture ended.
     reached: float = 0.0
-
-
-@dataclass
-class _Track:
-    decode: Decode
-    take: Take
-    #: Times in the file before which nothing is needed, and after which nothing is.
-    start: Fraction
-    end: Fraction | None
-    #: Whether the scene lasts as long as this track.
-    counts: bool = True
-    is_over: bool = field(default=False)
-
-    def needs(self, packet: Packet[Any]) -> bool:
-        if packet.dts is None:
-            return True
-        time = packet.dts * packet.time_base
-        self.is_over = self.end is not None and time >= self.end
-        return not self.is_over and time + (packet.duration or 0) * packet.time_base >= self.start
 
 
 def read(
@@ -107,45 +89,22 @@ def _read_scene(
     reading: Reading,
     context: Context,
 ) -> None:
-    with open_source(scene.media.path) as container:
-        tracks = _tracks(scene, film, pictures, sounds, subtitles)
-        video = scene.media.video if pictures else None
-        if video:
-            decoder = container.streams[video.index].codec_context
-            decoder.thread_type = ThreadType.AUTO
-            decoder.thread_count = context.threads
-            if scene.start and scene.media.can_seek:
-                _go_to(container, _video_stream(container, video.index), scene.start + scene.media.origin)
-        silent = [sound for sound in sounds if not scene.media.audio]
-        for packet in packets(container, [container.streams[index] for index in tracks]):
+    tracks = _tracks(scene, film, pictures, sounds, subtitles)
+    silent = [sound for sound in sounds if not scene.media.audio]
+    with open_scene(scene, context, go_there=pictures is not None) as container:
+        for packet in scene_packets(container, scene, tracks):
             context.raise_if_cancelled()
-            track = tracks[packet.stream.index]
-            if not track.needs(packet):
-                if all(track.is_over for track in tracks.values() if track.counts):
-                    break
+            decode, take = tracks[packet.stream.index]
+            try:
+                decoded = decode(packet)
+            except av.error.InvalidDataError:
+                reading.damaged += 1
                 continue
-            _decode(packet, track, reading)
+            take(decoded)
             for sound in silent:
                 sound.be_silent(pictures.timeline.end if pictures else 0)
             done = pictures.timeline.end if pictures else sounds[0].end if sounds else 0.0
             context.progress(done, film.duration)
-        else:
-            return
-        for index, track in tracks.items():
-            if track.counts:
-                flush: Packet[Stream] = Packet()
-                flush.stream = container.streams[index]
-                flush.time_base = container.streams[index].time_base or Fraction(0)
-                _decode(flush, track, reading)
-
-
-def _decode(packet: Packet[Any], track: _Track, reading: Reading) -> None:
-    try:
-        decoded = track.decode(packet)
-    except av.error.InvalidDataError:
-        reading.damaged += 1
-        return
-    track.take(decoded)
 
 
 def _tracks(
@@ -154,24 +113,20 @@ def _tracks(
     pictures: Pictures | None,
     sounds: Sequence[Sound],
     subtitles: Sequence[SubtitleReader],
-) -> dict[int, _Track]:
+) -> dict[int, tuple[Decode, Take]]:
     """Say who takes what of which track of the file."""
     media = scene.media
-    start = scene.start + media.origin
-    end = None if scene.end is None else scene.end + media.origin
-    tracks = {
-        reader.track.index: _Track(reader.decode, reader.cues.extend, start - 60, end, counts=False)
-        for reader in subtitles
+    tracks: dict[int, tuple[Decode, Take]] = {
+        reader.track.index: (reader.decode, reader.cues.extend) for reader in subtitles
     }
     if media.video and pictures:
-        # What is before the start is decoded for what refers to it; going there left out the most.
-        tracks[media.video.index] = _Track(Packet.decode, pictures.take, Fraction(-(2**40)), end)
+        tracks[media.video.index] = Packet.decode, pictures.take
     heard = [audio for audio in (media.audio, *media.other_audio) if audio]
     if scene is film.lecture:
         for audio, sound in zip(heard, sounds, strict=False):
-            tracks[audio.index] = _Track(Packet.decode, sound.take, start - _SOUND_RUN_UP, end)
+            tracks[audio.index] = Packet.decode, sound.take
     elif heard and sounds:
-        tracks[heard[0].index] = _Track(Packet.decode, _to_all(sounds), start - _SOUND_RUN_UP, end)
+        tracks[heard[0].index] = Packet.decode, _to_all(sounds)
     return tracks
 
 
@@ -183,8 +138,48 @@ def _to_all(sounds: Sequence[Sound]) -> Take:
     return take
 
 
-def _video_stream(container: InputContainer, index: int) -> VideoStream:
-    return next(stream for stream in container.streams.video if stream.index == index)
+@contextmanager
+def open_scene(scene: Scene, context: Context, *, go_there: bool = True) -> Iterator[InputContainer]:
+    """Open a scene's source where it can be decoded from, with a decoder that uses all threads."""
+    video = scene.media.video
+    with open_source(scene.media.path) as container:
+        if video and go_there:
+            stream = next(stream for stream in container.streams.video if stream.index == video.index)
+            stream.codec_context.thread_type = ThreadType.AUTO
+            stream.codec_context.thread_count = context.threads
+            if scene.start > 0 and scene.media.can_seek:
+                _go_to(container, stream, scene.start + scene.media.origin)
+        yield container
+
+
+def scene_packets(container: InputContainer, scene: Scene, indexes: Iterable[int]) -> Iterator[Packet[Any]]:
+    """Demux what a scene needs of some tracks, with a last, empty packet that makes each decoder give out the rest.
+
+    Pictures from before the scene are among it, because those in it refer to them.
+    """
+    streams = [container.streams[index] for index in indexes]
+    awaited = {stream.index for stream in streams if stream.type in {"video", "audio"}}
+    start = scene.start + scene.media.origin
+    end = None if scene.end is None else scene.end + scene.media.origin
+    for packet in packets(container, streams):
+        if packet.dts is not None:
+            time = packet.dts * packet.time_base
+            if end is not None and time >= end:
+                awaited.discard(packet.stream.index)
+                if not awaited:
+                    break
+                continue
+            until = time + (packet.duration or 0) * packet.time_base
+            if packet.stream.type == "audio" and until < start - _SOUND_RUN_UP:
+                continue
+        yield packet
+    else:
+        return
+    for stream in streams:
+        if stream.type in {"video", "audio"}:
+            flush: Packet[Stream] = Packet()
+            flush.stream, flush.time_base = stream, stream.time_base or Fraction(0)
+            yield flush
 
 
 def _go_to(container: InputContainer, stream: VideoStream, time: Fraction) -> None:

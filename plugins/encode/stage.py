@@ -1,0 +1,143 @@
+"""The studio's takes on one clock, and the one picture that is made of theirs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any
+
+import av
+from av.filter import Graph
+
+from plugins.encode.filters import Filters, fitting, upright
+from plugins.encode.pictures import INSTANT, Window
+from plugins.encode.reading import open_scene, scene_packets
+
+if TYPE_CHECKING:
+    from av.filter.context import FilterContext
+    from av.packet import Packet
+    from av.video.frame import VideoFrame
+
+    from core import Context
+    from plugins.encode.film import Scene
+    from plugins.encode.sound import Sound
+    from plugins.encode.video_track import VideoTrack
+
+#: Of the picture in the picture (Esup-Pod, encoding_studio.py): its part of the height, and pixels to the edges.
+_INSET = 4
+_MARGIN = 10
+
+
+class Take:
+    """One source's pictures on the common clock; its sound is handed on as it goes by."""
+
+    def __init__(self, scene: Scene, size: tuple[int, int] | None, sound: Sound | None, context: Context) -> None:
+        self._scene = scene
+        self._sound = sound
+        self._context = context
+        track = scene.media.video
+        self._filters = (
+            Filters([*upright(track, context.workdir), *fitting(track, size, "bt709")]) if size and track else None
+        )
+        self._frames = self._read()
+        self._shown: VideoFrame | None = None
+        self._next = next(self._frames, None)
+
+    def at(self, time: Fraction) -> VideoFrame | None:
+        """Return what is shown at a time: before the first picture that one, after the last that one."""
+        while self._next and (self._shown is None or self._next[0] <= time + INSTANT):
+            self._shown = self._next[1]
+            self._next = next(self._frames, None)
+        return self._shown
+
+    def finish(self) -> None:
+        """Go on to the end, for the sound."""
+        for _ in self._frames:
+            pass
+
+    def _read(self) -> Iterator[tuple[Fraction, VideoFrame]]:
+        scene, media = self._scene, self._scene.media
+        window = Window(scene)
+        indexes = [media.video.index] if media.video and self._filters else []
+        if media.audio and self._sound:
+            indexes.append(media.audio.index)
+        with open_scene(scene, self._context) as container:
+            for packet in scene_packets(container, scene, indexes):
+                self._context.raise_if_cancelled()
+                for frame in _decoded(packet):
+                    if isinstance(frame, av.VideoFrame):
+                        for seen in window.look(frame):
+                            yield from self._prepare(seen)
+                    elif self._sound:
+                        self._sound.take([frame])
+            for seen in window.close():
+                yield from self._prepare(seen)
+            if self._filters:
+                yield from ((self._time(frame), frame) for frame in self._filters.flush())
+
+    def _prepare(self, frame: VideoFrame) -> Iterator[tuple[Fraction, VideoFrame]]:
+        assert self._filters
+        for ready in self._filters.put(frame):
+            yield self._time(ready), ready
+
+    def _time(self, frame: VideoFrame) -> Fraction:
+        return (frame.pts or 0) * (frame.time_base or Fraction(0)) - self._scene.shift
+
+
+def _decoded(packet: Packet[Any]) -> list[Any]:
+    try:
+        return list(packet.decode())
+    except av.error.InvalidDataError:
+        return []
+
+
+class Stage:
+    """Puts the pictures of the takes into one."""
+
+    def __init__(self, layout: str, tracks: Sequence[VideoTrack]) -> None:
+        self._graph: Graph | None = None
+        self._layout = layout
+        if len(tracks) == 1:
+            self.sizes = [_even(tracks[0].width, tracks[0].height)]
+            self.size = self.sizes[0]
+        elif layout == "mid":
+            height = min(track.height for track in tracks)
+            self.sizes = [_even(height * track.width / track.height, height) for track in tracks]
+            self.size = sum(size[0] for size in self.sizes), self.sizes[0][1]
+        else:
+            below, above = tracks
+            self.size = _even(below.width, below.height)
+            inset = below.height / _INSET
+            self.sizes = [self.size, _even(inset * above.width / above.height, inset)]
+
+    def compose(self, frames: Sequence[VideoFrame], number: int, clock: Fraction) -> VideoFrame:
+        """Return a picture of its own, though the takes may show theirs for longer."""
+        if self._graph is None:
+            self._graph, self._inputs = self._set_up(clock)
+        for frame, source in zip(frames, self._inputs, strict=True):
+            frame.pts, frame.time_base = number, clock
+            source.push(frame)
+        return self._graph.vpull()
+
+    def _set_up(self, clock: Fraction) -> tuple[Graph, list[FilterContext]]:
+        graph = Graph()
+        inputs = [
+            graph.add("buffer", f"video_size={width}x{height}:pix_fmt=yuv420p:time_base={clock}:colorspace=1:range=1")
+            for width, height in self.sizes
+        ]
+        top = _MARGIN if self._layout == "piph" else f"H-h-{_MARGIN}"
+        if len(inputs) == 1:
+            mix = graph.add("null")
+        elif self._layout == "mid":
+            mix = graph.add("hstack")
+        else:
+            mix = graph.add("overlay", f"x=W-w-{_MARGIN}:y={top}")
+        for number, source in enumerate(inputs):
+            source.link_to(mix, 0, number)
+        mix.link_to(graph.add("buffersink"))
+        graph.configure(auto_buffer=False)
+        return graph, inputs
+
+
+def _even(width: float, height: float) -> tuple[int, int]:
+    return max(round(width / 2) * 2, 2), max(round(height / 2) * 2, 2)
