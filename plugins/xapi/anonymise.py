@@ -75,7 +75,8 @@ def _identity(agent: Mapping[str, Any]) -> str:
         return f"mailbox {hashlib.sha1(mailbox.encode()).hexdigest()}"  # noqa: S324  # as xAPI defines mbox_sha1sum
     if isinstance(digest := agent.get("mbox_sha1sum"), str):
         return f"mailbox {digest.lower()}"
-    return json.dumps({field: agent.get(field) for field in ("openid", "account", "name")}, sort_keys=True)
+    known = {field: agent[field] for field in ("openid", "account") if field in agent}
+    return json.dumps(known or {"name": agent.get("name")}, sort_keys=True, default=str)
 
 
 def _is_list(value: object) -> bool:
