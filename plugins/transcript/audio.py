@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
@@ -175,22 +176,28 @@ def _pulled(leave: Any) -> Iterator[AudioFrame]:
             return
 
 
+@dataclass(frozen=True)
 class Recording:
     """A lecture's sound on the disk, 16 bits a sample, so that its length costs no memory."""
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._file = path.open("wb")
-        self.samples = 0
+    path: Path
+    samples: int
 
-    def append(self, piece: Samples) -> None:
-        self._file.write((np.clip(piece, -1.0, 1.0) * 32767).astype("<i2").tobytes())
-        self.samples += len(piece)
-
-    def close(self) -> None:
-        self._file.close()
+    @property
+    def seconds(self) -> float:
+        return self.samples / RATE
 
     def read(self, start: int, end: int) -> Samples:
         """Return the samples from `start` to `end`."""
-        raw = np.fromfile(self._path, dtype="<i2", count=end - start, offset=start * 2)
+        raw = np.fromfile(self.path, dtype="<i2", count=end - start, offset=start * 2)
         return raw.astype(np.float32) / 32768.0
+
+
+def record(pieces: Iterable[Samples], path: Path) -> Recording:
+    """Write sound to the disk."""
+    samples = 0
+    with path.open("wb") as file:
+        for piece in pieces:
+            file.write((np.clip(piece, -1.0, 1.0) * 32767).astype("<i2").tobytes())
+            samples += len(piece)
+    return Recording(path, samples)

@@ -17,8 +17,8 @@ from core import Segment, Word
 from plugins.transcript.options import CaptionOptions
 from plugins.transcript.typography import SPACELESS, attach, clings, join, opens, pieces, precede, split_words, width
 
-#: The longest time that a file can state, in seconds: 99:59:59.
-_LATEST = 359_999.0
+#: The latest moment, in seconds, that a word may claim: files state no more than 99:59:59.
+_LATEST = 350_000.0
 
 #: Seconds of silence between two words that separate them on the screen too.
 _PAUSE = 1.0
@@ -117,6 +117,7 @@ def tokenize(words: Sequence[Word], language: str, limit: int) -> list[Token]:
             pending = ""
             span = start + number * step, start + (number + 1) * step
             tokens.extend(Token(piece, *span, width(piece)) for piece in pieces(text, limit))
+    tokens.extend(Token(piece, clock, clock, width(piece)) for piece in pieces(pending, limit))
     return tokens
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from core import Segment, Transcript, Word
 from core.errors import BadCall
 from plugins.transcript import weights
-from plugins.transcript.audio import Recording, gain_for, iter_audio
+from plugins.transcript.audio import Recording, gain_for, iter_audio, record
 from plugins.transcript.language import Verdict, elect, known, spread_evenly
 from plugins.transcript.listening import Listener
 from plugins.transcript.notebook import Notebook, from_json, to_json
@@ -69,12 +69,7 @@ def _prepare(threads: int) -> str:
 def _record(audio: Path, options: TranscribeOptions, context: Context) -> Recording:
     """Decode the sound into the attempt's folder, once, brought to its loudness if that was asked for."""
     gain = gain_for(audio, options.normalize_target) if options.normalize else None
-    recording = Recording(context.workdir / "sound.s16")
-    for piece in iter_audio(audio, gain):
-        context.raise_if_cancelled()
-        recording.append(piece)
-    recording.close()
-    return recording
+    return record(iter_audio(audio, gain), context.workdir / "sound.s16")
 
 
 def _key(audio: Path, asked: str, options: TranscribeOptions) -> Mapping[str, Any]:
@@ -174,7 +169,7 @@ def _silent(verdict: Verdict, asked: str, recording: Recording) -> Transcript:
         language=verdict.language if asked == "auto" else asked,
         segments=(),
         notes=("nobody speaks in this recording, so its captions are empty",),
-        facts={"duration": round(recording.samples / RATE, 3), "speech_seconds": 0.0},
+        facts={"duration": round(recording.seconds, 3), "speech_seconds": 0.0},
     )
 
 
@@ -185,7 +180,7 @@ def _transcript(notebook: Notebook, options: TranscribeOptions, recording: Recor
     segments = [segment for result in results for segment in from_json(result["segments"])]
     english = [segment for result in results for segment in from_json(result["translation"])]
     facts: dict[str, Any] = {
-        "duration": round(recording.samples / RATE, 3),
+        "duration": round(recording.seconds, 3),
         "speech_seconds": round(sum(window.seconds for window in windows), 3),
         "windows": len(windows),
         "windows_resumed": resumed,

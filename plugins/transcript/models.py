@@ -22,6 +22,6 @@ def show() -> None:
     """List the official weights, and which are on this host."""
     from plugins.transcript import weights
 
-    for name, url in weights.official().items():
-        there = (weights.folder() / url.rpartition("/")[2]).is_file()
+    for name, stem in weights.OFFICIAL.items():
+        there = (weights.folder() / f"{stem}.pt").is_file()
         typer.echo(f"{name:<16}{'here' if there else '-'}")

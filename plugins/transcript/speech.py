@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -53,7 +54,9 @@ def find_speech(recording: Recording, threshold: float, longest: float) -> list[
 
 
 def _probabilities(recording: Recording) -> list[float]:
-    network = silero_vad.load_silero_vad()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of torch.jit, in which silero-vad comes
+        network = silero_vad.load_silero_vad()
     chunks = -(-recording.samples // _CHUNK)
     probabilities: list[float] = []
     block = _LANES * _LANE_MAX

@@ -21,7 +21,7 @@ _FRENCH_SPACES = {
 }
 
 _CLOSING = re.compile(r"""[.,;:!?%€…»”’'")\]}、。，！？：]+""")
-_OPENING = re.compile(r"""[«“‘"(\[{¿¡]+""")
+_OPENING = re.compile(r"[«“‘(\[{¿¡]+")
 _BREAKING_SPACE = re.compile(r"[^\S\u00a0\u202f]+")
 
 
@@ -66,7 +66,7 @@ def _columns(char: str) -> int:
 def pieces(word: str, limit: int) -> list[str]:
     """Cut a word that no line can hold."""
     if width(word) <= limit:
-        return [word]
+        return [word] if word else []
     cut, taken = [""], 0
     for char in word:
         columns = _columns(char)

@@ -20,6 +20,15 @@ if TYPE_CHECKING:
 #: When neither the job nor the host names one: the smallest that a lecture can be followed with.
 DEFAULT = "small"
 
+#: Official weights by name, and the stem of the file that holds them.
+OFFICIAL: Mapping[str, str] = {
+    name: {"large": "large-v3", "turbo": "large-v3-turbo"}.get(name, name)
+    for name in (
+        *("tiny", "tiny.en", "base", "base.en", "small", "small.en", "medium", "medium.en"),
+        *("large", "large-v1", "large-v2", "large-v3", "turbo", "large-v3-turbo"),
+    )
+}
+
 _loaded: dict[tuple[Weights, int, int, str], Whisper] = {}
 
 
@@ -49,9 +58,8 @@ def weights_for(options: TranscribeOptions, language: str) -> Weights:
     entry: Mapping[str, Any] = table.get(language) or table.get("auto") or {}
     root = Path(entry["download_root"]) if entry.get("download_root") and not options.model else folder()
     named = options.model or str(entry.get("model") or DEFAULT)
-    urls = official()
     weights = (
-        Weights(named, root / Path(urls[named]).name) if named in urls else Weights(None, Path(named).expanduser())
+        Weights(named, root / f"{OFFICIAL[named]}.pt") if named in OFFICIAL else Weights(None, Path(named).expanduser())
     )
     if weights.path.is_file():
         return weights
@@ -63,16 +71,9 @@ def weights_for(options: TranscribeOptions, language: str) -> Weights:
         )
     raise Permanent(
         f"there is no model {named}",
-        remedy=f"name a file (.pt, .pt.gz) or one of {', '.join(urls)}",
+        remedy=f"name a file (.pt, .pt.gz) or one of {', '.join(OFFICIAL)}",
         path=str(weights.path),
     )
-
-
-def official() -> Mapping[str, str]:
-    """Return the addresses of the official weights by name."""
-    import whisper
-
-    return dict(whisper._MODELS)  # no public name leads to the file's name
 
 
 def load(weights: Weights, device: str) -> Whisper:
@@ -113,14 +114,12 @@ def pull(name: str) -> Path:
     :raises Permanent: no weights have this name.
     :raises OutOfReach: they can't be fetched.
     """
+    if name not in OFFICIAL:
+        raise Permanent(f"there is no model {name}", remedy=f"there are {', '.join(OFFICIAL)}")
     import whisper
 
-    urls = official()
-    if name not in urls:
-        raise Permanent(f"there is no model {name}", remedy=f"there are {', '.join(urls)}")
+    url = whisper._MODELS[name]
     try:
-        return Path(whisper._download(urls[name], str(folder()), in_memory=False))  # load_model would load it, too
+        return Path(whisper._download(url, str(folder()), in_memory=False))  # load_model would load it, too
     except (OSError, RuntimeError) as error:
-        raise OutOfReach(
-            f"{urls[name]} can't be fetched ({error})", remedy=f"try again, or copy the file into {folder()}"
-        ) from error
+        raise OutOfReach(f"{url} can't be fetched ({error})", remedy=f"try again, or copy it to {folder()}") from error

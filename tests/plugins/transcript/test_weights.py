@@ -1,0 +1,134 @@
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections.abc import Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+import whisper
+
+from core.errors import OutOfReach, Permanent
+from plugins.transcript.options import TranscribeOptions
+from plugins.transcript.weights import OFFICIAL, Weights, load, pull, weights_for
+
+from .conftest import DATA
+
+
+@pytest.fixture(autouse=True)
+def models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return the folder in which this host keeps weights."""
+    folder = tmp_path / "models"
+    folder.mkdir()
+    monkeypatch.setenv("AMPHIPOD_TRANSCRIPT_FOLDER", str(folder))
+    return folder
+
+
+def found(language: str = "fr", **options: Any) -> Weights:
+    return weights_for(TranscribeOptions(**options), language)
+
+
+def test_by_name_in_the_configured_folder(models: Path) -> None:
+    (models / "large-v3-turbo.pt").touch()
+
+    assert found(model="turbo") == Weights("turbo", models / "large-v3-turbo.pt")
+
+
+def test_by_path(tmp_path: Path) -> None:
+    (tmp_path / "ours.pt").touch()
+
+    assert found(model=str(tmp_path / "ours.pt")).path == tmp_path / "ours.pt"
+
+
+def test_pod_s_table_chooses_by_language(models: Path, tmp_path: Path) -> None:
+    elsewhere = tmp_path / "pod"
+    elsewhere.mkdir()
+    for path in (elsewhere / "medium.pt", models / "small.pt", models / "base.pt"):
+        path.touch()
+    table = {"WHISPER": {"fr": {"model": "medium", "download_root": str(elsewhere)}, "en": {"model": "base"}}}
+
+    assert found("fr", models=table).path == elsewhere / "medium.pt"
+    assert found("en", models=table).path == models / "base.pt"
+    assert found("de", models=table).path == models / "small.pt"
+    assert found("en", models=table | {"WHISPER": {"auto": {"model": "base"}}}).path == models / "base.pt"
+    assert found("fr", models=table, model="base").path == models / "base.pt", "the job's own model wins"
+
+
+def test_the_host_s_table_is_read_from_pod_s_setting(models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (models / "base.pt").touch()
+    monkeypatch.setenv("TRANSCRIPTION_MODEL_PARAM", '{"WHISPER": {"fr": {"model": "base"}}}')
+
+    assert found("fr").name == "base"
+
+
+def test_the_names_are_whisper_s() -> None:
+    assert {name: Path(url).stem for name, url in whisper._MODELS.items()} == dict(OFFICIAL)
+
+
+def test_missing_weights_say_how_to_fetch_them() -> None:
+    with pytest.raises(Permanent, match=r"the model small is not on this host .*: fetch it once with `amphipod models"):
+        found()
+
+
+def test_an_unknown_name_lists_the_known_ones() -> None:
+    with pytest.raises(Permanent, match=r"there is no model smal: name a file .* or one of tiny, tiny\.en, "):
+        found(model="smal")
+
+
+def test_a_file_that_is_no_model_is_told(tmp_path: Path) -> None:
+    (tmp_path / "bad.pt").write_bytes(b"not a model")
+    with pytest.raises(Permanent, match=r"bad\.pt can't be loaded"):
+        load(Weights(None, tmp_path / "bad.pt"), "cpu")
+
+
+def test_a_model_is_loaded_once_packed_or_not(checkpoint: Path) -> None:
+    packed, plain = Weights(None, DATA / "micro-whisper.pt.gz"), Weights(None, checkpoint)
+
+    assert load(packed, "cpu") is load(packed, "cpu")
+    other = load(plain, "cpu")
+    assert other is load(plain, "cpu")
+    assert other.dims == load(packed, "cpu").dims
+
+
+class TestPull:
+    """From a server on this machine that holds files as OpenAI's does: in a folder that is called as their checksum."""
+
+    @pytest.fixture
+    def _server(self, checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+        data = checkpoint.read_bytes()
+        digest = hashlib.sha256(data).hexdigest()
+        (tmp_path / "www" / digest).mkdir(parents=True)
+        (tmp_path / "www" / digest / "tiny.pt").write_bytes(data)
+
+        class Quiet(SimpleHTTPRequestHandler):
+            def log_message(self, *arguments: Any) -> None:
+                pass
+
+        server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(tmp_path / "www")))
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        base = f"http://127.0.0.1:{server.server_address[1]}"
+        monkeypatch.setitem(whisper._MODELS, "tiny", f"{base}/{digest}/tiny.pt")
+        monkeypatch.setitem(whisper._MODELS, "base", f"{base}/{digest}/base.pt")
+        yield
+        server.shutdown()
+        server.server_close()
+
+    # whisper leaves the file that it verifies to the garbage collector
+    @pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
+    @pytest.mark.usefixtures("_server")
+    def test_what_was_pulled_is_found(self, models: Path) -> None:
+        assert pull("tiny") == models / "tiny.pt"
+        assert found(model="tiny").path == models / "tiny.pt"
+        assert pull("tiny") == models / "tiny.pt"
+
+    @pytest.mark.usefixtures("_server")
+    def test_a_server_that_refuses_is_told(self) -> None:
+        with pytest.raises(OutOfReach, match=r"base\.pt can't be fetched"):
+            pull("base")
+
+    def test_a_name_that_nobody_knows_is_told(self) -> None:
+        with pytest.raises(Permanent, match="there is no model micro: there are tiny"):
+            pull("micro")
