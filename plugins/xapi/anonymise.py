@@ -90,10 +90,11 @@ def _is_agent(value: object) -> bool:
 
 
 def _said_of(value: object, *, agent: bool = False) -> Iterator[str]:
-    """Yield all that names someone: what their agents say, in every field."""
+    """Yield all that names someone: what their agents say, but for where they have their account."""
     if isinstance(value, Mapping):
         for field, below in value.items():
-            yield from _said_of(below, agent=(agent or _is_agent(value) or field in _ROLES) and field != "objectType")
+            personal = field not in ("objectType", "homePage")
+            yield from _said_of(below, agent=personal and (agent or _is_agent(value) or field in _ROLES))
     elif _is_list(value):
         for below in value:  # type: ignore[attr-defined]
             yield from _said_of(below, agent=agent)
@@ -108,7 +109,7 @@ class _Names:
         words: set[str] = set()
         for one in said:
             bare = re.sub("^mailto:", "", one.strip(), flags=re.IGNORECASE)
-            words.update({one.strip(), bare, bare.partition("@")[0]})
+            words.update({one.strip(), bare, bare.partition("@")[0], bare.rstrip("/").rpartition("/")[2]})
         words.update({quote(word) for word in words} | {quote(word, safe="") for word in words})
         long_enough = sorted((word for word in words if len(word) >= _SHORTEST), key=len, reverse=True)
         pattern = "|".join(map(re.escape, long_enough))

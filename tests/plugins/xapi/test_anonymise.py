@@ -127,6 +127,12 @@ def test_the_two_forms() -> None:
     assert anonymised(ada, MAILBOX) == {"actor": {"name": pseudonym, "mbox": f"mailto:{pseudonym}@univ-demo.fr"}}
 
 
+def test_the_portal_where_somebody_has_an_account_is_nobody() -> None:
+    actor = {"account": {"homePage": "https://pod.univ-demo.fr", "name": "ada"}}
+    lecture = {"id": "https://pod.univ-demo.fr/video/1/"}
+    assert anonymised({"actor": actor, "object": lecture}, ACCOUNT)["object"] == lecture
+
+
 @pytest.mark.parametrize(
     ("said", "left"),
     [
