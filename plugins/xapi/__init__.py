@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import cached_property
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
@@ -18,6 +17,8 @@ class Plugin:
     """What the settings say, for the hooks."""
 
     _settings: Settings
+    _stores: Mapping[str, RecordStore]
+    _clients: Mapping[str, Client]
 
     @hookimpl
     def configure(self, settings: Settings) -> None:
@@ -28,18 +29,11 @@ class Plugin:
                 remedy="pip install 'amphipod[xapi]'",
                 step="emit",
             )
-        from plugins.xapi import stores
+        from plugins.xapi import lrs, stores
 
         self._settings = settings
         self._stores = stores.of(settings)
-
-    _stores: Mapping[str, RecordStore]
-
-    @cached_property
-    def _clients(self) -> Mapping[str, Client]:
-        from plugins.xapi.lrs import Client
-
-        return {name: Client(store, self._settings.xapi_time_limit) for name, store in self._stores.items()}
+        self._clients = {name: lrs.Client(one, settings.xapi_time_limit) for name, one in self._stores.items()}
 
     @hookimpl
     def build_statements(self, job: Job, manifest: Manifest) -> Sequence[Statement] | None:

@@ -1,0 +1,111 @@
+"""Which stores there are and what they get, and what Ralph's models are asked."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import SecretStr
+
+from core import PluginUnavailable
+from core.settings import RecordStore, Settings, load
+from plugins.xapi import stores
+from plugins.xapi.validation import complaint
+
+POD = [
+    json.loads(line)
+    for line in (Path(__file__).parents[2] / "service/pod_statements.jsonl").read_text(encoding="utf-8").splitlines()
+]
+INITIALIZED = next(one for one in POD if one["verb"]["id"].endswith("initialized"))
+VOLUME = "https://w3id.org/xapi/video/extensions/volume"
+
+
+class TestStores:
+    def test_esup_pod_s_names_describe_one(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("XAPI_LRS_URL", "https://lrs.univ-demo.fr/xAPI/statements")
+        monkeypatch.setenv("XAPI_LRS_LOGIN", "pod")
+        monkeypatch.setenv("XAPI_LRS_PWD", "s3cret")
+        monkeypatch.setenv("XAPI_ANONYMIZE_ACTOR", "True")
+        monkeypatch.setenv("AMPHIPOD_XAPI_ANONYMIZE_KEY", "k")
+        (store,) = stores.of(load()).values()
+        assert (store.name, store.url) == ("lrs", "https://lrs.univ-demo.fr/xAPI/statements")
+        assert (store.login, store.password) == ("pod", SecretStr("s3cret"))
+        assert store.anonymize
+
+    def test_our_names_win_over_esup_pod_s(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("XAPI_LRS_URL", "https://old.example")
+        monkeypatch.setenv("AMPHIPOD_XAPI_LRS_URL", "https://new.example")
+        assert load().xapi_lrs_url == "https://new.example"
+
+    def test_a_password_in_the_address_is_taken_out_of_it(self) -> None:
+        (store,) = stores.of(Settings(xapi_lrs_url="https://me:s%40fe@lrs.example:8443/xAPI/statements")).values()
+        assert (store.url, store.login) == ("https://lrs.example:8443/xAPI/statements", "me")
+        assert store.password
+        assert store.password.get_secret_value() == "s@fe"
+
+    def test_two_stores_of_one_name_are_refused(self) -> None:
+        two = (RecordStore(name="a", url="http://x"), RecordStore(name="a", url="http://y"))
+        with pytest.raises(PluginUnavailable, match="two record stores have one name"):
+            stores.of(Settings(xapi_stores=two))
+
+    def test_anonymising_without_a_key_is_refused(self) -> None:
+        with pytest.raises(PluginUnavailable, match="set AMPHIPOD_XAPI_ANONYMIZE_KEY"):
+            stores.of(Settings(xapi_lrs_url="http://x", xapi_anonymize_actor=True))
+
+    def test_mailboxes_need_a_host_that_a_store_takes(self) -> None:
+        settings = Settings(
+            xapi_lrs_url="http://x",
+            xapi_anonymize_actor=True,
+            xapi_anonymize_key=SecretStr("k"),
+            xapi_pseudonym_form="mailbox",
+        )
+        with pytest.raises(PluginUnavailable, match="AMPHIPOD_XAPI_PSEUDONYM_HOME"):
+            stores.of(settings)
+
+    @pytest.mark.parametrize(
+        ("filters", "wanted"),
+        [
+            ({}, True),
+            ({"verbs": ("initialized",)}, True),
+            ({"verbs": ("played",)}, False),
+            ({"activities": ("http://127.0.0.1:9080/video/",)}, True),
+            ({"activities": ("https://elsewhere.example/",)}, False),
+        ],
+    )
+    def test_a_filter_lets_through_what_it_names(self, filters: dict[str, Any], wanted: bool) -> None:
+        assert stores.wants(RecordStore(name="a", url="http://x", **filters), INITIALIZED) is wanted
+
+
+class TestValidation:
+    @pytest.mark.parametrize("statement", POD, ids=lambda one: one["verb"]["id"].rpartition("/")[2])
+    def test_what_pod_sends_is_right(self, statement: dict[str, Any]) -> None:
+        assert complaint(statement) is None
+
+    def test_a_volume_between_0_and_1_is_right_though_the_model_wants_an_integer(self) -> None:
+        extensions = INITIALIZED["context"]["extensions"] | {VOLUME: 0.5}
+        assert complaint({**INITIALIZED, "context": {**INITIALIZED["context"], "extensions": extensions}}) is None
+
+    def test_a_volume_that_is_no_number_is_wrong(self) -> None:
+        extensions = INITIALIZED["context"]["extensions"] | {VOLUME: "loud"}
+        words = complaint({**INITIALIZED, "context": {**INITIALIZED["context"], "extensions": extensions}})
+        assert words
+        assert words.startswith(f"context.extensions.{VOLUME}: Input should be a valid integer")
+
+    @pytest.mark.parametrize("statement", [{}, {"verb": []}, {"verb": {"id": 1}}, {"object": {"definition": 3}}])
+    def test_nonsense_is_a_complaint_and_no_crash(self, statement: dict[str, Any]) -> None:
+        assert complaint(statement)
+
+
+def test_the_command_line_loads_neither_ralph_nor_dramatiq() -> None:
+    code = """
+import sys, core.cli
+for command in ("emit", "statements", "run"):
+    core.cli.build([command])
+print(*{"ralph", "dramatiq", "requests", "fastapi"}.intersection(sys.modules))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == ("\n", "")
