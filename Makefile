@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 CODE := core plugins examples tests $(wildcard benchmarks/*.py)
 
 # What the tests start beside Python. `make test DEBIAN_PACKAGES=` skips this where they come from elsewhere.
-DEBIAN_PACKAGES := redis-server ffmpeg
+DEBIAN_PACKAGES := redis-server ffmpeg chromium openssl
 
 .PHONY: help install demo test test-long check debian-packages clean
 

@@ -26,6 +26,7 @@ from core.errors import BadSettings, OutOfReach
 from core.outbox import LANES
 from core.settings import Settings
 
+from ..conftest import InstallPlugin
 from ..lrs import LOGIN, PASSWORD, CuttingProxy, RecordStoreServer
 from .conftest import RedisServer, Start, Worker, until
 
@@ -328,6 +329,34 @@ class TestSeveralStores:
         assert report(settings, "local")["dropped"] == 1
         assert "can't be reached" in report(settings)["alarm"]
 
+    def test_the_example_adds_a_course_and_routes_by_it(
+        self,
+        configure: Configure,
+        start: Start,
+        lrs: RecordStoreServer,
+        install_plugin: InstallPlugin,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        example = Path(__file__).parents[2] / "examples/xapi_context/amphipod_courses.py"
+        install_plugin("amphipod_courses", example.read_text(encoding="utf-8"))
+        (tmp_path / "courses.json").write_text('{"http://pod.univ-demo.fr/video/0001": "https://univ-demo.fr/MAT101"}')
+        monkeypatch.setenv("AMPHIPOD_COURSES_FILE", str(tmp_path / "courses.json"))
+        national = {"name": "national", "url": "http://127.0.0.1:9/xAPI/statements"}
+        settings = configure(lrs.url, xapi_stores=json.dumps([national]))
+        elsewhere = statement(1, object={"id": "http://pod.univ-demo.fr/video/0002/"})
+        start("xapi", threads=8)
+
+        submit_statements([statement(0), elsewhere], settings=settings)
+
+        until(lambda: lrs.count() == 2, what="the first store has both")
+        contexts = {one["object"]["id"][-5:-1]: one["context"] for one in lrs.stored()}
+        assert contexts["0001"]["platform"] == "Our University"
+        assert contexts["0001"]["contextActivities"]["grouping"] == [{"id": "https://univ-demo.fr/MAT101"}]
+        assert "platform" not in contexts["0002"]
+        national_report = report(settings, "national")
+        assert (national_report["waiting"], national_report["dropped"]) == (1, 1)
+
 
 class TestOverflow:
     def test_what_redis_has_no_room_for_waits_on_disk_and_arrives_in_order(
@@ -470,7 +499,7 @@ class TestFaultsOfTheStore:
 
 class TestPasswords:
     def test_reach_neither_doctor_nor_child_processes(self, configure: Configure) -> None:
-        from core.runner import child_environment
+        from core.children import child_environment
 
         stores = json.dumps([{"name": "two", "url": "http://a.example/x", "login": "me", "password": "0ther-s3cret"}])
         settings = configure("http://127.0.0.1:9/xAPI/statements", xapi_stores=stores)
