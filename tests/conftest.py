@@ -84,7 +84,7 @@ TOY_ENGINE = """
 @pytest.fixture(autouse=True)
 def _own_world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No test sees the settings, the jobs or the current folder of whoever runs it."""
-    for name in [name for name in os.environ if name.startswith("AMPHIPOD_") or name == "MEDIA_ROOT"]:
+    for name in [name for name in os.environ if name.startswith(("AMPHIPOD_", "XAPI_")) or name == "MEDIA_ROOT"]:
         monkeypatch.delenv(name)
     home = tmp_path / "home"
     for folder in (home, tmp_path / "tmp"):

@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from importlib.metadata import distribution
 from pathlib import Path
 from typing import Any
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 from pydantic import SecretStr
 
 from core import PluginUnavailable
@@ -98,6 +101,26 @@ class TestValidation:
     @pytest.mark.parametrize("statement", [{}, {"verb": []}, {"verb": {"id": 1}}, {"object": {"definition": 3}}])
     def test_nonsense_is_a_complaint_and_no_crash(self, statement: dict[str, Any]) -> None:
         assert complaint(statement)
+
+
+def test_the_extra_brings_no_video_and_no_model() -> None:
+    """An xAPI host installs neither PyAV nor torch, whatever depends on what."""
+    brought: set[tuple[str, str]] = set()
+
+    def bring(name: str, extra: str) -> None:
+        if (name, extra) in brought:
+            return
+        brought.add((name, extra))
+        for text in distribution(name).requires or ():
+            needed = Requirement(text)
+            if needed.marker is None or needed.marker.evaluate({"extra": extra}):
+                for one in needed.extras or {""}:
+                    bring(canonicalize_name(needed.name), one)
+
+    bring("amphipod", "xapi")
+    names = {name for name, _ in brought}
+    assert {"ralph-malph", "requests", "pydantic", "dramatiq"} <= names
+    assert not names & {"av", "pillow", "torch", "numpy", "openai-whisper"}
 
 
 def test_the_command_line_loads_neither_ralph_nor_dramatiq() -> None:
