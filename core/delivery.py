@@ -21,6 +21,9 @@ from core.settings import Settings
 #: Statements in one request.
 BATCH = 100
 
+#: Seconds between two looks at a lane that is empty or has to wait.
+LOOK_EVERY = 0.2
+
 #: Seconds without a new statement after which a burst is taken to be over, so that its rest need not wait.
 _QUIET = 0.1
 
@@ -67,12 +70,14 @@ class Lane:
         self._failures = 0
         self._waits_until = 0.0
 
-    def serve(self) -> bool:
-        """Send one batch if one is due; False when there was nothing to do now."""
-        if time.monotonic() < self._waits_until or not self._is_due():
-            return False
+    def serve(self) -> float:
+        """Send one batch if one is due; returns the seconds until it is worth looking again, 0 for at once."""
+        if (left := self._waits_until - time.monotonic()) > 0:
+            return min(left, LOOK_EVERY)
+        if not_due := self._due_in():
+            return not_due
         if not self._store.breaker.enter():
-            return False
+            return LOOK_EVERY
         failed: bool | None = None
         last = None
         try:
@@ -84,22 +89,25 @@ class Lane:
                     failed = last is not None
                     held.check()
         except lease.LeaseHeld:
-            return False
+            return LOOK_EVERY
         finally:
             self._store.breaker.leave(
                 failed=failed,
                 after=last.retry_after if last else None,
                 for_long=last is not None and last.outcome == "blocked",
             )
-        return failed is False
+        return 0.0 if failed is False else LOOK_EVERY
 
-    def _is_due(self) -> bool:
-        """Tell whether there is a batch that need not wait for more."""
+    def _due_in(self) -> float:
+        """Return the seconds for which the next batch may still grow, 0 if it is due."""
         head = self._box.head(self._name, BATCH)
-        if head.spooled or not head.entries or len(head.entries) == BATCH:
-            return head.spooled or bool(head.entries)
-        oldest, newest = head.clock - head.entries[0].put_at, head.clock - head.entries[-1].put_at
-        return oldest >= self._store.settings.xapi_batch_seconds or newest >= _QUIET
+        if head.spooled or len(head.entries) == BATCH:
+            return 0.0
+        if not head.entries:
+            return LOOK_EVERY
+        oldest, newest = head.entries[0].put_at, head.entries[-1].put_at
+        due = min(oldest + self._store.settings.xapi_batch_seconds, newest + _QUIET) - head.clock
+        return min(max(due, 0.0), LOOK_EVERY)
 
     def _send(self, entries: Sequence[Entry]) -> Receipt | None:
         """Send a batch and act on the receipts; returns the one that stopped it, if any did."""

@@ -137,6 +137,15 @@ class Outbox:
         entries = [Entry(key, fields["s"]) for key, fields in found]
         return Head(entries, seconds + microseconds / 1e6, bool(spooled))
 
+    def occupied(self) -> list[str]:
+        """Return the lanes in which something waits."""
+        with self.client.pipeline(transaction=False) as pipe:
+            for lane in LANES:
+                pipe.xlen(self._key(lane))
+                pipe.exists(self._spooled_key(lane))
+            sizes = pipe.execute()
+        return [lane for number, lane in enumerate(LANES) if any(sizes[2 * number : 2 * number + 2])]
+
     def settle(self, lane: str, keys: Sequence[str], **counts: int) -> None:
         """Take lines off a lane for good, and count what became of them."""
         with self.client.pipeline(transaction=True) as pipe:
