@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 from pydantic import TypeAdapter
 
 from core import Division, Part
-from plugins.encode.film import film_of
-from plugins.encode.probe import Media
+from plugins.encode.film import Film, film_of
+from plugins.encode.pictures import INSTANT
 from plugins.encode.source_file import open_source, packets
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from core import Context
     from plugins.encode.options import EncodeOptions
+    from plugins.encode.probe import Media
 
 #: Of the work on a second of film, what its sound takes.
 _SOUND_SHARE = 0.02
@@ -42,63 +43,80 @@ class Stretch:
 
     #: First frame that the encoder is shown.
     run_up: int
-    #: First frame of the part.
-    start: int
-    #: First frame of the next part; None in the last one.
+    #: First frame of the part; None in the first one.
+    start: int | None
+    #: First frame behind the part; None where the source ends.
     end: int | None
+    is_last: bool
 
 
 @dataclass(frozen=True)
 class Assignment:
-    """What a part is told: the source as it was found, and a stretch of its pictures or, without one, its sound."""
+    """What a part is told: the film as it was found, and a stretch of its pictures or, without one, its sound."""
 
-    media: Media
+    film: Film
     stretch: Stretch | None = None
 
     @classmethod
     def of(cls, part: Part) -> Assignment:
         return _ASSIGNMENT.validate_python(part.facts)
 
-    def time(self, stamp: int) -> Fraction:
-        """Return the second of the output at which the picture of a time stamp is shown."""
-        assert self.media.video
-        clock = self.media.video.time_base
-        return (stamp - round(self.media.origin / clock)) * clock
-
     @property
     def facts(self) -> Mapping[str, Any]:
         facts: Mapping[str, Any] = _ASSIGNMENT.dump_python(self, mode="json")
         return facts
 
+    def time(self, stamp: int) -> Fraction:
+        """Return the second of the film at which the picture of a time stamp is shown."""
+        return _Clock(self.film).time(stamp)
+
 
 _ASSIGNMENT = TypeAdapter(Assignment)
+
+
+class _Clock:
+    """From time stamps of the source to seconds of the film, as `Timeline.stamp` counts them."""
+
+    def __init__(self, film: Film) -> None:
+        assert film.media.video
+        self.unit = film.media.video.time_base
+        self._shift = round(film.lecture.shift / self.unit)
+
+    def time(self, stamp: int) -> Fraction:
+        return (stamp - self._shift) * self.unit
+
+    def stamp(self, time: Fraction) -> int:
+        """Return the first time stamp that is not before a time."""
+        return math.ceil(time / self.unit) + self._shift
 
 
 def divide_lecture(path: Path, options: EncodeOptions, context: Context) -> Division:
     """Look for joints in a film of more than `part_seconds`; without any it is encoded whole."""
     film = film_of(path, options)
-    media = film.media
-    if not media.video or not film.can_be_divided or media.is_truncated or media.duration <= options.part_seconds:
+    if not film.can_be_divided or film.media.is_truncated or film.duration <= options.part_seconds:
         return Division()
-    ticks = _ticks(media, context)
+    stamps = _stamps(film.media, context)
+    clock = _Clock(film)
+    first, end = _shown(film, clock, stamps)
     interval = Fraction(options.ladder.keyframe_seconds).limit_denominator(1000)
-    starts = _starts(media, ticks, interval, options.part_seconds)
-    if len(starts) < 2:
+    joints = _joints(clock, stamps[first:end], interval, math.ceil(film.duration / options.part_seconds))
+    if not joints:
         return Division()
-    stretches = [_stretch(media, ticks, start, end) for start, end in pairwise([*starts, len(ticks)])]
-    parts = [
-        Part(name=f"p{number:03}", weight=weight, facts=Assignment(media, stretch).facts)
-        for number, (stretch, weight) in enumerate(stretches)
-    ]
-    if media.audio or media.subtitles:  # the shortest part is served last
-        parts.append(Part(name="sound", weight=media.duration * _SOUND_SHARE, facts=Assignment(media).facts))
+    edges = [first, *(first + joint for joint in joints), end]
+    parts = []
+    for number, (start, following) in enumerate(pairwise(edges)):
+        stretch = _stretch(clock, stamps, start, following, is_first=not number, is_last=number == len(joints))
+        seconds = float((stamps[following - 1] - stamps[start]) * clock.unit)
+        parts.append(Part(name=f"p{number:03}", weight=seconds, facts=Assignment(film, stretch).facts))
+    if film.has_sound or film.media.subtitles:  # the shortest part is served last
+        parts.append(Part(name="sound", weight=film.duration * _SOUND_SHARE, facts=Assignment(film).facts))
     return Division(parts=tuple(parts))
 
 
-def _ticks(media: Media, context: Context) -> list[int]:
+def _stamps(media: Media, context: Context) -> list[int]:
     """Return the time stamps of all pictures, in their order; none if they can't be relied on."""
     assert media.video
-    ticks = []
+    stamps = []
     with open_source(media.path) as container:
         for packet in packets(container, [container.streams[media.video.index]]):
             context.raise_if_cancelled()
@@ -106,40 +124,44 @@ def _ticks(media: Media, context: Context) -> list[int]:
                 continue
             if packet.pts is None:
                 return []
-            ticks.append(packet.pts)
-    ticks.sort()
-    return ticks if all(one < other for one, other in pairwise(ticks)) else []
+            stamps.append(packet.pts)
+    stamps.sort()
+    return stamps if all(one < other for one, other in pairwise(stamps)) else []
 
 
-def _starts(media: Media, ticks: Sequence[int], interval: Fraction, part_seconds: float) -> list[int]:
-    """Return the indexes of the frames with which the parts begin."""
-    assert media.video
-    if not ticks:
+def _shown(film: Film, clock: _Clock, stamps: Sequence[int]) -> tuple[int, int]:
+    """Return the indexes of the first frame that a cut leaves and of the first one behind it."""
+    until = film.lecture.until
+    first = bisect_left(stamps, clock.stamp(-INSTANT)) if film.lecture.start else 0
+    return first, len(stamps) if until is None else bisect_left(stamps, clock.stamp(until - INSTANT))
+
+
+def _joints(clock: _Clock, stamps: Sequence[int], interval: Fraction, count: int) -> list[int]:
+    """Return the indexes of the frames with which all parts but the first begin."""
+    if not stamps:
         return []
-    origin, clock = round(media.origin / media.video.time_base), media.video.time_base
 
     def interval_of(index: int) -> int:
-        return math.floor((ticks[index] - origin) * clock / interval)
+        return math.floor(clock.time(stamps[index]) / interval)
 
-    length = (ticks[-1] - origin) * clock
-    count = math.ceil(media.duration / part_seconds)
-    starts = [0]
+    joints: list[int] = []
     for number in range(1, count):
-        joint = round(length * number / count / interval) * interval
-        index = bisect_left(ticks, origin + math.ceil(joint / clock))
+        time = round(clock.time(stamps[-1]) * number / count / interval) * interval
+        index = bisect_left(stamps, clock.stamp(time))
+        if not (joints[-1] if joints else 0) + _RUN_UP_FRAMES < index < len(stamps):
+            continue
         # Two keyframes on end need numbers that differ (H.264, 7.4.3, idr_pic_id), and two encoders give the same.
-        follows_keyframe = index < len(ticks) and interval_of(index - 1) != interval_of(index - 2)
-        if starts[-1] + _RUN_UP_FRAMES < index < len(ticks) and not follows_keyframe:
-            starts.append(index)
-    return starts
+        if interval_of(index - 1) == interval_of(index - 2):
+            joints.append(index)
+    return joints
 
 
-def _stretch(media: Media, ticks: Sequence[int], start: int, end: int) -> tuple[Stretch, float]:
-    """Return a stretch and its length in seconds."""
-    assert media.video
-    clock = media.video.time_base
-    early = bisect_left(ticks, ticks[start] - round(_RUN_UP_SECONDS / clock))
-    run_up = max(min(early, start - _RUN_UP_FRAMES), 0)
-    following = ticks[end] if end < len(ticks) else None
-    last = following if following is not None else ticks[-1] + 1
-    return Stretch(ticks[run_up], ticks[start], following), float((last - ticks[start]) * clock)
+def _stretch(clock: _Clock, stamps: Sequence[int], start: int, end: int, *, is_first: bool, is_last: bool) -> Stretch:
+    if is_first:
+        run_up = max(start - 1, 0)  # after a cut, what was shown when the film begins
+    else:
+        run_up = bisect_left(stamps, stamps[start] - round(_RUN_UP_SECONDS / clock.unit))
+        run_up = max(min(run_up, start - _RUN_UP_FRAMES), 0)
+    end += is_last  # whether the cut falls before or behind a frame is not decided here
+    following = stamps[end] if end < len(stamps) else None
+    return Stretch(stamps[run_up], None if is_first else stamps[start], following, is_last)

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 
 from core import BadSource
 from plugins.encode.audio import RATE
+from plugins.encode.dressing import Watermark  # at run time too: a film travels to the parts as JSON
 from plugins.encode.probe import Chapter, Media, probe
 
 if TYPE_CHECKING:
-    from plugins.encode.dressing import Watermark
     from plugins.encode.options import EncodeOptions
 
 #: A chapter that a cut leaves with less than this many seconds is no chapter.
@@ -86,15 +86,11 @@ class Film:
         return "mono" if layouts == {"mono"} else "stereo"
 
     @property
-    def is_whole_source(self) -> bool:
-        return self == Film.of(self.media)
-
-    @property
     def can_be_divided(self) -> bool:
-        """Whether each picture comes of one frame of the source, and all sound of one track."""
+        """Whether each picture comes of one frame of one source, and all sound of one track."""
         video = self.media.video
         is_simple = video is not None and video.fields == "progressive" and video.keep_one_in == 1
-        return self.is_whole_source and is_simple and not self.media.other_audio
+        return is_simple and len(self.scenes) == 1 and not self.media.other_audio
 
     @property
     def is_dressed(self) -> bool:

@@ -6,6 +6,7 @@ import heapq
 import os
 import shutil
 from collections.abc import Sequence
+from fractions import Fraction
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,7 +15,6 @@ from core import Permanent
 from plugins.encode.audio import AacEncoders
 from plugins.encode.division import Assignment
 from plugins.encode.engine import audio_names, output_errors
-from plugins.encode.film import Film
 from plugins.encode.ladder import renditions_for
 from plugins.encode.lane import Encoder
 from plugins.encode.packaging import Package
@@ -29,10 +29,10 @@ from plugins.encode.transcode import Transcoded, judge
 
 if TYPE_CHECKING:
     from core import Context, Job, PartOutput, StepOutput
+    from plugins.encode.film import Film
     from plugins.encode.ladder import Rendition
     from plugins.encode.options import EncodeOptions
     from plugins.encode.packaging import Encoded
-    from plugins.encode.probe import Media
     from plugins.encode.profiles import Profile
 
 #: Packets between two looks at whether anybody still waits.
@@ -41,13 +41,13 @@ _LOOK_EVERY = 500
 
 def join_parts(job: Job, parts: Sequence[PartOutput], options: EncodeOptions, context: Context) -> StepOutput:
     """Make of all parts what `encode_lecture` would have made of the source."""
-    media, output, profile = Assignment.of(parts[0].part).media, context.output, options.ladder
+    film, output, profile = Assignment.of(parts[0].part).film, context.output, options.ladder
+    media = film.media
     assert media.video
-    film = Film.of(media)
     folders = [part.folder for part in parts if part.folder]
     with output_errors(output):
-        renditions = _join_renditions(media, folders, profile, context)
-        stills = Stills(output, media.video, media.duration, options.thumbnails)
+        renditions = _join_renditions(film, folders, profile, context)
+        stills = Stills(output, media.video, film.duration, options.thumbnails)
         for tiles in _find(folders, TILES):
             stills.add_tiles(tiles)
         stills.write()
@@ -56,35 +56,34 @@ def join_parts(job: Job, parts: Sequence[PartOutput], options: EncodeOptions, co
         for path in (*audio, *stills.thumbnails, *(reader.path for reader in subtitles)):
             for made in _find(folders, path.name):
                 _link_or_copy(made, path)
-        timeline = _timeline(media, folders, renditions[0].rendition, profile)
-        end = max(timeline.end, *(part.facts.get("sound_end", 0.0) for part in parts))
+        frame_rate = _frame_rate(film, parts, renditions[0].rendition, profile)
+        end = max(part.facts["end"] for part in parts)
         damaged = sum(part.facts["damaged"] for part in parts)
-        done = Transcoded(renditions, (), end, timeline.rate, judge(film, Reading(damaged, end)))
+        done = Transcoded(renditions, (), end, frame_rate, judge(film, Reading(damaged, end)))
         begun = min(part.facts["begun"] for part in parts)
         return publish(job, film, options, done, stills, subtitles, audio, context, begun)
 
 
-def _join_renditions(media: Media, folders: Sequence[Path], profile: Profile, context: Context) -> tuple[Encoded, ...]:
-    assert media.video
-    renditions = renditions_for(media.video, profile)
-    layout = media.audio.output_layout if media.audio else "stereo"
+def _join_renditions(film: Film, folders: Sequence[Path], profile: Profile, context: Context) -> tuple[Encoded, ...]:
+    assert film.media.video
+    renditions = renditions_for(film.media.video, profile)
     # What an open encoder says of its stream is what a file must say of the packets; these two will encode nothing.
-    aac = AacEncoders((rendition.spec.audio_rate for rendition in renditions if media.audio), layout)
+    aac = AacEncoders((rendition.spec.audio_rate for rendition in renditions if film.has_sound), film.layout)
     joined = []
     for number, rendition in enumerate(renditions):
-        x264 = Encoder(rendition, media.video, profile, threads=1)
+        x264 = Encoder(rendition, film.media.video, profile, threads=1)
         pictures = _packet_files(folders, rendition)
         if any(part.extradata != x264.extradata for part in pictures):
             raise _misfit(f"{rendition.name} was encoded in more than one way")
         rate = rendition.spec.audio_rate
-        sound = aac.template(rate) if media.audio else None
+        sound = aac.template(rate) if film.has_sound else None
         package = Package(
             context.output,
             rendition,
             x264.stream,
             sound,
             segment_seconds=profile.segment_seconds,
-            chapters=Film.of(media).chapters,
+            chapters=film.chapters,
         )
         try:
             frames = _mux(package, rendition, pictures, _packet_files(folders, rate), context)
@@ -122,15 +121,16 @@ def _mux(
     return frames
 
 
-def _timeline(media: Media, folders: Sequence[Path], rendition: Rendition, profile: Profile) -> Timeline:
-    """Count the frames of a rendition as the undivided encode counts those of the source."""
-    assert media.video
-    timeline = Timeline(profile.keyframe_seconds, media.video.rate, media.video.time_base)
-    packets = chain.from_iterable(_packet_files(folders, rendition))
-    times = [((packet.pts or 0) * packet.time_base, (packet.duration or 0) * packet.time_base) for packet in packets]
-    for time, duration in sorted(times):
-        timeline.count(time, duration)
-    return timeline
+def _frame_rate(film: Film, parts: Sequence[PartOutput], rendition: Rendition, profile: Profile) -> Fraction:
+    """Return what the undivided encode finds: x264 tells no durations, so where the last frame ends is a part's."""
+    video = film.media.video
+    assert video
+    timeline = Timeline(profile.keyframe_seconds, video.rate, video.time_base)
+    packets = chain.from_iterable(_packet_files([part.folder for part in parts if part.folder], rendition))
+    for time in sorted((packet.pts or 0) * packet.time_base for packet in packets):
+        timeline.count(time, Fraction(0))
+    timeline.end = max(part.facts["end"] for part in parts if Assignment.of(part.part).stretch)
+    return timeline.rate
 
 
 def _packet_files(folders: Sequence[Path], track: Rendition | int) -> list[PacketFile]:

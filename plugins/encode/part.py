@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
@@ -16,7 +17,6 @@ from core import Artifact, PartOutput
 from plugins.encode.audio import AacEncoders, AudioFile
 from plugins.encode.division import Assignment
 from plugins.encode.engine import audio_names, output_errors
-from plugins.encode.film import Film
 from plugins.encode.ladder import renditions_for
 from plugins.encode.lane import Lane
 from plugins.encode.packet_file import SOUND_CLOCK, PacketWriter
@@ -39,7 +39,6 @@ if TYPE_CHECKING:
     from plugins.encode.division import Stretch
     from plugins.encode.ladder import Rendition
     from plugins.encode.options import EncodeOptions
-    from plugins.encode.probe import Media
     from plugins.encode.video_track import VideoTrack
 
 #: A part's tiles of the overview, in a row.
@@ -54,9 +53,8 @@ def encode_one(part: Part, options: EncodeOptions, context: Context) -> PartOutp
     begun = time.time()
     told = Assignment.of(part)
     with output_errors(context.output):
-        facts = (
-            _encode_pictures(told, options, context) if told.stretch else _encode_sound(told.media, options, context)
-        )
+        encode = _encode_pictures if told.stretch else _encode_sound
+        facts = encode(told, options, context)
     files = sorted(path.name for path in context.output.iterdir())
     return PartOutput(
         part=part,
@@ -71,20 +69,21 @@ def packet_path(folder: Path, track: Rendition | int) -> Path:
 
 
 def _encode_pictures(told: Assignment, options: EncodeOptions, context: Context) -> dict[str, Any]:
-    media, stretch, profile = told.media, told.stretch, options.ladder
-    video = media.video
+    film, stretch, profile = told.film, told.stretch, options.ladder
+    video = film.media.video
     assert stretch
     assert video
-    begin, start = float(told.time(stretch.run_up)), told.time(stretch.start)
-    end = float("inf") if stretch.end is None else float(told.time(stretch.end))
-    stills = Stills(context.output, video, media.duration, options.thumbnails)
-    if stretch.run_up < stretch.start:
+    start = None if stretch.start is None else told.time(stretch.start)
+    end = math.inf if stretch.is_last or stretch.end is None else float(told.time(stretch.end))
+    begin = float(told.time(stretch.run_up))
+    stills = Stills(context.output, video, film.duration, options.thumbnails)
+    if start is not None:
         stills.skip(float(start))
 
     def open_writer(rendition: Rendition, stream: VideoStream) -> PacketWriter:
         encoder = stream.codec_context
         assert encoder.time_base
-        first = round(start / encoder.time_base)
+        first = None if start is None else round(start / encoder.time_base)
         return PacketWriter(packet_path(context.output, rendition), encoder.time_base, encoder.extradata or b"", first)
 
     with ExitStack() as stack:
@@ -93,17 +92,17 @@ def _encode_pictures(told: Assignment, options: EncodeOptions, context: Context)
             lanes.append(Lane(rendition, video, profile, context.threads, open_writer))
             stack.callback(lanes[-1].abandon)
             lanes[-1].start()
-        pictures = Pictures(Film.of(media), profile, lanes, stills, context.workdir)
-        reel = Reel(media.path, video, stretch, context)
+        pictures = Pictures(film, profile, lanes, stills, context.workdir)
+        reel = Reel(film.media.path, video, stretch, context)
         for frame in reel.frames():
             pictures.take([frame])
-            context.progress(pictures.timeline.end - begin, min(end, media.duration) - begin)
+            context.progress(pictures.timeline.end - begin, min(end, film.duration) - begin)
         pictures.finish(end)
         for lane in lanes:
             lane.put(None)
         wait_for(lanes, context)
     stills.save_tiles(context.output / TILES)
-    return {"damaged": reel.damaged}
+    return {"end": pictures.timeline.end, "damaged": reel.damaged}
 
 
 class Reel:
@@ -145,15 +144,15 @@ class Reel:
             try:
                 decoded = packet.decode()
             except av.error.InvalidDataError:
-                self.damaged += packet.pts is not None and packet.pts >= self._stretch.start
+                self.damaged += packet.pts is not None and packet.pts >= (self._stretch.start or 0)
                 continue
             yield from (frame for frame in decoded if isinstance(frame, VideoFrame))
 
 
-def _encode_sound(media: Media, options: EncodeOptions, context: Context) -> dict[str, Any]:
+def _encode_sound(told: Assignment, options: EncodeOptions, context: Context) -> dict[str, Any]:
     """Encode the sound for every rendition and for listening, and read the subtitles on the way."""
+    film, media = told.film, told.film.media
     assert media.video
-    film = Film.of(media)
     rates = sorted({rendition.spec.audio_rate for rendition in renditions_for(media.video, options.ladder)})
     subtitles = readers_for(media.subtitles, context.output, film.lecture)
     sound: Sound | None = None
@@ -161,14 +160,13 @@ def _encode_sound(media: Media, options: EncodeOptions, context: Context) -> dic
     with ExitStack() as stack:
         files: list[AudioFile] = []
         writers: list[PacketWriter] = []
-        if media.audio:
-            layout = media.audio.output_layout
+        if film.has_sound:
             for name in audio_names(film):
-                files.append(AudioFile(context.output / name, layout))
+                files.append(AudioFile(context.output / name, film.layout))
                 stack.callback(files[-1].abandon)
             writers = [PacketWriter(packet_path(context.output, rate), SOUND_CLOCK) for rate in rates]
             listeners = [(rate, _listen(writer)) for rate, writer in zip(rates, writers, strict=True)]
-            sound = Sound(film.lecture, AacEncoders(rates, layout), listeners, files)
+            sound = Sound(film.lecture, AacEncoders(rates, film.layout), listeners, files)
         if sound or subtitles:
             damaged = read(film, None, [sound] if sound else [], subtitles, context).damaged
         for file in files:
@@ -177,7 +175,7 @@ def _encode_sound(media: Media, options: EncodeOptions, context: Context) -> dic
             writer.close()
     for reader in subtitles:
         reader.write()
-    return {"sound_end": sound.end if sound else 0.0, "damaged": damaged}
+    return {"end": sound.end if sound else 0.0, "damaged": damaged}
 
 
 def _listen(writer: PacketWriter) -> Callable[[Sequence[EncodedAudio]], None]:

@@ -59,8 +59,8 @@ def read(
     """
     reading = Reading()
     for scene in film.scenes:
-        is_lecture = scene is film.lecture
-        if scene is not film.scenes[0]:
+        is_lecture = scene == film.lecture
+        if scene != film.scenes[0]:
             if pictures:
                 pictures.begin(scene)
             for sound in sounds:
@@ -122,7 +122,7 @@ def _tracks(
     if media.video and pictures:
         tracks[media.video.index] = Packet.decode, pictures.take
     heard = [audio for audio in (media.audio, *media.other_audio) if audio]
-    if scene is film.lecture:
+    if scene == film.lecture:
         for audio, sound in zip(heard, sounds, strict=False):
             tracks[audio.index] = Packet.decode, sound.take
     elif heard and sounds:
