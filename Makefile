@@ -8,10 +8,15 @@ CODE := core plugins examples tests $(wildcard benchmarks/*.py)
 # What the tests start beside Python. `make test DEBIAN_PACKAGES=` skips this where they come from elsewhere.
 DEBIAN_PACKAGES := redis-server ffmpeg chromium openssl
 
-.PHONY: help install demo test test-long check debian-packages clean
+# The demo's captions come from a checkpoint that knows the demo's sentences, where the transcription is installed.
+CAPTIONS = $$(ls -d .venv/lib/python3*/site-packages/whisper >/dev/null 2>&1 && \
+	  echo --language en --option model=tests/data/micro-whisper.pt.gz)
+
+.PHONY: help install demo demo-captions test test-long check debian-packages clean
 
 help:
 	@echo "make demo       encode a lecture clip into demo/ and say where the result is"
+	@echo "make demo-captions   the same with captions; installs PyTorch"
 	@echo "make install    set up .venv for development"
 	@echo "make check      lint, format and types"
 	@echo "make test       the test suite; arguments for pytest in ARGS"
@@ -20,9 +25,14 @@ help:
 install: .venv/dev.stamp
 
 demo: .venv/encode.stamp
-	AMPHIPOD_JOBS_ROOT=amphipod-jobs $(BIN)/amphipod run examples/demo/lecture.mp4 --out demo --page
+	AMPHIPOD_JOBS_ROOT=amphipod-jobs $(BIN)/amphipod run examples/demo/lecture.mp4 --out demo --page $(CAPTIONS)
 	@echo
 	@echo "The result is in demo/; open demo/watch.html in a browser to play it."
+
+demo-captions: .venv/encode,transcript.stamp demo
+	@echo "Its captions were written by a checkpoint that knows only the demo's sentences. For a lecture of yours:"
+	@echo "  $(BIN)/amphipod models pull small"
+	@echo "  $(BIN)/amphipod run lecture.mp4 --language fr --option model=small"
 
 test: .venv/dev.stamp debian-packages
 	$(BIN)/python -m pytest -m "not long" $(ARGS)
@@ -39,7 +49,7 @@ clean:
 	rm -rf .venv build demo amphipod-jobs
 
 # The demo needs the extra `encode` alone; the tests and the linters need `dev`, which contains it.
-.venv/encode.stamp .venv/dev.stamp: .venv/%.stamp: .venv/python.stamp setup.cfg pyproject.toml constraints.txt
+.venv/encode.stamp .venv/encode,transcript.stamp .venv/dev.stamp: .venv/%.stamp: .venv/python.stamp setup.cfg pyproject.toml constraints.txt
 	$(PIP) install --constraint constraints.txt --editable '.[$*]'
 	@touch $@
 

@@ -19,11 +19,12 @@ from typing import Any
 import structlog
 
 from core import commit, steps
+from core.children import KEPT
 from core.context import Context, Progress
 from core.errors import AmphipodError
 from core.manager import Manager
 from core.model import Division
-from core.runner import COMPLAINTS, KEPT, StepAnswer, StepRequest
+from core.runner import COMPLAINTS, StepAnswer, StepRequest
 from core.storage import JobFolder, Scratch, disk_errors
 
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h

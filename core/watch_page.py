@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 from pathlib import Path
 from string import Template
+from urllib.parse import quote
 
 from core import storage
 from core.model import Artifact, Manifest
@@ -36,25 +37,25 @@ def write(manifest: Manifest, folder: JobFolder) -> Path:
     encode = manifest.steps["encode"]
     home = manifest.published_in or folder.path / (encode.folder or "")
     page = home / NAME
-    storage.write_replacing(page, render(manifest))
+    storage.write_replacing(page, render(manifest, home))
     return page
 
 
-def render(manifest: Manifest) -> str:
-    """Return the page; its links are relative to the folder of the files."""
+def render(manifest: Manifest, home: Path) -> str:
+    """Return the page; its links are relative to `home`, the folder of the files."""
     videos = sorted(manifest.find("rendition"), key=lambda artifact: -(artifact.height or 0))
     title = html.escape(manifest.job.source.path.stem)
     links = [f'<a href="{_link(video)}">{video.height}p</a>' for video in videos]
     links += [f'<a href="{_link(audio)}">{html.escape(audio.path)}</a>' for audio in manifest.find("audio")]
     sprites = [f'<img src="{_link(sprite)}" alt="overview">' for sprite in manifest.find("sprite")]
     return _PAGE.substitute(
-        title=title, player=_player(manifest, videos), qualities=" · ".join(links), sprite="\n".join(sprites)
+        title=title, player=_player(manifest, videos, home), qualities=" · ".join(links), sprite="\n".join(sprites)
     )
 
 
-def _player(manifest: Manifest, videos: list[Artifact]) -> str:
+def _player(manifest: Manifest, videos: list[Artifact], home: Path) -> str:
     tracks = "".join(
-        f'<track kind="subtitles" src="{_link(track)}" srclang="{html.escape(track.language or "")}"'
+        f'<track kind="subtitles" src="{_inside(track, home)}" srclang="{html.escape(track.language or "")}"'
         f' label="{html.escape(track.language or "subtitles")}">'
         for kind in ("caption", "subtitle")
         for track in manifest.find(kind)
@@ -66,6 +67,12 @@ def _player(manifest: Manifest, videos: list[Artifact]) -> str:
     posters = manifest.find("thumbnail")
     poster = f' poster="{_link(posters[len(posters) // 2])}"' if posters else ""
     return f'<video controls{poster} src="{_link(videos[0])}">{tracks}</video>'
+
+
+def _inside(track: Artifact, home: Path) -> str:
+    """Return captions as an address that holds them: a page opened from the disk may not read a file beside it."""
+    text = (home / track.path).read_text(encoding="utf-8")
+    return f"data:text/vtt;charset=utf-8,{quote(text)}"
 
 
 def _link(artifact: Artifact) -> str:

@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[1]
 ORDER = (
     ("core.errors", "core.model"),
     ("core.context", "core.hookspecs", "core.settings", "core.storage"),
-    ("core.access", "core.logs", "core.manager", "core.manifest", "core.shadowing", "core.spool"),
+    ("core.access", "core.children", "core.logs", "core.manager", "core.manifest", "core.shadowing", "core.spool"),
     ("core.callbacks", "core.commit", "core.portal"),
     ("core.connection", "core.queues"),
     ("core.outbox",),

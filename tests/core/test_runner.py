@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import structlog
 
-from core import manifest, pipeline, runner, storage
+from core import children, manifest, pipeline, runner, storage
 from core.context import Progress
 from core.errors import BadSource, Cancelled, HookFailed, LimitExceeded, StepCrashed
 from core.manager import Manager
@@ -182,7 +182,7 @@ def test_the_environment_of_the_child_holds_no_secrets(request_for: Request, mon
     monkeypatch.setenv("AMPHIPOD_TOY_COLOUR", "green")
     monkeypatch.setenv("AMPHIPOD_BROKER_URL", "redis://:secret@redis")
 
-    environment = runner.child_environment()
+    environment = children.child_environment()
 
     assert "DATABASE_PASSWORD" not in environment
     assert "AMPHIPOD_BROKER_URL" not in environment
@@ -271,7 +271,7 @@ class TestAKeptChild:
             return int(process), int(number)
 
         yield do
-        runner._keeper.end()
+        children.keeper.end()
 
     def test_does_the_next_job_too(self, hear: Hear) -> None:
         first, second = hear(), hear()

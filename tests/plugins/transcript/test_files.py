@@ -17,8 +17,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from playwright.sync_api import Page, sync_playwright
 
-from core import Segment, Transcript, Word
+from core import Artifact, Job, Manifest, Segment, Source, State, Transcript, Word, watch_page
 from core.errors import UnsafePath
+from core.model import ManifestStep
+from core.storage import JobFolder
 from core.testing import fake_job
 from plugins.transcript.corrections import correct
 from plugins.transcript.cues import Cue, build_cues
@@ -231,3 +233,17 @@ class TestForPod:
     def test_a_source_outside_the_media_roots_is_told(self, tmp_path: Path) -> None:
         with pytest.raises(UnsafePath, match="lies in no media root"):
             leave_for_pod(fake_job(tmp_path / "a.mp3"), transcript("One."), RULES, (tmp_path / "media",))
+
+
+def test_a_page_opened_from_the_disk_shows_the_captions(browser_page: tuple[Page, Path, str], tmp_path: Path) -> None:
+    page, _, _ = browser_page
+    heard = transcript("L'été < l'hiver ?", language="fr")
+    job = Job(id="j1", sources=(Source(path=tmp_path / "a.mp4"),), steps=("encode", "transcribe"), output=tmp_path)
+    captions = ManifestStep(state=State.SUCCEEDED, artifacts=tuple(write(heard, RULES, tmp_path)))
+    film = Artifact(kind="rendition", path="360p.mp4", media_type="video/mp4", height=360)
+    steps = {"encode": ManifestStep(state=State.SUCCEEDED, artifacts=(film,)), "transcribe": captions}
+    manifest = Manifest(job=job, state=State.SUCCEEDED, run=1, steps=steps, published_in=tmp_path)
+
+    page.goto(f"file://{watch_page.write(manifest, JobFolder(tmp_path, 'j1'))}")
+
+    assert [text for _, _, text in page.evaluate(READ_TRACK)] == ["L'été < l'hiver\u202f?"]

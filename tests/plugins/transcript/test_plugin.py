@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 import webvtt
 
-from core import pipeline, runner
+from core import children, pipeline
 from core.errors import StepCrashed
 from core.manager import Manager
 from core.model import Job, Source
@@ -48,7 +48,7 @@ WITHOUT = """
 @pytest.fixture(autouse=True)
 def _no_child_is_kept() -> Any:
     yield
-    runner._keeper.end()
+    children.keeper.end()
 
 
 def amphipod(*arguments: str | Path, **variables: str) -> subprocess.CompletedProcess[str]:
@@ -179,7 +179,7 @@ def test_killed_in_the_middle_the_next_attempt_goes_on(tmp_path: Path) -> None:
 
     def kill(progress: Any) -> None:
         if progress.fraction > 0.3:
-            (child,) = children()
+            (child,) = child_processes()
             os.kill(child, signal.SIGKILL)
 
     with pytest.raises(StepCrashed, match="transcribe was killed by SIGKILL"):
@@ -193,7 +193,7 @@ def test_killed_in_the_middle_the_next_attempt_goes_on(tmp_path: Path) -> None:
     assert list(folder.scratch.glob("*.kept")) == []
 
 
-def children() -> list[int]:
+def child_processes() -> list[int]:
     tasks = Path(f"/proc/{os.getpid()}/task").glob("*/children")
     return [int(pid) for task in tasks for pid in task.read_text().split()]
 
