@@ -18,6 +18,7 @@ from pydantic import TypeAdapter
 
 from core import Division, Part
 from plugins.encode.film import Film, film_of
+from plugins.encode.loudness import levelled
 from plugins.encode.pictures import INSTANT
 from plugins.encode.source_file import open_source, packets
 
@@ -95,6 +96,8 @@ def divide_lecture(path: Path, options: EncodeOptions, context: Context) -> Divi
     film = film_of(path, options)
     if not film.can_be_divided or film.media.is_truncated or film.duration <= options.part_seconds:
         return Division()
+    if options.loudness != "off":
+        film = levelled(film, options.loudness, context)
     stamps = _stamps(film.media, context)
     clock = _Clock(film)
     first, end = _shown(film, clock, stamps)

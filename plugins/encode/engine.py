@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from core.errors import NotWritable
 from plugins.encode.film import Film, film_of
 from plugins.encode.ladder import renditions_for
+from plugins.encode.loudness import levelled
 from plugins.encode.packaging import is_full, no_space
 from plugins.encode.publishing import publish
 from plugins.encode.stills import Stills
@@ -31,6 +32,8 @@ def encode_lecture(job: Job, path: Path, options: EncodeOptions, context: Contex
     :raises NotWritable: the folder refuses our files.
     """
     film = film_of(path, options)
+    if options.loudness != "off":
+        film = levelled(film, options.loudness, context)
     with output_errors(context.output):
         return _encode(job, film, options, context)
 

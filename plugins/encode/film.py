@@ -57,6 +57,8 @@ class Film:
     scenes: tuple[Scene, ...]
     lecture: Scene
     notes: tuple[str, ...] = ()
+    #: What of the work is done before it is read, in seconds of film.
+    work_done: float = 0.0
 
     @classmethod
     def of(cls, media: Media) -> Film:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
@@ -13,7 +13,7 @@ from plugins.encode.profiles import PROFILES, Ladder, Preset, Profile
 
 def _from_text(value: object) -> object:
     """Read JSON where the command line could only give text: `--option 'renditions=[{"height": 480, ...}]'`."""
-    if isinstance(value, str) and value.lstrip().startswith(("[", "{")):
+    if isinstance(value, str) and value.lstrip().startswith(("[", "{", "-")):
         return json.loads(value)
     return value
 
@@ -45,6 +45,8 @@ class EncodeOptions(BaseModel):
     cut_end: float = Field(default=0, ge=0)
     #: A watermark, opening and ending credits.
     dressing: Annotated[Dressing, BeforeValidator(_from_text)] = Dressing()
+    #: LUFS (EBU R 128) to which all sound is brought; the sound is decoded once more for it.
+    loudness: Annotated[Literal["off", -16, -23], BeforeValidator(_from_text)] = "off"
     #: How many pictures of the film are offered as its poster. Pod shows the second.
     thumbnails: int = Field(default=3, ge=2, le=20)
     #: A longer film is divided into parts of at most this many seconds, which several workers encode.

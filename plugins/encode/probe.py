@@ -40,6 +40,8 @@ class AudioTrack:
     language: str | None
     #: What the file calls it ("Interpreter"); None where it doesn't.
     title: str | None = None
+    #: Decibels by which it is to be made louder.
+    gain: float = 0.0
 
     @property
     def output_layout(self) -> str:

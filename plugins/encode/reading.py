@@ -104,7 +104,7 @@ def _read_scene(
             for sound in silent:
                 sound.be_silent(pictures.timeline.end if pictures else 0)
             done = pictures.timeline.end if pictures else sounds[0].end if sounds else 0.0
-            context.progress(done, film.duration)
+            context.progress(film.work_done + done, film.work_done + film.duration)
 
 
 def _tracks(

@@ -7,6 +7,7 @@ from fractions import Fraction
 from typing import TYPE_CHECKING
 
 from plugins.encode.audio import RATE, AacEncoders, AudioFile, EncodedAudio, Resampler, shortened, silence
+from plugins.encode.loudness import Gain
 
 if TYPE_CHECKING:
     from av.audio.frame import AudioFrame
@@ -24,8 +25,15 @@ class Sound:
     """
 
     def __init__(
-        self, scene: Scene, encoders: AacEncoders, listeners: Sequence[Listener], files: Sequence[AudioFile]
+        self,
+        scene: Scene,
+        encoders: AacEncoders,
+        listeners: Sequence[Listener],
+        files: Sequence[AudioFile],
+        number: int = 0,
     ) -> None:
+        """Begin with a scene; `number` counts the lecture's tracks, its default one first."""
+        self._number = number
         self._encoders = encoders
         self._listeners = listeners
         self._files = files
@@ -36,6 +44,9 @@ class Sound:
         """Sounds are this scene's from here on."""
         self._until = None if scene.until is None else round(scene.until * RATE)
         self._resampler = Resampler(scene.shift, self._encoders.layout, self._samples)
+        heard = [track for track in (scene.media.audio, *scene.media.other_audio) if track]
+        gain = heard[min(self._number, len(heard) - 1) if not scene.fit else 0].gain if heard else 0.0
+        self._gain = Gain(gain) if gain else None
 
     @property
     def end(self) -> float:
@@ -45,7 +56,7 @@ class Sound:
     def take(self, frames: Iterable[AudioFrame]) -> None:
         for frame in frames:
             for ready in self._resampler.resample(frame):
-                self._encode(ready)
+                self._level(ready)
 
     def be_silent(self, until: Fraction | float) -> None:
         """Fill up to a time of the film."""
@@ -55,6 +66,8 @@ class Sound:
 
     def end_scene(self) -> None:
         for ready in self._resampler.flush():
+            self._level(ready)
+        for ready in self._gain.flush() if self._gain else ():
             self._encode(ready)
         if self._until is not None:
             self.be_silent(Fraction(self._until, RATE))
@@ -64,12 +77,18 @@ class Sound:
         self.end_scene()
         self._encode(None)
 
+    def _level(self, frame: AudioFrame) -> None:
+        for ready in self._gain.put(frame) if self._gain else (frame,):
+            self._encode(ready)
+
     def _encode(self, frame: AudioFrame | None) -> None:
         if frame and self._until is not None and self._samples + frame.samples > self._until:
             frame = shortened(frame, self._until - self._samples)
             if frame is None:
                 return
-        self._samples += frame.samples if frame else 0
+        if frame:
+            frame.pts = self._samples
+            self._samples += frame.samples
         for file in self._files:
             file.encode(frame)
         packets_by_rate = self._encoders.encode(frame)

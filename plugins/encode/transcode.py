@@ -121,14 +121,14 @@ def _other_audio(
     """Open an encoder and files for each audio track beside the default one."""
     rate = max(rendition.spec.audio_rate for rendition in renditions)
     seen: Counter[str] = Counter()
-    opened = []
+    opened: list[tuple[AudioTrackPackage, Sound]] = []
     for track in film.media.other_audio:
         language = re.sub(r"[^A-Za-z0-9-]", "", track.language or "") or "und"
         seen[language] += 1
         name = f"audio_{language}_{seen[language]}" if seen[language] > 1 else f"audio_{language}"
         encoders = AacEncoders([rate], film.layout)
         package = AudioTrackPackage(folder, track, name, encoders.template(rate), profile.segment_seconds)
-        opened.append((package, Sound(film.scenes[0], encoders, [(rate, package.take)], [])))
+        opened.append((package, Sound(film.scenes[0], encoders, [(rate, package.take)], [], len(opened) + 1)))
     return opened
 
 

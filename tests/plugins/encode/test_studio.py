@@ -81,7 +81,7 @@ def test_picture_in_picture(takes: dict[str, Path], compose: Compose, watch: Wat
 def test_one_take_alone(takes: dict[str, Path], compose: Compose, watch: Watch, look: Any, alone: str) -> None:
     film, output = compose(takes, layout=alone)
     assert output.artifacts[0].width == {"presenter": 480, "presentation": 640}[alone]
-    assert frame_number(watch(film)[20][1]) == pytest.approx(20, abs=1)
+    assert frame_number(watch(film)[15][1]) == pytest.approx(15, abs=1)
     assert look(film).sound_end == pytest.approx(2, abs=0.06), "the presenter is heard though not seen"
 
 

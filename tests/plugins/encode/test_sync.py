@@ -153,3 +153,9 @@ def test_after_an_hour_the_sound_is_in_step(
     # Where the stamps put the sound is where it belongs.
     expected = [pytest.approx(beep * 0.0001, abs=0.04) for beep in beeps]
     assert offsets(film, watch, beeps) == expected
+
+
+def test_a_change_of_loudness_delays_nothing(tmp_path: Path, encode: Encode, watch: Watch) -> None:
+    source = make_beeps(tmp_path / "soft.mkv", 5)
+    for film in encode(source, loudness=-16).films:
+        assert offsets(film, watch, BEEPS) == [pytest.approx(0, abs=0.04)] * 2, film.name
