@@ -17,7 +17,7 @@ ORDER = (
     ("core.context", "core.hookspecs", "core.settings", "core.storage"),
     ("core.access", "core.children", "core.logs", "core.manager", "core.manifest", "core.shadowing", "core.spool"),
     ("core.callbacks", "core.commit", "core.portal"),
-    ("core.connection", "core.queues"),
+    ("core.connection", "core.queues", "core.visitors"),
     ("core.outbox",),
     ("core.statements",),
     ("core.intake",),
