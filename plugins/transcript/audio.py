@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 #: Seconds by which the file's clock may run ahead of its sound before silence is put in.
 _GAP = 0.1
 
+#: A hole of more seconds than this is a fault of the clock.
+_LONGEST_GAP = 3600.0
+
 #: Peak that the limiter allows; resampling and coding may add a little to it.
 _CEILING = 0.9
 
@@ -89,30 +92,54 @@ def _opened(path: Path) -> Iterator[tuple[InputContainer, AudioStream]]:
 def _decoded(path: Path) -> Iterator[AudioFrame]:
     """Yield mono frames at `RATE`; frames that are damaged are left out, as players do."""
     with _opened(path) as (container, stream):
-        resampler: AudioResampler | None = None
-        form, done, heard = None, 0, False
-        origin = float(container.start_time or 0) / av.time_base if len(container.streams) > 1 else None
+        ears = _Ears(None if len(container.streams) == 1 else float(container.start_time or 0) / av.time_base)
         for frame in _frames(container, stream):
-            heard = True
-            if origin is None:
-                origin = frame.time or 0.0
-            if form != (form := (frame.format.name, frame.layout.name, frame.sample_rate)) or resampler is None:
-                for rest in resampler.resample(None) if resampler else ():
-                    done += rest.samples
-                    yield rest
-                resampler = av.AudioResampler("flt", "mono", RATE)
-            if frame.time is not None and (frame.time - origin) - done / RATE > _GAP:
-                silence = _silence(round((frame.time - origin) * RATE) - done)
-                done += silence.samples
-                yield silence
-            frame.pts = None
-            for ready in resampler.resample(frame):
-                done += ready.samples
-                yield ready
-        for rest in resampler.resample(None) if resampler else ():
-            yield rest
-    if not heard:
+            yield from ears.hear(frame)
+        yield from ears.flush()
+    if not ears.samples:
         raise BadSource(f"{path}: its sound can't be decoded", remedy="upload it again", path=str(path))
+
+
+class _Ears:
+    """Brings frames to one form, whatever form they change to, and puts silence where the file's clock has a hole.
+
+    `origin` is the second at which the file begins; None for a file that begins with its sound.
+    """
+
+    def __init__(self, origin: float | None) -> None:
+        self.origin = origin
+        self.samples = 0
+        self._resampler: AudioResampler | None = None
+        self._form: tuple[str, str, int] | None = None
+
+    def hear(self, frame: AudioFrame) -> Iterator[AudioFrame]:
+        form = frame.format.name, frame.layout.name, frame.sample_rate
+        if self._resampler is None or form != self._form:
+            yield from self.flush()
+            self._resampler, self._form = av.AudioResampler("flt", "mono", RATE), form
+        yield from self._hole(frame.time)
+        frame.pts = None
+        yield from self._counted(self._resampler.resample(frame))
+
+    def flush(self) -> Iterator[AudioFrame]:
+        if self._resampler:
+            yield from self._counted(self._resampler.resample(None))
+            self._resampler = None
+
+    def _hole(self, moment: float | None) -> Iterator[AudioFrame]:
+        if self.origin is None:
+            self.origin = moment or 0.0
+        missing = 0.0 if moment is None else moment - self.origin - self.samples / RATE
+        if missing > _LONGEST_GAP:
+            self.origin += missing  # a clock that jumps, not a silence
+        elif missing > _GAP:
+            rest = round(missing * RATE)
+            yield from self._counted(_silence(min(RATE, rest - at)) for at in range(0, rest, RATE))
+
+    def _counted(self, frames: Iterable[AudioFrame]) -> Iterator[AudioFrame]:
+        for frame in frames:
+            self.samples += frame.samples
+            yield frame
 
 
 def _frames(container: InputContainer, stream: AudioStream) -> Iterator[AudioFrame]:

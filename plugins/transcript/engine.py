@@ -62,8 +62,18 @@ def _prepare(threads: int) -> str:
     import torch
 
     # More threads than free cores are slower than fewer; silero_vad sets 1 when it is imported, so this comes after.
-    torch.set_num_threads(threads or len(os.sched_getaffinity(0)))
+    torch.set_num_threads(threads or _cores())
     return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def _cores() -> int:
+    """Count the cores that this process may use, a container's share (cgroup v2, cpu.max) included."""
+    cores = len(os.sched_getaffinity(0))
+    try:
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text(encoding="ascii").split()
+        return max(1, min(cores, int(quota) // int(period)))
+    except (OSError, ValueError):  # no such file, or "max"
+        return cores
 
 
 def _record(audio: Path, options: TranscribeOptions, context: Context) -> Recording:
