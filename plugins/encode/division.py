@@ -94,7 +94,12 @@ class _Clock:
 def divide_lecture(path: Path, options: EncodeOptions, context: Context) -> Division:
     """Look for joints in a film of more than `part_seconds`; without any it is encoded whole."""
     film = film_of(path, options)
-    if not film.can_be_divided or film.media.is_truncated or film.duration <= options.part_seconds:
+    if (
+        not film.can_be_divided
+        or options.ladder.segments != "ts"
+        or film.media.is_truncated
+        or film.duration <= options.part_seconds
+    ):
         return Division()
     if options.loudness != "off":
         film = levelled(film, options.loudness, context)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from core import BadSource
 from plugins.encode.audio import RATE
 from plugins.encode.dressing import Watermark  # at run time too: a film travels to the parts as JSON
-from plugins.encode.probe import Chapter, Media, probe
+from plugins.encode.probe import AudioTrack, Chapter, Media, probe
 
 if TYPE_CHECKING:
     from plugins.encode.options import EncodeOptions
@@ -79,6 +79,11 @@ class Film:
     @property
     def has_sound(self) -> bool:
         return any(scene.media.audio for scene in self.scenes)
+
+    @property
+    def main_audio(self) -> AudioTrack:
+        """The lecture's default track; where only credits are heard, one that stands for it."""
+        return self.media.audio or AudioTrack(-1, RATE, 2, None)
 
     @property
     def layout(self) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import av
 
@@ -27,10 +27,15 @@ if TYPE_CHECKING:
     from plugins.encode.audio import EncodedAudio
     from plugins.encode.ladder import Rendition
     from plugins.encode.probe import AudioTrack, Chapter
+    from plugins.encode.profiles import Profile
 
 #: Microseconds that the muxer may hold one track back to wait for the other. x264 looks up to 60 frames ahead, which
 #: is a minute of a film of slides; libav's default of ten seconds would then put the sound into too early a segment.
 _INTERLEAVE = {"max_interleave_delta": "100000000"}
+
+Segments = Literal["ts", "cmaf"]
+
+_SUFFIXES: dict[Segments, str] = {"ts": ".ts", "cmaf": ".m4s"}
 
 #: ffmpeg's command line sets this delay (microseconds); without it each AAC frame gets a PES header of its own.
 _TS_DELAY = {"max_delay": "700000"}
@@ -64,14 +69,16 @@ class Package:
         *,
         segment_seconds: float,
         chapters: Sequence[Chapter] = (),
+        segments: Segments = "ts",
     ) -> None:
         self._outputs: list[tuple[OutputContainer, dict[str, Stream]]] = []
         self._rendition = rendition
         self.playlist = folder / f"{rendition.name}.m3u8"
-        self.segments = folder / f"{rendition.name}.ts"
+        self.segments = folder / f"{rendition.name}{_SUFFIXES[segments]}"
         self.mp4 = folder / f"{rendition.name}.mp4" if rendition.spec.mp4 else None
         try:
-            self._add(self.playlist, "hls", _hls_options(segment_seconds), video, audio)
+            options = _hls_options(segment_seconds, self.segments)
+            self._add(self.playlist, "hls", options, video, audio if segments == "ts" else None)
             if self.mp4:
                 self._add(self.mp4, "mp4", {"movflags": "+faststart"}, video, audio, chapters)
         except BaseException:
@@ -103,6 +110,8 @@ class Package:
             # Muxing rescales the packet in place, so each file starts from the encoder's stamps.
             stamps = packet.pts, packet.dts, packet.duration, packet.time_base
             for container, streams in self._outputs:
+                if track not in streams:
+                    continue
                 packet.stream = streams[track]
                 packet.pts, packet.dts, packet.duration, packet.time_base = stamps
                 container.mux_one(packet)
@@ -128,14 +137,17 @@ class Package:
 
 
 class AudioTrackPackage:
-    """The files of an audio track beside the default one: `<name>.m3u8` with `<name>.ts`."""
+    """The files of an audio track that lies beside the renditions: `<name>.m3u8` with `<name>.ts` or `.m4s`."""
 
-    def __init__(self, folder: Path, track: AudioTrack, name: str, audio: AudioStream, segment_seconds: float) -> None:
+    def __init__(self, folder: Path, track: AudioTrack, name: str, audio: AudioStream, profile: Profile) -> None:
         self.track = track
         self.playlist = folder / f"{name}.m3u8"
-        self.segments = folder / f"{name}.ts"
+        self.segments = folder / f"{name}{_SUFFIXES[profile.segments]}"
         self._container = av.open(
-            str(self.playlist), "w", format="hls", container_options=_hls_options(segment_seconds)
+            str(self.playlist),
+            "w",
+            format="hls",
+            container_options=_hls_options(profile.segment_seconds, self.segments),
         )
         self._stream = self._container.add_stream_from_template(audio)
         self._container.start_encoding()
@@ -155,8 +167,10 @@ class AudioTrackPackage:
         discard(self._container)
 
 
-def _hls_options(segment_seconds: float) -> dict[str, str]:
+def _hls_options(segment_seconds: float, segments: Path) -> dict[str, str]:
+    kind = {"hls_segment_type": "fmp4", "hls_segment_filename": str(segments)} if segments.suffix == ".m4s" else {}
     return {
+        **kind,
         "hls_time": f"{segment_seconds:g}",
         "hls_playlist_type": "vod",
         "hls_flags": "single_file+independent_segments",

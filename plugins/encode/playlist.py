@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 _SEGMENT = re.compile(r"#EXTINF:([\d.]+),[^\n]*\n#EXT-X-BYTERANGE:(\d+)@(\d+)")
+_MAP = re.compile(r'#EXT-X-MAP:URI="[^"]*",BYTERANGE="(\d+)@(\d+)"')
 _TARGET = re.compile(r"#EXT-X-TARGETDURATION:(\d+)")
 
 
@@ -39,16 +40,25 @@ class Variant:
 
 @dataclass(frozen=True)
 class AudioChoice:
-    """A language to choose; the one without address is that which the renditions hold."""
+    """A language to choose; one without address is what the renditions hold."""
 
     name: str
     language: str | None
     uri: str | None = None
+    is_default: bool = False
 
 
 def read_segments(playlist: str) -> list[Segment]:
     """Return the segments of a single-file byte-range playlist."""
     return [Segment(float(length), int(size), int(offset)) for length, size, offset in _SEGMENT.findall(playlist)]
+
+
+def read_map(playlist: str) -> Segment:
+    """Return where the header lies that every segment of fragmented MP4 needs."""
+    found = _MAP.search(playlist)
+    if not found:
+        raise ValueError("a playlist of fragmented MP4 names no header")
+    return Segment(0.0, int(found[1]), int(found[2]))
 
 
 def bandwidths(playlist: str) -> tuple[int, int]:
@@ -91,7 +101,7 @@ def master(variants: Sequence[Variant], choices: Sequence[AudioChoice] = ()) -> 
 
 
 def _media(choice: AudioChoice) -> str:
-    is_default = "NO" if choice.uri else "YES"
+    is_default = "YES" if choice.is_default else "NO"
     attributes = ["TYPE=AUDIO", 'GROUP-ID="audio"', f'NAME="{_quotable(choice.name)}"']
     if choice.language:
         attributes.append(f'LANGUAGE="{_quotable(choice.language)}"')

@@ -70,6 +70,9 @@ class Profile(BaseModel):
     keyframe_seconds: float = Field(default=1, gt=0, le=10)
     #: Length of an HLS segment; a segment begins with a keyframe.
     segment_seconds: float = Field(default=2, gt=0, le=10)
+    #: "ts": transport streams with picture and sound, which play everywhere. "cmaf": fragmented MP4, the sound in
+    #: files of its own, for HLS and for a DASH manifest (`manifest.mpd`).
+    segments: Literal["ts", "cmaf"] = "ts"
     #: Give the lowest rung its full height when the source is smaller; nothing else is ever enlarged.
     upscale_lowest: bool = False
     #: Scale each rung from the one above instead of from the source: cheaper, a little softer.

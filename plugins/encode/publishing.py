@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from core import Artifact, StepOutput
+from plugins.encode import dash
 from plugins.encode.chapters import write_chapters
 from plugins.encode.film import shown_notes
 from plugins.encode.playlist import AudioChoice, Variant, bandwidths, master
@@ -19,10 +20,13 @@ if TYPE_CHECKING:
     from plugins.encode.options import EncodeOptions
     from plugins.encode.packaging import Encoded
     from plugins.encode.probe import Media
+    from plugins.encode.profiles import Profile
     from plugins.encode.subtitles import SubtitleReader
     from plugins.encode.transcode import Transcoded
 
 AAC_LC = "mp4a.40.2"
+
+_SEGMENT_TYPES = {".ts": "video/mp2t", ".m4s": "video/mp4"}
 
 
 def publish(
@@ -47,8 +51,10 @@ def publish(
     overview = tuple(file for file in (stills.sprite, stills.index) if file) if stills else ()
     made = Made(done.renditions, audio, thumbnails, overview, subtitles)
     if done.renditions:
-        variants = [_variant(encoded, done, has_audio=bool(audio)) for encoded in done.renditions]
-        (output / "livestream.m3u8").write_text(master(variants, _audio_choices(film, done)))
+        variants = [_variant(encoded, done, options.ladder, has_audio=bool(audio)) for encoded in done.renditions]
+        (output / "livestream.m3u8").write_text(master(variants, _audio_choices(film, options.ladder, done)))
+        if options.ladder.segments == "cmaf":
+            (output / "manifest.mpd").write_text(_dash(film, options.ladder, done))
     if film.chapters:
         write_chapters(film.chapters, output / "chapters.vtt")
     info = pod_manifest(film, options, made, done.duration, context.published, job.attributes, start)
@@ -60,8 +66,11 @@ def publish(
     )
 
 
-def _variant(encoded: Encoded, done: Transcoded, *, has_audio: bool) -> Variant:
+def _variant(encoded: Encoded, done: Transcoded, profile: Profile, *, has_audio: bool) -> Variant:
     peak, mean = bandwidths(encoded.playlist.read_text())
+    if profile.segments == "cmaf" and has_audio:
+        beside = bandwidths(done.audio_tracks[0].playlist.read_text())
+        peak, mean = peak + beside[0], mean + beside[1]
     return Variant(
         uri=encoded.playlist.name,
         bandwidth=peak,
@@ -73,19 +82,38 @@ def _variant(encoded: Encoded, done: Transcoded, *, has_audio: bool) -> Variant:
     )
 
 
-def _audio_choices(film: Film, done: Transcoded) -> list[AudioChoice]:
+def _audio_choices(film: Film, profile: Profile, done: Transcoded) -> list[AudioChoice]:
     """Offer the tracks by their titles or languages, if there is a choice; no two by the same name."""
-    if not done.other_audio:
+    if not done.audio_tracks:
         return []
-    tracks = [(film.media.audio, None), *((made.track, made.playlist.name) for made in done.other_audio)]
+    tracks = [(made.track, made.playlist.name) for made in done.audio_tracks]
+    offered = tracks if profile.segments == "cmaf" else [(film.main_audio, None), *tracks]
     choices: list[AudioChoice] = []
-    for number, (track, uri) in enumerate(tracks, start=1):
-        assert track
+    for number, (track, uri) in enumerate(offered, start=1):
         name = track.title or track.language or f"{number}"
         if name in {choice.name for choice in choices}:
             name = f"{name} ({number})"
-        choices.append(AudioChoice(name, track.language, uri))
+        choices.append(AudioChoice(name, track.language, uri, is_default=number == 1))
     return choices
+
+
+def _dash(film: Film, profile: Profile, done: Transcoded) -> str:
+    renditions = [
+        dash.Track(
+            encoded.playlist,
+            encoded.segments,
+            encoded.codec,
+            encoded.rendition.width,
+            encoded.rendition.height,
+            done.frame_rate.limit_denominator(1001),
+        )
+        for encoded in done.renditions
+    ]
+    sounds = [
+        dash.Track(made.playlist, made.segments, AAC_LC, language=made.track.language, label=choice.name)
+        for made, choice in zip(done.audio_tracks, _audio_choices(film, profile, done), strict=True)
+    ]
+    return dash.manifest(renditions, sounds, done.duration)
 
 
 def _codecs(encoded: Encoded, *, has_audio: bool) -> str:
@@ -95,6 +123,8 @@ def _codecs(encoded: Encoded, *, has_audio: bool) -> str:
 def _artifacts(made: Made, film: Film, done: Transcoded, output: Path) -> Iterator[Artifact]:
     for encoded in made.renditions:
         yield from _rendition(encoded, done, has_audio=bool(made.audio))
+    if (output / "manifest.mpd").exists():
+        yield _artifact("master", output / "manifest.mpd", "application/dash+xml")
     if made.renditions:
         yield _artifact("master", output / "livestream.m3u8", "application/vnd.apple.mpegurl")
     yield from _sounds(made, film, done)
@@ -123,7 +153,7 @@ def _rendition(encoded: Encoded, done: Transcoded, *, has_audio: bool) -> Iterat
     if encoded.mp4:
         yield _artifact("rendition", encoded.mp4, "video/mp4", done.duration, **about)
     yield _artifact("playlist", encoded.playlist, "application/vnd.apple.mpegurl", **about)
-    yield _artifact("segment", encoded.segments, "video/mp2t", done.duration, **about)
+    yield _artifact("segment", encoded.segments, _SEGMENT_TYPES[encoded.segments.suffix], done.duration, **about)
 
 
 def _sounds(made: Made, film: Film, done: Transcoded) -> Iterator[Artifact]:
@@ -133,10 +163,11 @@ def _sounds(made: Made, film: Film, done: Transcoded) -> Iterator[Artifact]:
         yield _artifact(
             "audio", path, kind[0], done.duration, duration=done.duration, codecs=kind[1], language=language
         )
-    for other in done.other_audio:
+    for other in done.audio_tracks:
         about: dict[str, Any] = {"language": other.track.language, "codecs": AAC_LC, "duration": done.duration}
         yield _artifact("audio_playlist", other.playlist, "application/vnd.apple.mpegurl", **about)
-        yield _artifact("segment", other.segments, "video/mp2t", done.duration, **about)
+        kind_of_segment = _SEGMENT_TYPES[other.segments.suffix].replace("video/mp4", "audio/mp4")
+        yield _artifact("segment", other.segments, kind_of_segment, done.duration, **about)
 
 
 def _artifact(kind: str, path: Path, media_type: str, seconds: float = 0.0, **about: Any) -> Artifact:

@@ -17,15 +17,17 @@ from plugins.encode.lane import Lane
 from plugins.encode.packaging import AudioTrackPackage, Encoded, Package
 from plugins.encode.pictures import Pictures
 from plugins.encode.reading import Reading, read
-from plugins.encode.sound import Sound
+from plugins.encode.sound import Listener, Sound
 from plugins.encode.truncation import cut_off, is_cut
 
 if TYPE_CHECKING:
+    from av.audio.stream import AudioStream
     from av.video.stream import VideoStream
 
     from core import Context
     from plugins.encode.film import Film
     from plugins.encode.ladder import Rendition
+    from plugins.encode.probe import AudioTrack
     from plugins.encode.profiles import Profile
     from plugins.encode.stills import Stills
     from plugins.encode.subtitles import SubtitleReader
@@ -36,8 +38,8 @@ class Transcoded:
     """What one pass has made."""
 
     renditions: tuple[Encoded, ...]
-    #: Audio tracks beside the default one.
-    other_audio: tuple[AudioTrackPackage, ...]
+    #: Audio tracks that lie beside the renditions: the default one if they don't hold it, then the others.
+    audio_tracks: tuple[AudioTrackPackage, ...]
     #: Seconds; of pictures and sound, whichever ends later.
     duration: float
     #: Frames a second: the constant rate, else the most in one second.
@@ -72,6 +74,7 @@ def transcode(
                 sound,
                 segment_seconds=profile.segment_seconds,
                 chapters=film.chapters,
+                segments=profile.segments,
             )
             packages.append(package)
             return package
@@ -87,19 +90,30 @@ def transcode(
             files.append(AudioFile(path, film.layout))
             stack.callback(files[-1].abandon)
         pictures = Pictures(film, profile, lanes, stills, context.workdir) if film.media.video else None
-        listeners = [(lane.rendition.spec.audio_rate, lane.put) for lane in lanes]
+        rates = [rendition.spec.audio_rate for rendition in renditions]
+        names = _track_names(film)
+        tracks: list[AudioTrackPackage] = []
+
+        def open_track(track: AudioTrack, audio: AudioStream) -> AudioTrackPackage:
+            tracks.append(AudioTrackPackage(context.output, track, names[track.index], audio, profile))
+            stack.callback(tracks[-1].abandon)
+            return tracks[-1]
+
+        listeners: list[Listener] = [(lane.rendition.spec.audio_rate, lane.put) for lane in lanes]
+        if film.has_sound and renditions and profile.segments == "cmaf":
+            listeners.append((max(rates), open_track(film.main_audio, encoders.template(max(rates))).take))
         sounds = [Sound(film.scenes[0], encoders, listeners, files)] if film.has_sound else []
-        others = _other_audio(film, renditions, profile, context.output) if renditions else []
-        for track, sound in others:
-            stack.callback(track.abandon)
-            sounds.append(sound)
+        for number, track in enumerate(film.media.other_audio if renditions else (), start=1):
+            own = AacEncoders([max(rates)], film.layout)
+            package = open_track(track, own.template(max(rates)))
+            sounds.append(Sound(film.scenes[0], own, [(max(rates), package.take)], [], number))
         reading = read(film, pictures, sounds, subtitles, context)
         for lane in lanes:
             lane.put(None)
         for file in files:
             file.close()
-        for track, _ in others:
-            track.close()
+        for opened in tracks:
+            opened.close()
         wait_for(lanes, context)
         end = max([pictures.timeline.end if pictures else 0.0, *(sound.end for sound in sounds)])
         context.progress(end, end)
@@ -108,28 +122,22 @@ def transcode(
                 package.encoded(lane.encoder.extradata, lane.frames)
                 for lane, package in zip(lanes, packages, strict=True)
             ),
-            other_audio=tuple(track for track, _ in others),
+            audio_tracks=tuple(tracks),
             duration=end,
             frame_rate=pictures.timeline.rate if pictures else Fraction(0),
             notes=judge(film, reading),
         )
 
 
-def _other_audio(
-    film: Film, renditions: Sequence[Rendition], profile: Profile, folder: Path
-) -> list[tuple[AudioTrackPackage, Sound]]:
-    """Open an encoder and files for each audio track beside the default one."""
-    rate = max(rendition.spec.audio_rate for rendition in renditions)
+def _track_names(film: Film) -> dict[int, str]:
+    """Name the files of each audio track: `audio_fra`, and `audio_fra_2` for the second of a language."""
     seen: Counter[str] = Counter()
-    opened: list[tuple[AudioTrackPackage, Sound]] = []
-    for track in film.media.other_audio:
+    names = {}
+    for track in (film.main_audio, *film.media.other_audio):
         language = re.sub(r"[^A-Za-z0-9-]", "", track.language or "") or "und"
         seen[language] += 1
-        name = f"audio_{language}_{seen[language]}" if seen[language] > 1 else f"audio_{language}"
-        encoders = AacEncoders([rate], film.layout)
-        package = AudioTrackPackage(folder, track, name, encoders.template(rate), profile.segment_seconds)
-        opened.append((package, Sound(film.scenes[0], encoders, [(rate, package.take)], [], len(opened) + 1)))
-    return opened
+        names[track.index] = f"audio_{language}" + (f"_{seen[language]}" if seen[language] > 1 else "")
+    return names
 
 
 def wait_for(lanes: Sequence[Lane], context: Context) -> None:
