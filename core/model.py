@@ -75,6 +75,14 @@ class Source(Model):
     role: Literal["lecture", "presenter", "presentation"] = "lecture"
 
 
+class Download(Model):
+    """A file that a host fetches before it works on a job."""
+
+    #: In the job's folder.
+    path: Path
+    url: str
+
+
 class Callback(Model):
     """Whom to tell of a job's end. It holds no secret: those are settings of the host that delivers it."""
 
@@ -106,6 +114,8 @@ class Job(Model):
     engines: Mapping[Step, str] = Field(default_factory=dict)
     #: The portal's own words (its video's id, a title); carried along, never read by core.
     attributes: Mapping[str, Any] = Field(default_factory=dict)
+    #: What is fetched first, where a portal shares no folder.
+    downloads: tuple[Download, ...] = ()
     #: Who is told when the job is over; its steps never see them.
     callbacks: tuple[Callback, ...] = ()
 

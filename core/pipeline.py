@@ -18,7 +18,7 @@ from typing import cast
 
 import structlog
 
-from core import access, callbacks, commit, manifest, parts, runner, storage
+from core import access, callbacks, commit, fetch, manifest, parts, runner, storage
 from core.callbacks import DELIVER
 from core.commit import Lock, folder_lock
 from core.context import Progress
@@ -294,6 +294,7 @@ def _attempt(
                 raise Cancelled  # also of a part when another has failed
             scratch.owner.touch()
 
+    fetch.fetch(job, watch_all)
     request = StepRequest(
         parent=os.getpid(),
         # A broker's address may hold a password, and a step has no business with it.
@@ -420,6 +421,7 @@ def _close(host: Host, folder: JobFolder, ours: StepResult) -> StepResult:
     storage.sweep(folder, ABANDONED_AFTER)
     whole = manifest.fold(folder)
     storage.write_replacing(folder.manifest, whole.to_json())
+    storage.remove(folder.downloads)
     if standing is ours and ours.state is State.FAILED:
         host.manager.job_failed(whole.job, ours)
     elif standing is ours and ours.state is State.SUCCEEDED:

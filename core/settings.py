@@ -205,6 +205,9 @@ class Settings(BaseModel):
     bridge_seconds: float = Field(
         default=60.0, ge=1, description="seconds after which the messages that a dead bridge held come back"
     )
+    runner_hosts: Names = Field(
+        default=(), description="comma-separated hosts that its sources and notifications may be on; none: any"
+    )
     runner_token: SecretStr | None = Field(
         default=None, description="token by which an Esup-Pod knows us as its runner manager, and we know it"
     )

@@ -116,6 +116,10 @@ class JobFolder:
         return self.path / "manifest.json"
 
     @property
+    def downloads(self) -> Path:
+        return self.path / "downloads"
+
+    @property
     def callbacks(self) -> Path:
         return self.path / "callbacks"
 

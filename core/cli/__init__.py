@@ -30,6 +30,7 @@ COMMANDS: Mapping[str, str] = {
     "worker": "core.cli.worker",
     "bridge": "core.cli.bridge",
     "pod": "core.cli.pod",
+    "serve": "core.cli.serve",
     "plugins": "core.cli.listing",
     "hooks": "core.cli.listing",
     "doctor": "core.cli.doctor",

@@ -15,8 +15,9 @@ from core.errors import BadCall
 Target = str
 
 
-def _bit_rate(text: str) -> int:
+def bit_rate(text: str | int) -> int:
     """Read ffmpeg's "1000k"."""
+    text = str(text)
     units = {"k": 1000, "m": 1_000_000}
     unit = units.get(text[-1:].lower(), 1)
     return int(float(text[:-1] if unit > 1 else text) * unit)
@@ -26,8 +27,8 @@ def _renditions(value: Any) -> list[dict[str, Any]]:
     return [
         {
             "height": int(one["resolution"].split("x")[1]),
-            "max_rate": _bit_rate(one["maxrate"]),
-            "audio_rate": _bit_rate(one["audio_bitrate"]),
+            "max_rate": bit_rate(one["maxrate"]),
+            "audio_rate": bit_rate(one["audio_bitrate"]),
             "mp4": bool(one["encode_mp4"]),
         }
         for one in value

@@ -119,7 +119,6 @@ def start_encoding_task(
 def start_studio_task(
     desk: Desk, recording_id: int, video_output: str, videos: list[Take], subtime: str, presenter: str
 ) -> Job:
-    takes = sorted(videos, key=lambda take: take.type, reverse=True)  # the presenter first
     roles: Mapping[str, Literal["presenter", "presentation"]] = {
         "presenter/source": "presenter",
         "presentation/source": "presentation",
@@ -127,7 +126,7 @@ def start_studio_task(
     told = {"video_output": str(desk.place(video_output))}
     return Job(
         id=desk.job,
-        sources=tuple(Source(path=desk.place(take.src), role=roles[take.type]) for take in takes),
+        sources=tuple(Source(path=desk.place(take.src), role=roles[take.type]) for take in videos),
         steps=("compose",),
         options={"layout": presenter, **_clip(subtime)},
         attributes={"recording_id": recording_id},
