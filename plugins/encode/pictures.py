@@ -46,6 +46,8 @@ class Scaler:
             "yuv420p",
             # libav's default is bilinear, its command line's bicubic.
             interpolation=Interpolation.BICUBIC,
+            # Slices in threads cost more than they bring: the other cores have x264 to run.
+            threads=1,
             dst_color_range=ColorRange.MPEG if is_full_range else None,
             dst_colorspace=matrix if frame.format.is_rgb else None,
         )
