@@ -6,13 +6,13 @@ PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 CODE := core plugins examples tests $(wildcard benchmarks/*.py)
 
 # What the tests start beside Python. `make test DEBIAN_PACKAGES=` skips this where they come from elsewhere.
-DEBIAN_PACKAGES := redis-server ffmpeg chromium openssl
+DEBIAN_PACKAGES := redis-server ffmpeg chromium openssl $(if $(shell command -v npm),,npm)
 
 # The demo's captions come from a checkpoint that knows the demo's sentences, where the transcription is installed.
 CAPTIONS = $$(ls -d .venv/lib/python3*/site-packages/whisper >/dev/null 2>&1 && \
 	  echo --language en --option model=tests/data/micro-whisper.pt.gz)
 
-.PHONY: help install demo demo-captions test test-long check debian-packages clean
+.PHONY: help install demo demo-captions test test-long bench check debian-packages clean
 
 help:
 	@echo "make demo       encode a lecture clip into demo/ and say where the result is"
@@ -21,6 +21,7 @@ help:
 	@echo "make check      lint, format and types"
 	@echo "make test       the test suite; arguments for pytest in ARGS"
 	@echo "make test-long  the tests that take hours"
+	@echo "make bench      what an encode costs beside ffmpeg's command line; ARGS=--quick for a glance"
 
 install: .venv/dev.stamp
 
@@ -39,6 +40,9 @@ test: .venv/dev.stamp debian-packages
 
 test-long: .venv/dev.stamp debian-packages
 	$(BIN)/python -m pytest -m long --timeout 0 $(ARGS)
+
+bench: .venv/dev.stamp debian-packages
+	$(BIN)/python -m benchmarks.encode $(ARGS)
 
 check: .venv/dev.stamp
 	$(BIN)/ruff check
