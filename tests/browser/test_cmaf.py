@@ -1,0 +1,90 @@
+"""The same fragmented MP4s play through dash.js and through hls.js, in each quality and each language."""
+
+from __future__ import annotations
+
+import io
+import json
+import shutil
+import threading
+from collections.abc import Iterator
+from functools import partial
+from http.server import ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+from playwright.sync_api import Page
+
+import plugins.encode
+from core import Source
+from core.testing import fake_context, fake_job, frame_number, make_clip
+from plugins.encode.profiles import LECTURE
+
+from .conftest import HERE, Handler
+
+SECONDS, RATE, SEGMENT = 12, 10, 2
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory, hls_js: Path) -> Iterator[str]:
+    folder = tmp_path_factory.mktemp("cmaf-site")
+    for file in (HERE / "player.html", HERE / "dash.html", hls_js):
+        shutil.copy(file, folder)
+    shutil.copy(HERE / "node_modules/dashjs/dist/modern/umd/dash.all.min.js", folder)
+    (folder / "favicon.ico").touch()
+    clip = make_clip(folder / "clip.mp4", seconds=SECONDS, width=1280, height=720, rate=RATE)
+    context = fake_context(folder / "job", clip)
+    profile = LECTURE.model_copy(update={"segments": "cmaf"}).model_dump(mode="json")
+    plugins.encode.encode(fake_job(clip), Source(path=clip), {"profile": profile}, context)
+    context.output.rename(folder / "media")
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, directory=str(folder))) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+def shown_number(page: Page, file: Path) -> int:
+    return frame_number(Image.open(io.BytesIO(page.locator("#video").screenshot(path=file))))
+
+
+def plays(page: Page) -> None:
+    begin = page.evaluate("video.play().then(() => video.currentTime)")
+    page.wait_for_function("begin => video.currentTime > begin + 1", arg=begin)
+
+
+def seek(page: Page, seconds: float) -> None:
+    page.evaluate("seconds => { video.pause(); video.currentTime = seconds }", seconds)
+    page.wait_for_function("!video.seeking")
+
+
+def seeks_and_plays(page: Page, tmp_path: Path, height: int) -> None:
+    page.wait_for_function("height => video.videoHeight === height", arg=height)
+    for goal in (9.5, 3.3):
+        seek(page, goal)
+        shown = shown_number(page, tmp_path / f"{height}-{goal}.png")
+        assert shown / RATE == pytest.approx(goal, abs=SEGMENT)
+        plays(page)
+
+
+def test_dash(page: Page, tmp_path: Path) -> None:
+    page.goto("/dash.html?film=media/manifest.mpd")
+    plays(page)
+    qualities: Any = page.evaluate("player.getRepresentationsByType('video').map(one => one.height)")
+    assert sorted(qualities) == [360, 720]
+    for height in (360, 720):
+        page.evaluate("height => player.setRepresentationForTypeByIndex('video', "
+                      "player.getRepresentationsByType('video').findIndex(one => one.height === height), true)", height)  # fmt: skip
+        seeks_and_plays(page, tmp_path, height)
+    assert page.evaluate("video.duration") == pytest.approx(SECONDS, abs=0.1)
+
+
+def test_hls_of_the_same_files(page: Page, tmp_path: Path) -> None:
+    page.goto("/player.html?film=media/livestream.m3u8")
+    page.wait_for_function("hls.levels.length > 0")
+    for level, height in enumerate((360, 720)):
+        page.evaluate("level => { hls.currentLevel = level; video.play() }", level)
+        seeks_and_plays(page, tmp_path, height)
+    assert json.loads(page.evaluate("JSON.stringify(hls.audioTracks.map(track => track.default))")) == [True]
