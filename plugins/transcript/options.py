@@ -9,6 +9,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
+from core.errors import BadSettings
+
 
 def _from_text(value: object) -> object:
     """Read JSON where the command line could only give text."""
@@ -69,10 +71,12 @@ def _model_table() -> Mapping[str, Any]:
     """Read the host's table of models; Esup-Pod's name for it is known too."""
     text = os.environ.get("AMPHIPOD_TRANSCRIPT_MODELS") or os.environ.get("TRANSCRIPTION_MODEL_PARAM") or "{}"
     try:
-        table = json.loads(text)
-    except ValueError as error:
-        raise ValueError(f"AMPHIPOD_TRANSCRIPT_MODELS is not JSON ({error})") from error
-    return dict(table)
+        return dict(json.loads(text))
+    except (TypeError, ValueError) as error:
+        raise BadSettings(
+            f"AMPHIPOD_TRANSCRIPT_MODELS (or TRANSCRIPTION_MODEL_PARAM) is no table in JSON: {error}",
+            remedy='write {"fr": {"model": "medium"}}',
+        ) from error
 
 
 class TranscribeOptions(CaptionOptions):

@@ -55,7 +55,8 @@ def weights_for(options: TranscribeOptions, language: str) -> Weights:
     :raises Permanent: they aren't on this host.
     """
     table = options.models.get("WHISPER", options.models)
-    entry: Mapping[str, Any] = table.get(language) or table.get("auto") or {}
+    found = table.get(language) or table.get("auto") or {}
+    entry: Mapping[str, Any] = {"model": found} if isinstance(found, str) else found
     root = Path(entry["download_root"]) if entry.get("download_root") and not options.model else folder()
     named = options.model or str(entry.get("model") or DEFAULT)
     weights = (

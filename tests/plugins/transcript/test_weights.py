@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import whisper
 
-from core.errors import OutOfReach, Permanent
+from core.errors import BadSettings, OutOfReach, Permanent
 from plugins.transcript.options import TranscribeOptions
 from plugins.transcript.weights import OFFICIAL, Weights, load, pull, weights_for
 
@@ -62,6 +62,19 @@ def test_the_host_s_table_is_read_from_pod_s_setting(models: Path, monkeypatch: 
     monkeypatch.setenv("TRANSCRIPTION_MODEL_PARAM", '{"WHISPER": {"fr": {"model": "base"}}}')
 
     assert found("fr").name == "base"
+
+
+def test_a_table_may_name_models_alone(models: Path) -> None:
+    (models / "base.pt").touch()
+
+    assert found("fr", models={"fr": "base"}).name == "base"
+
+
+@pytest.mark.parametrize("table", ["not JSON", "[1]", "7"])
+def test_a_table_that_is_none_is_told(table: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AMPHIPOD_TRANSCRIPT_MODELS", table)
+    with pytest.raises(BadSettings, match=r"AMPHIPOD_TRANSCRIPT_MODELS .* is no table in JSON"):
+        found()
 
 
 def test_the_names_are_whisper_s() -> None:
