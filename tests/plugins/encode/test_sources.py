@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -69,6 +70,15 @@ def read_table() -> list[Row]:
 
 def test_each_source_of_the_table_can_be_made_and_each_that_can_is_in_the_table() -> None:
     assert {row.source for row in read_table()} == set(SOURCES)
+
+
+def test_each_row_about_recorders_names_tests_that_exist() -> None:
+    rows = TABLE.read_text(encoding="utf-8").split("| Test |\n")[1].split("\n\n")[0].splitlines()[1:]
+    code = "".join(path.read_text() for path in Path(__file__).parent.glob("test_*.py"))
+    for row in rows:
+        tests = re.findall(r"`(test_\w+)`", row)
+        assert tests
+        assert all(f"def {test}(" in code for test in tests), row
 
 
 @pytest.mark.parametrize("row", read_table(), ids=lambda row: f"{row.source} ({row.profile})")
