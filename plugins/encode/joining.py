@@ -47,7 +47,7 @@ def join_parts(job: Job, parts: Sequence[PartOutput], options: EncodeOptions, co
     folders = [part.folder for part in parts if part.folder]
     with output_errors(output):
         renditions = _join_renditions(film, folders, profile, context)
-        stills = Stills(output, media.video, film.duration, options.thumbnails)
+        stills = Stills(output, media.video, film.duration, options)
         for tiles in _find(folders, TILES):
             stills.add_tiles(tiles)
         stills.write()

@@ -76,7 +76,7 @@ def _encode_pictures(told: Assignment, options: EncodeOptions, context: Context)
     start = None if stretch.start is None else told.time(stretch.start)
     end = math.inf if stretch.is_last or stretch.end is None else float(told.time(stretch.end))
     begin = float(told.time(stretch.run_up))
-    stills = Stills(context.output, video, film.duration, options.thumbnails)
+    stills = Stills(context.output, video, film.duration, options)
     if start is not None:
         stills.skip(float(start))
 

@@ -58,6 +58,19 @@ def _distinct(rungs: tuple[RenditionSpec, ...]) -> tuple[RenditionSpec, ...]:
 Ladder = Annotated[tuple[RenditionSpec, ...], Field(min_length=1), AfterValidator(_distinct)]
 
 
+class Storyboard(BaseModel):
+    """The small pictures that a player shows while one seeks, on one sheet."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    #: Lines of a picture.
+    height: int = Field(default=90, ge=16, le=720)
+    #: How many there are over the film; None is Pod's rule: 100, or 10 for a film of less than 100 seconds.
+    tiles: int | None = Field(default=None, ge=1, le=1000)
+    #: How many stand side by side; None puts all in one row, as Pod does.
+    columns: int | None = Field(default=None, ge=1, le=1000)
+
+
 class Profile(BaseModel):
     """A ladder and how it is encoded."""
 
@@ -75,6 +88,9 @@ class Profile(BaseModel):
     segments: Literal["ts", "cmaf"] = "ts"
     #: Give the lowest rung its full height when the source is smaller; nothing else is ever enlarged.
     upscale_lowest: bool = False
+    storyboard: Storyboard = Storyboard()
+    #: Of thumbnails and storyboard; Esup-Pod knows PNG.
+    images: Literal["png", "webp"] = "png"
     #: Scale each rung from the one above instead of from the source: cheaper, a little softer.
     cascade: bool = False
 

@@ -47,7 +47,7 @@ def publish(
     output, media = context.output, film.media
     thumbnails = stills.thumbnails if stills else ()
     if media.cover is not None:
-        thumbnails = save_cover(media, output, options.thumbnails)
+        thumbnails = save_cover(media, output, options)
     overview = tuple(file for file in (stills.sprite, stills.index) if file) if stills else ()
     made = Made(done.renditions, audio, thumbnails, overview, subtitles)
     if done.renditions:
@@ -131,12 +131,12 @@ def _artifacts(made: Made, film: Film, done: Transcoded, output: Path) -> Iterat
     if film.chapters:
         yield _artifact("chapters", output / "chapters.vtt", "text/vtt")
     for path in made.thumbnails:
-        yield _artifact("thumbnail", path, "image/png", **_size(path))
+        yield _artifact("thumbnail", path, f"image/{path.suffix[1:]}", **_size(path))
     for path in made.overview:
-        if path.suffix == ".png":
-            yield _artifact("sprite", path, "image/png", **_size(path))
-        else:
+        if path.suffix == ".vtt":
             yield _artifact("sprite_index", path, "text/vtt")
+        else:
+            yield _artifact("sprite", path, f"image/{path.suffix[1:]}", **_size(path))
     for reader in made.subtitles:
         yield _artifact("subtitle", reader.path, "text/vtt", language=reader.track.language)
     yield _artifact("info", output / "info_video.json", "application/json")

@@ -1,7 +1,7 @@
 """Pictures of the film: its poster's candidates and the sprite that a player shows while one seeks.
 
-Pod's layout (Encoding_video.py, create_overview): one row of 100 tiles, or of 10 for a film of less than 100
-seconds, each 90 lines high; none for a film of less than 10 seconds.
+Pod's layout (Encoding_video.py, create_overview), unless a profile has another: one row of 100 tiles, or of 10 for a
+film of less than 100 seconds, each 90 lines high; none for a film of less than 10 seconds.
 """
 
 from __future__ import annotations
@@ -18,12 +18,15 @@ from plugins.encode.source_file import open_source, packets
 from plugins.encode.timecode import clock
 
 if TYPE_CHECKING:
+    from plugins.encode.options import EncodeOptions
     from plugins.encode.probe import Media
     from plugins.encode.video_track import VideoTrack
 
-TILE_HEIGHT = 90
 _SPRITE_FROM = 10
 _MANY_TILES_FROM = 100
+
+#: Pixels that a picture of a format may be wide and high.
+_WIDEST = {"png": 1 << 31, "webp": 16_383}
 
 #: A cover is printed matter at times; a poster needs no more pixels than this.
 _COVER_SIZE = (1280, 1280)
@@ -36,16 +39,19 @@ class Stills:
     filter `fps=count/duration` gives.
     """
 
-    def __init__(self, folder: Path, video: VideoTrack, duration: float, thumbnails: int) -> None:
-        self.thumbnails = thumbnail_paths(folder, thumbnails)
-        self.sprite = folder / "overview.png" if duration >= _SPRITE_FROM else None
+    def __init__(self, folder: Path, video: VideoTrack, duration: float, options: EncodeOptions) -> None:
+        profile, board = options.ladder, options.ladder.storyboard
+        self.thumbnails = thumbnail_paths(folder, options)
+        self.sprite = folder / f"overview.{profile.images}" if duration >= _SPRITE_FROM else None
         self.index = folder / "overview.vtt" if duration >= _SPRITE_FROM else None
-        self.tile_width = max(video.width * TILE_HEIGHT // video.height, 1)
-        self.tiles = 100 if duration >= _MANY_TILES_FROM else 10
+        self.tile_height = board.height
+        self.tile_width = max(video.width * board.height // video.height, 1)
+        self.tiles = board.tiles or (100 if duration >= _MANY_TILES_FROM else 10)
+        self._columns = min(board.columns or self.tiles, _WIDEST[profile.images] // self.tile_width)
         self._duration = duration
-        self._poster_times = _middles(duration, thumbnails)
+        self._poster_times = _middles(duration, options.thumbnails)
         self._tile_times = _middles(duration, self.tiles) if self.sprite else []
-        self._row = Image.new("RGB", (self.tile_width * len(self._tile_times), TILE_HEIGHT))
+        self._row = Image.new("RGB", (self.tile_width * len(self._tile_times), self.tile_height))
         self._posters = 0
         self._tiled = 0
         self._skipped = 0
@@ -57,7 +63,7 @@ class Stills:
             self._posters += 1
         tile = None
         while self._tiled < len(self._tile_times) and self._tile_times[self._tiled] < until:
-            tile = tile or _image(frame, self.tile_width, TILE_HEIGHT)
+            tile = tile or _image(frame, self.tile_width, self.tile_height)
             self._row.paste(tile, (self._tiled * self.tile_width, 0))
             self._tiled += 1
 
@@ -69,7 +75,7 @@ class Stills:
     def save_tiles(self, path: Path) -> None:
         """Keep the tiles of this part, if it has any, for `add_tiles`."""
         if self._tiled > self._skipped:
-            box = self._skipped * self.tile_width, 0, self._tiled * self.tile_width, TILE_HEIGHT
+            box = self._skipped * self.tile_width, 0, self._tiled * self.tile_width, self.tile_height
             self._row.crop(box).save(path)
 
     def add_tiles(self, path: Path) -> None:
@@ -81,11 +87,31 @@ class Stills:
     def write(self) -> None:
         """Write the sprite and its index, once the last frame has been shown."""
         if self.sprite and self.index:
-            self._row.save(self.sprite)
-            self.index.write_text(_index(self._duration, self.tiles, self.tile_width, self.sprite.name))
+            self._sheet().save(self.sprite)
+            self.index.write_text(self._index(self.sprite.name))
+
+    def _sheet(self) -> Image.Image:
+        """Break the row of tiles into lines."""
+        if self._columns >= self.tiles:
+            return self._row
+        width, height = self._columns * self.tile_width, self.tile_height
+        lines = -(-self.tiles // self._columns)
+        sheet = Image.new("RGB", (width, lines * height))
+        for line in range(lines):
+            sheet.paste(self._row.crop((line * width, 0, (line + 1) * width, height)), (0, line * height))
+        return sheet
+
+    def _index(self, name: str) -> str:
+        width, height = self.tile_width, self.tile_height
+        cues = (
+            f"{clock(self._duration * tile / self.tiles)} --> {clock(self._duration * (tile + 1) / self.tiles)}\n"
+            f"{name}#xywh={tile % self._columns * width},{tile // self._columns * height},{width},{height}\n"
+            for tile in range(self.tiles)
+        )
+        return "WEBVTT\n\n" + "\n".join(cues)
 
 
-def save_cover(media: Media, folder: Path, count: int) -> tuple[Path, ...]:
+def save_cover(media: Media, folder: Path, options: EncodeOptions) -> tuple[Path, ...]:
     """Write the attached picture as each of the thumbnails: Pod shows the second, so one wouldn't do."""
     assert media.cover is not None
     with open_source(media.path) as container:
@@ -93,14 +119,15 @@ def save_cover(media: Media, folder: Path, count: int) -> tuple[Path, ...]:
         frames = (frame for packet in packets(container, [stream]) for frame in packet.decode())
         image = _image(next(frame for frame in frames if isinstance(frame, VideoFrame)))
     image.thumbnail(_COVER_SIZE)
-    paths = thumbnail_paths(folder, count)
+    paths = thumbnail_paths(folder, options)
     for path in paths:
         image.save(path)
     return paths
 
 
-def thumbnail_paths(folder: Path, count: int) -> tuple[Path, ...]:
-    return tuple(folder / f"thumbnail_{number + 1:04}.png" for number in range(count))
+def thumbnail_paths(folder: Path, options: EncodeOptions) -> tuple[Path, ...]:
+    names = (f"thumbnail_{number + 1:04}.{options.ladder.images}" for number in range(options.thumbnails))
+    return tuple(folder / name for name in names)
 
 
 def _image(frame: VideoFrame, width: int | None = None, height: int | None = None) -> Image.Image:
@@ -111,12 +138,3 @@ def _image(frame: VideoFrame, width: int | None = None, height: int | None = Non
 
 def _middles(duration: float, count: int) -> list[float]:
     return [(number + 0.5) * duration / count for number in range(count)]
-
-
-def _index(duration: float, tiles: int, width: int, name: str) -> str:
-    cues = (
-        f"{clock(duration * tile / tiles)} --> {clock(duration * (tile + 1) / tiles)}\n"
-        f"{name}#xywh={tile * width},0,{width},{TILE_HEIGHT}\n"
-        for tile in range(tiles)
-    )
-    return "WEBVTT\n\n" + "\n".join(cues)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from plugins.encode.dressing import Watermark
 from plugins.encode.options import EncodeOptions
-from plugins.encode.profiles import LECTURE, POD, Profile, RenditionSpec
+from plugins.encode.profiles import LECTURE, POD, Profile, RenditionSpec, Storyboard
 from plugins.encode.studio_options import ComposeOptions
 
 PAGE = (Path(__file__).parents[3] / "docs/encode.md").read_text(encoding="utf-8")
@@ -16,7 +16,7 @@ PAGE = (Path(__file__).parents[3] / "docs/encode.md").read_text(encoding="utf-8"
 
 def test_every_option_is_described() -> None:
     fields = {*EncodeOptions.model_fields, *ComposeOptions.model_fields, *Watermark.model_fields}
-    fields |= {*Profile.model_fields, *RenditionSpec.model_fields} - {"name"}
+    fields |= {*Profile.model_fields, *RenditionSpec.model_fields, *Storyboard.model_fields} - {"name"}
     assert [field for field in sorted(fields) if not re.search(rf"`(\w+\.)?{field}`", PAGE)] == []
 
 

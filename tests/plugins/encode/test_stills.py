@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from core.testing import frame_number
+from plugins.encode.profiles import POD
 
 Clip = Callable[..., Path]
 Encode = Callable[..., Any]
@@ -94,3 +95,21 @@ def test_a_turned_film_is_upright_everywhere(clip: Clip, encode: Encode) -> None
         with Image.open(path) as image:
             assert image.size == (202, 360)
             assert frame_number(image, turned=90) == pytest.approx(number, abs=1)
+
+
+def test_a_profile_chooses_the_storyboards_geometry_and_the_pictures_kind(
+    clip: Callable[..., Path], encode: Callable[..., Any]
+) -> None:
+    storyboard = {"height": 60, "tiles": 7, "columns": 3}
+    profile = POD.model_copy(update={"images": "webp"}).model_dump(mode="json") | {"storyboard": storyboard}
+    made = encode(clip("board.mp4", seconds=14, width=320, height=180), profile=profile, thumbnails=4)
+    with Image.open(made.folder / "overview.webp") as sheet:
+        assert (sheet.format, sheet.size) == ("WEBP", (3 * 106, 3 * 60))
+        cues = re.findall(r"overview\.webp#xywh=(\d+),(\d+),(\d+),(\d+)", (made.folder / "overview.vtt").read_text())
+        boxes = [tuple(map(int, cue)) for cue in cues]
+        assert boxes == [(tile % 3 * 106, tile // 3 * 60, 106, 60) for tile in range(7)]
+        numbers = [frame_number(sheet.crop((x, y, x + width, y + height))) for x, y, width, height in boxes]
+    assert numbers == pytest.approx([25 + 50 * tile for tile in range(7)], abs=1)
+    names = [path.name for path in made.files("thumbnail")]
+    assert names == ["thumbnail_0001.webp", "thumbnail_0002.webp", "thumbnail_0003.webp", "thumbnail_0004.webp"]
+    assert {artifact.media_type for artifact in made.artifacts("thumbnail")} == {"image/webp"}
