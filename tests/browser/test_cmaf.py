@@ -46,6 +46,10 @@ def site(tmp_path_factory: pytest.TempPathFactory, hls_js: Path) -> Iterator[str
         thread.join()
 
 
+CHOOSE = """height => player.setRepresentationForTypeByIndex(
+    "video", player.getRepresentationsByType("video").findIndex(one => one.height === height), true)"""
+
+
 def shown_number(page: Page, file: Path) -> int:
     return frame_number(Image.open(io.BytesIO(page.locator("#video").screenshot(path=file))))
 
@@ -75,8 +79,7 @@ def test_dash(page: Page, tmp_path: Path) -> None:
     qualities: Any = page.evaluate("player.getRepresentationsByType('video').map(one => one.height)")
     assert sorted(qualities) == [360, 720]
     for height in (360, 720):
-        page.evaluate("height => player.setRepresentationForTypeByIndex('video', "
-                      "player.getRepresentationsByType('video').findIndex(one => one.height === height), true)", height)  # fmt: skip
+        page.evaluate(CHOOSE, height)
         seeks_and_plays(page, tmp_path, height)
     assert page.evaluate("video.duration") == pytest.approx(SECONDS, abs=0.1)
 
