@@ -51,6 +51,8 @@ RATE = 16_000
 #: Tokens for a second of speech: 2.5 words, 1.4 tokens each, and the punctuation.
 TOKENS = 4.0
 
+AS_IT_IS = "  and batches of 8: as it is"
+
 BASE = ModelDimensions(80, 1500, 512, 8, 6, 51_865, 448, 512, 8, 6)
 
 #: As Esup-Pod 4.1 calls it.
@@ -226,6 +228,19 @@ def same_words(scratch: Path) -> dict[str, Any]:
     }
 
 
+def _ways(path: Path, sound: NDArray[np.float32], checkpoint: Path, spoken: float, scratch: Path) -> Iterator[Run]:
+    yield plain("openai-whisper as Esup-Pod calls it", sound, checkpoint, spoken)
+    yield plain("  without the previous text", sound, checkpoint, spoken, condition_on_previous_text=False)
+    yield plain("  without word times", sound, checkpoint, spoken, word_timestamps=False)
+    yield ours("Amphipod, window after window", path, checkpoint, spoken, vad=False, batch_size=1)
+    yield ours("  and silence skipped", path, checkpoint, spoken, batch_size=1)
+    yield ours(AS_IT_IS, path, checkpoint, spoken)
+    try:
+        yield faster_whisper(path, checkpoint, spoken, scratch)
+    except ImportError:
+        print("faster-whisper is not installed: its entry is left out")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--seconds", type=float, default=300)
@@ -244,27 +259,15 @@ def main() -> None:
         )
         timing.dtw(torch.randn(8, 60))  # compiled once a process, for all alike
         speech = len(sound) / RATE
-        print(
-            f"{speech:.0f} s of sound, {spoken:.0f} s of it speech, {TOKENS * spoken:.0f} tokens; CPU seconds of one thread"
-        )
-        runs = [
-            plain("openai-whisper as Esup-Pod calls it", sound, checkpoint, spoken),
-            plain("  without the previous text", sound, checkpoint, spoken, condition_on_previous_text=False),
-            plain("  without word times", sound, checkpoint, spoken, word_timestamps=False),
-            ours("Amphipod, all of it one window after another", path, checkpoint, spoken, vad=False, batch_size=1),
-            ours("  and silence skipped", path, checkpoint, spoken, batch_size=1),
-            ours("  and batches of 8: as it is", path, checkpoint, spoken),
-        ]
-        try:
-            runs.append(faster_whisper(path, checkpoint, spoken, scratch))
-        except ImportError:
-            print("faster-whisper is not installed: its entry is left out")
+        print(f"{speech:.0f} s of sound, {spoken:.0f} s of it speech, {TOKENS * spoken:.0f} tokens; CPU seconds")
+        print(f"{'':<44}{'CPU':>7}{'load':>6}{'ratio':>7}{'windows':>9}{'tokens':>8}   parts")
+        runs: list[Run] = []
+        for run in _ways(path, sound, checkpoint, spoken, scratch):
+            runs.append(run)
+            print(run.line(runs[0]), flush=True)
         words = same_words(scratch)
-    print(f"{'':<44}{'CPU':>7}{'load':>6}{'ratio':>7}{'windows':>9}{'tokens':>8}   parts")
-    for run in runs:
-        print(run.line(runs[0]))
-    whole, work = runs[0].total + runs[0].load, runs[0].total
-    print(f"ratio {(runs[5].total / whole):.2f}; {runs[5].total / work:.2f} when Pod's load is not counted")
+    pod, us = runs[0], next(run for run in runs if run.name == AS_IT_IS)
+    print(f"ratio {us.total / (pod.total + pod.load):.2f}; {us.total / pod.total:.2f} when Pod's load is not counted")
     print(
         "the small checkpoint's words:", ", ".join(f"{name}: {'yes' if same else 'no'}" for name, same in words.items())
     )
