@@ -10,7 +10,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from core import pipeline, shadowing, storage
+from core import pipeline, portal, shadowing, storage
 from core.errors import AmphipodError, EngineMissing
 from core.hookspecs import NAME
 from core.manager import Manager
@@ -52,6 +52,8 @@ def examine(host: Host) -> Iterator[Finding]:
     yield from _steps(manager)
     if settings.broker_url:
         yield from _service(settings)
+    if settings.pod_api_url:
+        yield _pod(settings)
 
 
 def _jobs_root(root: Path) -> Finding:
@@ -108,6 +110,16 @@ def _service(settings: Settings) -> Iterator[Finding]:
             yield Finding(subject, ok=False, words=words)
         else:
             yield Finding(subject, ok=True, words=f"amphipod {ours}, shares {settings.jobs_root}")
+
+
+def _pod(settings: Settings) -> Finding:
+    """Ask Esup-Pod's API for its root, as whoever the token is."""
+    subject = f"Esup-Pod {settings.pod_api_url}"
+    if settings.pod_api_token is None:
+        return Finding(subject, ok=False, words="no token: set POD_API_TOKEN")
+    token = f"Token {settings.pod_api_token.get_secret_value()}"
+    answer = portal.get(f"{(settings.pod_api_url or '').rstrip('/')}/", {"Authorization": token}, settings)
+    return Finding(subject, ok=answer.status == 200, words="answers" if answer.status == 200 else answer.words)
 
 
 def _persistence(client: redis.Redis, subject: str) -> Finding:

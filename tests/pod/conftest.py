@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from core.pod.messages import Message
 from core.settings import Settings
 
 from ..service.conftest import RedisServer, redis_server, service, start, toy_service, until  # noqa: F401  # fixtures
@@ -103,6 +104,13 @@ def bridge(pod: FakePod, tmp_path: Path) -> Iterator[Run]:
         if process.poll() is None:
             process.kill()
         process.wait()
+
+
+def as_message(message: dict[str, Any], media_root: Path) -> Message:
+    """Return a captured message as the bridge hands it on."""
+    raw = json.loads(rewritten(message, media_root))
+    queue = raw["properties"]["delivery_info"]["routing_key"]
+    return Message(queue=queue, headers=raw["headers"], body=base64.b64decode(raw["body"]).decode(errors="replace"))
 
 
 @pytest.fixture

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import signal
+import subprocess
+import sys
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -14,12 +16,13 @@ from typing import Any
 import pytest
 
 from core.model import Job
+from core.pod.messages import take
 from core.settings import Settings
 from core.statements import INTAKE
 from core.storage import JobFolder
 
 from ..service.conftest import RedisServer, until
-from .conftest import Run, arguments, captured
+from .conftest import Run, arguments, as_message, captured
 
 #: Lines of start_encoding_task.jsonl.
 DRESSED, CUT = 5, 6
@@ -66,20 +69,21 @@ def unacknowledged(server: RedisServer) -> int:
     import redis
 
     with redis.Redis(port=server.port, db=5) as client:
-        return client.llen("encoding") + client.hlen("amphipod.unacked") + client.hlen("unacked")
+        return int(client.llen("encoding") + client.hlen("amphipod.unacked") + client.hlen("unacked"))
 
 
 class TestWhatAMessageBecomes:
     @pytest.fixture
-    def taken(self, bridge: Run, push: Callable[..., str], pod_settings: Settings) -> Callable[..., Job]:
-        bridge()
+    def taken(self, pod_settings: Settings, media: Path) -> Callable[..., Job]:
+        def take_one(
+            task: str, number: int = 0, change: Callable[[dict[str, Any]], None] = lambda message: None
+        ) -> Job:
+            message = captured(task)[number]
+            change(message)
+            assert take(as_message(message, media), pod_settings)
+            return JobFolder(pod_settings.jobs_root, f"pod-{message['headers']['id']}").job()
 
-        def take(task: str, number: int = 0, **more: Any) -> Job:
-            folder = JobFolder(pod_settings.jobs_root, f"pod-{push(task, number, **more)}")
-            until(folder.request.exists, what="the job is stored")
-            return folder.job()
-
-        return take
+        return take_one
 
     def test_encoding(self, taken: Callable[..., Job], media: Path) -> None:
         job = taken("start_encoding_task")
@@ -142,7 +146,8 @@ class TestWhatAMessageBecomes:
         def waiting() -> list[Any]:
             client = redis_server.client
             lanes = list(client.scan_iter(f"amphipod:statements:{INTAKE}:*", _type="stream"))
-            return [json.loads(fields["s"]) for lane in lanes for _, fields in client.xrange(lane)]
+            entries: list[Any] = [entry for lane in lanes for entry in client.xrange(lane) or ()]
+            return [json.loads(fields["s"]) for _, fields in entries]
 
         until(lambda: len(waiting()) == len(sent), what="all statements are taken")
         found = {one["id"]: one for one in waiting()}
@@ -170,25 +175,37 @@ class TestWhatCannotBeActedOn:
         ],
         ids=["unknown task", "cut_end missing", "id is no number", "outside", "too many", "no JSON"],
     )
-    def test_is_parked_and_named(
-        self,
-        change: Any,
-        reason: str | None,
-        bridge: Run,
-        push: Callable[..., str],
-        pod_settings: Settings,
-        redis_server: RedisServer,
-    ) -> None:
-        bridge("encoding")
-        task = push("start_encoding_task", change=change)
+    def test_is_parked_and_named(self, change: Any, reason: str | None, pod_settings: Settings, media: Path) -> None:
+        message = captured("start_encoding_task")[0]
+        change(message)
+        taken = take(as_message(message, media), pod_settings)
 
-        until(lambda: unacknowledged(redis_server) == 0, what="the message is acknowledged")
-        parked = pod_settings.jobs_root / "parked" / f"{task}.json"
         if reason is None:  # Pod's own worker has no such default, but a cut without an end can only mean one thing
-            assert not parked.exists()
+            assert taken
             return
+        parked = pod_settings.jobs_root / "parked" / f"{message['headers']['id']}.json"
+        assert not taken
         assert reason in json.loads(parked.read_text())["reason"]
         assert jobs(pod_settings) == []
+
+    def test_parked_ones_are_listed_and_tried_again(
+        self, bridge: Run, push: Callable[..., str], pod_settings: Settings, redis_server: RedisServer
+    ) -> None:
+        bridge("encoding")
+        task = push("start_encoding_task", change=lambda message: message["headers"].update(task="pod.new.task"))
+        until(lambda: unacknowledged(redis_server) == 0, what="the message is acknowledged")
+        command = [sys.executable, "-m", "core.cli", "pod", "parked"]
+        seen = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        file = pod_settings.jobs_root / "parked" / f"{task}.json"
+        known = "pod.video_encode_transcript.encoding_tasks.start_encoding_task"
+        file.write_text(file.read_text().replace("pod.new.task", known))  # as if the bridge had learnt it
+        again = subprocess.run([*command, "--retry"], capture_output=True, text=True, check=True).stdout
+
+        assert task in seen
+        assert "'pod.new.task'" in seen
+        assert again == "1 messages taken\n"
+        assert not file.exists()
+        assert [job.id for job in jobs(pod_settings)] == [f"pod-{task}"]
 
     def test_an_expired_message_is_dropped(
         self, bridge: Run, push: Callable[..., str], pod_settings: Settings, redis_server: RedisServer

@@ -164,13 +164,14 @@ def test_a_source_that_is_not_there_fails_and_pod_is_told_why(api: Api, portal: 
     assert "404" in api("GET", f"/task/status/{name}").json()["error_message"]
 
 
-def test_stop(api: Api, portal: Portal) -> None:
+def test_who_may_ask_and_what_else(api: Api, portal: Portal, service: Settings) -> None:
+    for token in ("", "wrong"):
+        assert api("POST", "/task/execute", token=token, json=task(portal, "lecture.mp4")).status_code == 401
+        assert api("GET", f"/task/status/run-{'0' * 32}", token=token).status_code == 401
     name = api("POST", "/task/execute", json=task(portal, "lecture.mp4")).json()["task_id"]
-
     assert api("POST", f"/task/stop/{name}").json()["status"] == "failed"
 
-
-def test_a_studio_s_takes_come_from_its_mediapackage(api: Api, portal: Portal, service: Settings) -> None:
+    # A studio's takes come from its mediapackage.
     (portal.folder / "package.xml").write_text(
         f"""<mediapackage xmlns="http://mediapackage.opencastproject.org"><media>
         <track type="presenter/source"><url>{portal.url}/presenter.webm</url></track>
@@ -178,21 +179,12 @@ def test_a_studio_s_takes_come_from_its_mediapackage(api: Api, portal: Portal, s
     )
     name = api("POST", "/task/execute", json=task(portal, "package.xml", "studio", presenter="piph")).json()["task_id"]
     request = json.loads((service.jobs_root / "jobs" / name / "request.json").read_text())
-
     assert request["steps"] == ["compose", "encode"]
     assert [source["role"] for source in request["sources"]] == ["presenter", "presentation"]
     assert request["options"] == {"layout": "piph"}
 
 
-@pytest.mark.parametrize("token", ["", "wrong"])
-def test_who_has_not_the_token_is_refused(token: str, api: Api, portal: Portal) -> None:
-    assert api("POST", "/task/execute", token=token, json=task(portal, "lecture.mp4")).status_code == 401
-    assert api("GET", f"/task/status/run-{'0' * 32}", token=token).status_code == 401
-
-
-def test_only_the_hosts_that_are_allowed(
-    address: str, api: Api, portal: Portal, service: Settings, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_only_the_hosts_that_are_allowed(portal: Portal, service: Settings) -> None:
     from core.errors import BadCall
     from core.pod.runner_tasks import Task, job_of
 
