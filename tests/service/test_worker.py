@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from core import jobs, queues
+from core import jobs, pipeline, queues
 from core.errors import JobConflict, OutOfReach
 from core.jobs import Status
 from core.model import State
@@ -183,10 +183,10 @@ class TestLiveLease:
     def test_a_message_that_meets_one_is_put_back_and_runs_when_the_holder_dies(
         self, start: Start, submit: Submit, ended: Ended, redis_server: RedisServer, toy_service: Settings
     ) -> None:
-        job = submit(write="x")
-        redis_server.client.set(f"amphipod:lease:{job}.encode", "somebody", px=4000)
         start("encoding")
         start("callbacks")
+        redis_server.client.set(f"amphipod:lease:{pipeline.id_for_key('held')}.encode", "somebody", px=8000)
+        job = submit(key="held", write="x")
 
         until(lambda: redis_server.client.hlen("amphipod:encoding.DQ.msgs") == 1, what="the message is delayed")
         assert redis_server.client.hlen("amphipod:encoding.msgs") == 0
