@@ -35,8 +35,9 @@ demo-captions: .venv/encode,transcript.stamp demo
 	@echo "  $(BIN)/amphipod models pull small"
 	@echo "  $(BIN)/amphipod run lecture.mp4 --language fr --option model=small"
 
+# More processes than two cores: a third of the tests waits for clocks, not for the processor.
 test: .venv/dev.stamp debian-packages
-	$(BIN)/python -m pytest -m "not long" $(ARGS)
+	$(BIN)/python -m pytest -m "not long" --numprocesses 3 --dist loadfile $(ARGS)
 
 test-long: .venv/dev.stamp debian-packages
 	$(BIN)/python -m pytest -m long --timeout 0 $(ARGS)
