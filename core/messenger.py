@@ -81,11 +81,12 @@ def attempt(
     finished = manifest.result(folder, FINISH, callbacks.run_of(delivery))
     assert finished
     case = Case(settings, folder, manifest.fold(folder), finished, delivery)
+    contract = contracts.get(delivery.callback.kind)
+    if contract is None:
+        return _settle(case, Verdict("mend", f"no contract {delivery.callback.kind!r} on this host"))
     try:
-        verdict = contracts[delivery.callback.kind](case)
-    except KeyError:
-        verdict = Verdict("mend", f"no contract {delivery.callback.kind!r} on this host")
-    except AmphipodError as error:
+        verdict = contract(case)
+    except (AmphipodError, OSError) as error:
         verdict = Verdict("mend", str(error))
     return _settle(case, verdict)
 

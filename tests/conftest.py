@@ -13,7 +13,7 @@ import pytest
 
 from core.manager import Manager
 from core.pipeline import Host
-from core.settings import Settings
+from core.settings import POD_NAMES, Settings
 
 InstallPlugin = Callable[..., None]
 
@@ -84,8 +84,9 @@ TOY_ENGINE = """
 @pytest.fixture(autouse=True)
 def _own_world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No test sees the settings, the jobs or the current folder of whoever runs it."""
-    for name in [name for name in os.environ if name.startswith(("AMPHIPOD_", "XAPI_")) or name == "MEDIA_ROOT"]:
-        monkeypatch.delenv(name)
+    for name in list(os.environ):
+        if name.startswith("AMPHIPOD_") or name in ("MEDIA_ROOT", *POD_NAMES):
+            monkeypatch.delenv(name)
     home = tmp_path / "home"
     for folder in (home, tmp_path / "tmp"):
         folder.mkdir()
