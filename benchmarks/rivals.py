@@ -10,12 +10,11 @@ from benchmarks.measure import Command, Cost, run
 from plugins.encode.ladder import Rendition, renditions_for
 from plugins.encode.probe import Media
 from plugins.encode.profiles import POD
-from plugins.encode.stills import TILE_HEIGHT
 
 _FFMPEG = ("ffmpeg", "-hide_banner", "-nostdin")
 
-#: Thumbnails, and tiles of the overview of a film of less and of more than 100 seconds.
-_THUMBNAILS, _TILES, _MANY_TILES = 3, 10, 100
+#: Thumbnails; tiles of the overview of a film of less and of more than 100 seconds; their height.
+_THUMBNAILS, _TILES, _MANY_TILES, _TILE_HEIGHT = 3, 10, 100, 90
 
 
 @dataclass(frozen=True)
@@ -42,7 +41,7 @@ class Film:
     @property
     def tile_width(self) -> int:
         assert self.media.video
-        return self.media.video.width * TILE_HEIGHT // self.media.video.height
+        return self.media.video.width * _TILE_HEIGHT // self.media.video.height
 
 
 def pod(film: Film) -> list[Command]:
@@ -67,7 +66,7 @@ def pod(film: Film) -> list[Command]:
         hls += ("-master_pl_name", f"livestream{rendition.height}.m3u8", "-y", f"{rendition.name}.m3u8")
     small = f"{film.renditions[0].name}.mp4"
     thumbnails = (f"fps=1/({film.seconds}/{_THUMBNAILS})", "-vsync", "vfr", "-y", "thumbnail_%04d.png")
-    overview = f"fps=fps=({film.tiles}/{film.seconds}), scale={film.tile_width}x{TILE_HEIGHT}, tile={film.tiles}x1"
+    overview = f"fps=fps=({film.tiles}/{film.seconds}), scale={film.tile_width}x{_TILE_HEIGHT}, tile={film.tiles}x1"
     return [
         ("ffprobe", "-v", "quiet", "-show_format", "-show_streams", "-print_format", "json", "-i", source),
         mp4,
@@ -87,7 +86,7 @@ def single(film: Film) -> list[Command]:
     graph += [
         f"[{names[0]}]split=3[small][posters][tiles]",
         f"[posters]fps={_THUMBNAILS}/{film.seconds}[posters1]",
-        f"[tiles]fps={film.tiles}/{film.seconds},scale={film.tile_width}x{TILE_HEIGHT},tile={film.tiles}x1[tiles1]",
+        f"[tiles]fps={film.tiles}/{film.seconds},scale={film.tile_width}x{_TILE_HEIGHT},tile={film.tiles}x1[tiles1]",
     ]
     command += ("-filter_complex", ";".join(graph))
     for rendition in film.renditions:
