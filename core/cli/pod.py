@@ -57,9 +57,11 @@ def parked(
     as_json: JsonOption = False,
 ) -> None:
     """List the messages of Esup-Pod that the bridge could not act on: unknown tasks, wrong arguments, unsafe paths."""
+    from core import logs
     from core.pod import messages
 
     settings = cast("State", context.obj).settings()
+    logs.configure(settings)
     if retry:
         typer.echo(f"{messages.take_parked(settings)} messages taken")
     found = [(path, one) for path, one in messages.parked(settings)]
