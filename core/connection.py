@@ -75,7 +75,12 @@ def errors(settings: Settings) -> Iterator[None]:
 
 def redacted(settings: Settings) -> str | None:
     """Return where Redis is, without its password."""
-    if settings.broker_url is None:
+    return without_password(settings.broker_url)
+
+
+def without_password(address: str | None) -> str | None:
+    """Return a broker's place as a person may see it."""
+    if address is None:
         return None
-    parts = urlsplit(settings.broker_url)
+    parts = urlsplit(address)
     return f"{parts.hostname}:{parts.port or 6379}{parts.path}" if parts.hostname else parts.path

@@ -17,8 +17,11 @@ def doctor(context: typer.Context, as_json: JsonOption = False) -> None:
     host = state.host(log_level="error")
     findings = list(checkup.examine(host))
     if as_json:
+        shown = host.settings.model_dump(mode="json")
+        for broker in ("broker_url", "pod_broker_url", "pod_xapi_broker_url"):
+            shown[broker] = connection.without_password(shown[broker])
         report = {
-            "settings": host.settings.model_dump(mode="json") | {"broker_url": connection.redacted(host.settings)},
+            "settings": shown,
             "findings": [asdict(finding) for finding in findings],
         }
         typer.echo(json.dumps(report, indent=2))
