@@ -37,6 +37,13 @@ _SOUND_SHARE = 0.02
 _RUN_UP_SECONDS = 2
 _RUN_UP_FRAMES = 4
 
+#: Seconds that it is shown behind its part: x264 looks so far ahead to keep something in the buffer for what comes, and
+#: would spend it all before an end.
+_RUN_OUT_SECONDS = 1
+
+#: Part of a part by which all may be longer than asked for, rather than be one more.
+_LONGER = 0.1
+
 
 @dataclass(frozen=True)
 class Stretch:
@@ -46,9 +53,10 @@ class Stretch:
     run_up: int
     #: First frame of the part; None in the first one.
     start: int | None
-    #: First frame behind the part; None where the source ends.
+    #: First frame of the next part; None in the last one.
     end: int | None
-    is_last: bool
+    #: First frame that the encoder is not shown; None where it is shown the rest.
+    run_out: int | None
 
 
 @dataclass(frozen=True)
@@ -94,12 +102,9 @@ class _Clock:
 def divide_lecture(path: Path, options: EncodeOptions, context: Context) -> Division:
     """Look for joints in a film of more than `part_seconds`; without any it is encoded whole."""
     film = film_of(path, options)
-    if (
-        not film.can_be_divided
-        or options.ladder.segments != "ts"
-        or film.media.is_truncated
-        or film.duration <= options.part_seconds
-    ):
+    count = math.ceil(film.duration / options.part_seconds - _LONGER)
+    is_plain = film.can_be_divided and options.ladder.segments == "ts" and not film.media.is_truncated
+    if not is_plain or count < 2:
         return Division()
     if options.loudness != "off":
         film = levelled(film, options.loudness, context)
@@ -107,7 +112,7 @@ def divide_lecture(path: Path, options: EncodeOptions, context: Context) -> Divi
     clock = _Clock(film)
     first, end = _shown(film, clock, stamps)
     interval = Fraction(options.ladder.keyframe_seconds).limit_denominator(1000)
-    joints = _joints(clock, stamps[first:end], interval, math.ceil(film.duration / options.part_seconds))
+    joints = _joints(clock, stamps[first:end], interval, count)
     if not joints:
         return Division()
     edges = [first, *(first + joint for joint in joints), end]
@@ -170,6 +175,11 @@ def _stretch(clock: _Clock, stamps: Sequence[int], start: int, end: int, *, is_f
     else:
         run_up = bisect_left(stamps, stamps[start] - round(_RUN_UP_SECONDS / clock.unit))
         run_up = max(min(run_up, start - _RUN_UP_FRAMES), 0)
-    end += is_last  # whether the cut falls before or behind a frame is not decided here
-    following = stamps[end] if end < len(stamps) else None
-    return Stretch(stamps[run_up], None if is_first else stamps[start], following, is_last)
+    # Whether a cut falls before or behind a frame is not decided here.
+    run_out = end + 1 if is_last else bisect_left(stamps, stamps[end] + round(_RUN_OUT_SECONDS / clock.unit))
+    return Stretch(
+        run_up=stamps[run_up],
+        start=None if is_first else stamps[start],
+        end=None if is_last else stamps[end],
+        run_out=stamps[run_out] if run_out < len(stamps) else None,
+    )

@@ -26,13 +26,20 @@ SOUND_CLOCK = Fraction(1, RATE)
 
 
 class PacketWriter:
-    """Takes packets of one track; those of before `first`, in ticks of `clock`, are left out."""
+    """Takes packets of one track, and keeps those from `start` on and before `end`, in seconds."""
 
-    def __init__(self, path: Path, clock: Fraction, extradata: bytes = b"", first: int | None = None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        clock: Fraction,
+        extradata: bytes = b"",
+        start: Fraction | None = None,
+        end: Fraction | None = None,
+    ) -> None:
         self.path = path
-        #: Packets written.
-        self.packets = 0
-        self._first = first
+        # Rounded as the encoder rounds its frames' times.
+        self._first = None if start is None else round(start / clock)
+        self._behind = None if end is None else round(end / clock)
         self._file = path.open("wb")
         about = {"clock": str(clock), "extradata": extradata.hex()}
         self._file.write(json.dumps(about).encode() + b"\n")
@@ -43,10 +50,11 @@ class PacketWriter:
             assert packet.dts is not None
             if self._first is not None and packet.pts < self._first:
                 continue
+            if self._behind is not None and packet.pts >= self._behind:
+                continue
             head = packet.pts, packet.dts, packet.duration or 0, packet.size, packet.is_keyframe
             self._file.write(_HEAD.pack(*head))
             self._file.write(packet)
-            self.packets += 1
 
     def close(self) -> None:
         self._file.close()

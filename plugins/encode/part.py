@@ -74,17 +74,17 @@ def _encode_pictures(told: Assignment, options: EncodeOptions, context: Context)
     assert stretch
     assert video
     start = None if stretch.start is None else told.time(stretch.start)
-    end = math.inf if stretch.is_last or stretch.end is None else float(told.time(stretch.end))
-    begin = float(told.time(stretch.run_up))
+    end = None if stretch.end is None else told.time(stretch.end)
+    first = float(told.time(stretch.run_up))
+    last = film.duration if stretch.run_out is None else float(told.time(stretch.run_out))
     stills = Stills(context.output, video, film.duration, options)
-    if start is not None:
-        stills.skip(float(start))
+    stills.keep(-math.inf if start is None else float(start), math.inf if end is None else float(end))
 
     def open_writer(rendition: Rendition, stream: VideoStream) -> PacketWriter:
         encoder = stream.codec_context
         assert encoder.time_base
-        first = None if start is None else round(start / encoder.time_base)
-        return PacketWriter(packet_path(context.output, rendition), encoder.time_base, encoder.extradata or b"", first)
+        path = packet_path(context.output, rendition)
+        return PacketWriter(path, encoder.time_base, encoder.extradata or b"", start, end)
 
     with ExitStack() as stack:
         lanes: list[Lane] = []
@@ -96,8 +96,8 @@ def _encode_pictures(told: Assignment, options: EncodeOptions, context: Context)
         reel = Reel(film.media.path, video, stretch, context)
         for frame in reel.frames():
             pictures.take([frame])
-            context.progress(pictures.timeline.end - begin, min(end, film.duration) - begin)
-        pictures.finish(end)
+            context.progress(pictures.timeline.end - first, last - first)
+        pictures.finish()
         for lane in lanes:
             lane.put(None)
         wait_for(lanes, context)
@@ -117,7 +117,7 @@ class Reel:
         self.damaged = 0
 
     def frames(self) -> Iterator[VideoFrame]:
-        """Yield the frames from the run-up on to the last one of the part."""
+        """Yield the frames from the run-up on to the run-out."""
         for back in (*_FURTHER_BACK, None):
             with open_source(self._path) as container:
                 self.damaged = 0
@@ -126,7 +126,11 @@ class Reel:
                 if first is None or first.pts is None or (first.pts > self._stretch.run_up and back is not None):
                     continue
                 for frame in itertools.chain([first], decoded):
-                    if self._stretch.end is not None and frame.pts is not None and frame.pts >= self._stretch.end:
+                    if (
+                        self._stretch.run_out is not None
+                        and frame.pts is not None
+                        and frame.pts >= self._stretch.run_out
+                    ):
                         return
                     if frame.pts is None or frame.pts >= self._stretch.run_up:
                         yield frame

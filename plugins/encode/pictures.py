@@ -233,10 +233,9 @@ class Pictures:
         for (lane, _), picture in zip(self._lanes, scaled, strict=False):
             lane.put(picture)
 
-    def finish(self, until: float = float("inf")) -> None:
-        """Hand out what is left; the last frame is shown until then."""
+    def finish(self) -> None:
         self.end_scene()
-        self._release(until)
+        self._release(float("inf"))
 
     def _release(self, until: float) -> None:
         if self._held is not None:

@@ -67,10 +67,12 @@ class Stills:
             self._row.paste(tile, (self._tiled * self.tile_width, 0))
             self._tiled += 1
 
-    def skip(self, until: float) -> None:
-        """Leave to an earlier part what is shown before this time in seconds."""
-        self._posters = bisect_left(self._poster_times, until)
-        self._tiled = self._skipped = bisect_left(self._tile_times, until)
+    def keep(self, start: float, end: float) -> None:
+        """Leave to other parts what is shown before or after these times in seconds."""
+        self._posters = bisect_left(self._poster_times, start)
+        self._tiled = self._skipped = bisect_left(self._tile_times, start)
+        del self._poster_times[bisect_left(self._poster_times, end) :]
+        del self._tile_times[bisect_left(self._tile_times, end) :]
 
     def save_tiles(self, path: Path) -> None:
         """Keep the tiles of this part, if it has any, for `add_tiles`."""

@@ -15,6 +15,7 @@ from typing import Any, cast
 import av
 import pytest
 from av.filter import Graph
+from PIL import Image
 
 import plugins.encode
 from core import Division, Part, PartOutput, Source, StepOutput
@@ -89,9 +90,14 @@ def packets(path: Path, kind: str) -> list[Packet]:
         return [Packet(p.pts or 0, p.dts or 0, p.duration or 0, p.is_keyframe, bytes(p)) for p in found]
 
 
-@pytest.fixture(scope="module", params=[6, 2.4], ids=["2 parts", "5 parts"])
-def pair(request: pytest.FixtureRequest, lecture: Any, encode_parts: Callable[..., Joined]) -> tuple[Any, Joined]:
-    return lecture, encode_parts(lecture.source, request.param)
+@pytest.fixture(scope="module", params=["2 parts", "5 parts"])
+def pair(
+    request: pytest.FixtureRequest, lecture: Any, clip: Clip, encode: Encode, encode_parts: Callable[..., Joined]
+) -> tuple[Any, Joined]:
+    if request.param == "2 parts":
+        return lecture, encode_parts(lecture.source, 6)
+    small = clip("lecture.mp4", seconds=12)
+    return encode(small), encode_parts(small, 2.4)
 
 
 class TestSameFilm:
@@ -99,15 +105,15 @@ class TestSameFilm:
 
     def test_every_frame_has_the_time_it_had(self, pair: tuple[Any, Joined]) -> None:
         whole, joined = pair
-        for name in ("360p.mp4", "720p.mp4", "360p.ts", "720p.ts"):
-            before, after = packets(whole.folder / name, "video"), packets(joined.folder / name, "video")
+        for path in (*whole.folder.glob("*.mp4"), *whole.folder.glob("*.ts")):
+            before, after = packets(path, "video"), packets(joined.folder / path.name, "video")
             assert len(after) == 300
             assert [packet.stamps for packet in after] == [packet.stamps for packet in before]
             assert all(one.dts < other.dts for one, other in pairwise(after))
 
     def test_the_sound_is_the_same_to_the_byte(self, pair: tuple[Any, Joined]) -> None:
         whole, joined = pair
-        for name in ("360p.mp4", "720p.mp4", "360p.ts"):
+        for name in (path.name for path in whole.films if path.suffix == ".mp4"):
             assert packets(joined.folder / name, "audio") == packets(whole.folder / name, "audio")
         assert (joined.folder / "audio_192k.mp3").read_bytes() == (whole.folder / "audio_192k.mp3").read_bytes()
 
@@ -129,12 +135,12 @@ class TestSameFilm:
         assert (joined.output.facts, joined.output.notes) == (whole.output.facts, whole.output.notes)
         before, after = (json.loads((one.folder / "info_video.json").read_text()) for one in (whole, joined))
         assert after.keys() == before.keys()
-        assert (after["duration"], list(after["list_mp4_files"])) == (12, ["360", "720"])
+        assert (after["duration"], list(after["list_mp4_files"])) == (12, list(before["list_mp4_files"]))
 
     def test_it_decodes_without_a_warning(self, pair: tuple[Any, Joined], look: Look) -> None:
-        _, joined = pair
-        for name in ("360p.mp4", "720p.mp4", "360p.m3u8", "720p.m3u8"):
-            assert look(joined.folder / name).faults == ()
+        whole, joined = pair
+        for path in whole.films:
+            assert look(joined.folder / path.name).faults == ()
 
 
 SOURCES: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
@@ -160,6 +166,20 @@ SOURCES: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
         {"cut_start": 4, "cut_end": 13.5},
     ),
 }
+
+
+def test_a_watermark_is_on_every_part(
+    tmp_path: Path, clip: Clip, encode: Encode, encode_parts: Callable[..., Joined]
+) -> None:
+    Image.new("RGBA", (80, 20), (255, 0, 0, 255)).save(tmp_path / "logo.png")
+    dressing = {"watermark": {"path": str(tmp_path / "logo.png")}}
+    source = clip("lecture.mp4", seconds=9)
+    whole, joined = encode(source, dressing=dressing), encode_parts(source, 3, dressing=dressing)
+
+    assert len(joined.joints) == 2
+    assert (joined.folder / "overview.png").exists() == (whole.folder / "overview.png").exists()
+    for name in ("thumbnail_0001.png", "thumbnail_0003.png"):
+        assert (joined.folder / name).read_bytes() == (whole.folder / name).read_bytes()
 
 
 @pytest.mark.parametrize("kind", SOURCES)
