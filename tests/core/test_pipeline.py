@@ -379,10 +379,8 @@ class TestHandingOver:
         whole, _ = self.run(host, tmp_path, ("encode", "emit"), write="x")
 
         assert whole.state is State.SUCCEEDED
-        assert (
-            Path("sent").read_text()
-            == "[{'id': '0', 'files': 1, 'timestamp': 0, 'job': 'j1'}, {'id': '2', 'files': 1, 'timestamp': 0, 'job': 'j1'}]"
-        )
+        kept = [{"id": number, "files": 1, "timestamp": 0, "job": "j1"} for number in ("0", "2")]
+        assert Path("sent").read_text() == repr(kept)
         assert "1 of 3 statements dropped by a plugin" in whole.steps["emit"].notes
 
     def test_a_step_after_a_failed_one_is_not_run(self, host: Host, tmp_path: Path) -> None:
