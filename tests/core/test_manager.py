@@ -596,7 +596,9 @@ def test_what_is_marked_trylast_prepares_last(load: Load) -> None:
 
 
 def test_a_plugin_keeps_a_statement_from_one_store(load: Load) -> None:
-    manager = load(a="@hookimpl\ndef prepare_statement(destination):\n    return DROP if destination.name == 'lrs' else None")
+    manager = load(
+        a="@hookimpl\ndef prepare_statement(destination):\n    return DROP if destination.name == 'lrs' else None"
+    )
     assert manager.prepare_statement({"id": "1"}, LRS, None) is None
     assert manager.prepare_statement({"id": "1"}, Destination(name="archive", url="x"), None) == {"id": "1"}
 

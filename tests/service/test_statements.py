@@ -117,7 +117,7 @@ class TestOnce:
         settings = configure(proxy.url, heartbeat_seconds="2", lease_seconds="2")
         workers = [start("xapi", threads=8)]
         sent = [statement(actor, count) for count in range(number // 50) for actor in range(50)]
-        faults = [
+        faults: list[Callable[[], object]] = [
             lrs.stop,
             lrs.start,
             lambda: proxy.cut_answers(1),
