@@ -162,16 +162,24 @@ class Part(Model):
     """A piece of a step that can be done by itself, on another host; the engine says how in `facts`."""
 
     #: Letters and digits; unique in its division.
-    name: str = Field(pattern=r"[A-Za-z0-9]{1,32}")
+    name: str = Field(pattern=r"^[A-Za-z0-9]{1,32}$")
     #: Its share of the work, in seconds of media.
     weight: float = Field(gt=0)
     facts: Mapping[str, Any] = Field(default_factory=dict)
 
 
+def _distinct(parts: tuple[Part, ...]) -> tuple[Part, ...]:
+    """Parts are filed by their names."""
+    names = [part.name for part in parts]
+    if len(set(names)) != len(names):
+        raise ValueError(f"two parts have one name ({', '.join(names)})")
+    return parts
+
+
 class Division(Model):
     """How a step was divided, once, before its first part: `steps/division.<step>.json`. No parts: it is done whole."""
 
-    parts: tuple[Part, ...] = ()
+    parts: Annotated[tuple[Part, ...], AfterValidator(_distinct)] = ()
 
 
 class PartOutput(StepOutput):

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from core.model import Artifact, Engine, Job, Manifest, Plan, Source, State
+from core.model import Artifact, Division, Engine, Job, Manifest, Part, Plan, Source, State
 
 
 def test_a_job_is_the_same_after_a_trip_through_json() -> None:
@@ -31,6 +31,17 @@ def test_what_travels_carries_its_schema_number() -> None:
 def test_an_id_that_could_not_be_a_folders_name_is_refused(name: str) -> None:
     with pytest.raises(ValidationError, match="is not an id"):
         Job(id=name, sources=(Source(path=Path("a.mp4")),), steps=("encode",))
+
+
+@pytest.mark.parametrize("name", ["", "a.1", "a/b", "+", "a\n", "a" * 33])
+def test_a_part_whose_name_could_not_be_a_files_is_refused(name: str) -> None:
+    with pytest.raises(ValidationError, match="should match pattern"):
+        Part(name=name, weight=1)
+
+
+def test_parts_of_one_name_are_refused() -> None:
+    with pytest.raises(ValidationError, match="two parts have one name"):
+        Division(parts=(Part(name="a", weight=1), Part(name="a", weight=2)))
 
 
 def test_models_are_frozen() -> None:
