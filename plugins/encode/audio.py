@@ -12,6 +12,7 @@ import av
 from av.codec.context import Flags
 
 from plugins.encode.packaging import check_mp4, check_size, discard
+from plugins.encode.profiles import Opus, Voice
 
 if TYPE_CHECKING:
     from av.audio.frame import AudioFrame
@@ -124,20 +125,20 @@ def _new_frame(layout: str, samples: int, first: int) -> AudioFrame:
 
 
 class AacEncoders:
-    """One AAC encoder for each bit rate; renditions of one rate share it."""
+    """One encoder for each bit rate, of AAC unless Opus is named; renditions of one rate share it."""
 
-    def __init__(self, rates: Iterable[int], layout: str) -> None:
+    def __init__(self, rates: Iterable[Voice], layout: str) -> None:
         self.layout = layout
         # A container that writes nowhere owns the encoders, because only its streams can be templates of others.
         self._owner = av.open("aac", "w", format="null")
-        self._streams = {rate: _add_aac(self._owner, rate, layout) for rate in sorted(set(rates))}
+        self._streams = {voice: _add_voice(self._owner, voice, layout) for voice in dict.fromkeys(rates)}
         if self._streams:
             self._owner.start_encoding()
 
-    def template(self, rate: int) -> AudioStream:
-        return self._streams[rate]
+    def template(self, voice: Voice) -> AudioStream:
+        return self._streams[voice]
 
-    def encode(self, frame: AudioFrame | None) -> Mapping[int, list[EncodedAudio]]:
+    def encode(self, frame: AudioFrame | None) -> Mapping[Voice, list[EncodedAudio]]:
         """Encode a frame, or with None what is left; return the packets by bit rate."""
         return {
             rate: [EncodedAudio(bytes(p), p.pts or 0, p.duration or _FRAME) for p in stream.codec_context.encode(frame)]
@@ -174,6 +175,17 @@ class AudioFile:
 
     def abandon(self) -> None:
         discard(self._container)
+
+
+def _add_voice(container: OutputContainer, voice: Voice, layout: str) -> AudioStream:
+    if not isinstance(voice, Opus):
+        return _add_aac(container, voice, layout)
+    stream = container.add_stream("libopus", RATE)
+    stream.codec_context.layout = layout
+    stream.codec_context.format = "flt"
+    stream.codec_context.bit_rate = voice.rate
+    stream.codec_context.flags |= Flags.global_header
+    return stream
 
 
 def _add_aac(container: OutputContainer, rate: int, layout: str) -> AudioStream:

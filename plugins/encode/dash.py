@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import groupby
 from pathlib import Path
 from xml.sax.saxutils import escape, quoteattr
 
@@ -38,14 +39,21 @@ def manifest(renditions: Sequence[Track], sounds: Sequence[Track], duration: flo
         '<?xml version="1.0" encoding="utf-8"?>',
         f'<MPD xmlns="urn:mpeg:dash:schema:mpd:2011" profiles="{_PROFILE}" type="static" {length}>',
         '<Period id="0" start="PT0S">',
-        '<AdaptationSet id="0" contentType="video" mimeType="video/mp4" segmentAlignment="true" startWithSAP="1">',
     ]
-    for track in renditions:
-        lines += _representation(track)
-    lines.append("</AdaptationSet>")
-    for number, track in enumerate(sounds, start=1):
+    # A player changes between the renditions of one codec only.
+    by_codec = groupby(sorted(renditions, key=_codec), key=_codec)
+    sets = [list(tracks) for _, tracks in by_codec]
+    for number, tracks in enumerate(sets):
+        lines.append(
+            f'<AdaptationSet id="{number}" contentType="video" mimeType="video/mp4" segmentAlignment="true"'
+            ' startWithSAP="1">'
+        )
+        for track in tracks:
+            lines += _representation(track)
+        lines.append("</AdaptationSet>")
+    for number, track in enumerate(sounds, start=len(sets)):
         language = f" lang={quoteattr(track.language)}" if track.language else ""
-        role = "main" if number == 1 else "alternate"
+        role = "main" if track.label == sounds[0].label else "alternate"
         lines += [
             f'<AdaptationSet id="{number}" contentType="audio" mimeType="audio/mp4"{language} startWithSAP="1">',
             f"<Label>{escape(track.label)}</Label>",
@@ -54,6 +62,10 @@ def manifest(renditions: Sequence[Track], sounds: Sequence[Track], duration: flo
             "</AdaptationSet>",
         ]
     return "\n".join([*lines, "</Period>", "</MPD>"]) + "\n"
+
+
+def _codec(track: Track) -> str:
+    return track.codecs.split(".")[0]
 
 
 def _representation(track: Track) -> Iterator[str]:

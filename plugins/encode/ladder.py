@@ -80,7 +80,8 @@ class Rendition:
 
 def renditions_for(video: VideoTrack, profile: Profile) -> tuple[Rendition, ...]:
     """Return the rungs of the ladder that the source fills, lowest first; at least one."""
-    rungs = sorted(profile.renditions, key=lambda rung: rung.height)
+    # H.264 first of each height: the first of all is what players begin with.
+    rungs = sorted(profile.renditions, key=lambda rung: (rung.height, rung.codec == "av1"))
     filled = [rung for rung in rungs if rung.height <= video.height] or rungs[:1]
     return tuple(_rendition(rung, video, profile) for rung in filled)
 
@@ -91,7 +92,8 @@ def _rendition(rung: RenditionSpec, video: VideoTrack, profile: Profile) -> Rend
     width = max((height * video.width + video.height) // (2 * video.height) * 2, 2)
     refs = rung.refs or _PRESET_REFS[profile.preset]
     level = level_for(width, height, video.rate, refs, rung.max_rate)
-    return Rendition(f"{height}p", width, height, video.rate, level, rung)
+    name = f"{height}p" if rung.codec == "h264" else f"{height}p_av1"
+    return Rendition(name, width, height, video.rate, level, rung)
 
 
 def level_for(width: int, height: int, rate: Fraction, refs: int, max_rate: int) -> str:

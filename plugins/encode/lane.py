@@ -12,6 +12,7 @@ import av
 from av.codec.context import Flags
 
 from plugins.encode.audio import EncodedAudio
+from plugins.encode.av1 import av1_options
 from plugins.encode.tonemap import shown_colour
 
 if TYPE_CHECKING:
@@ -48,12 +49,12 @@ class Sink(Protocol):
 
 
 class Encoder:
-    """The open x264 of one rendition; its stream is a template of the tracks that hold its packets."""
+    """The open encoder of one rendition; its stream is a template of the tracks that hold its packets."""
 
     def __init__(self, rendition: Rendition, video: VideoTrack, profile: Profile, threads: int) -> None:
         # A container that writes nowhere owns it, because only a container's streams can be templates of others.
         self._owner = av.open(rendition.name, "w", format="null")
-        self.stream = _add_x264(self._owner, rendition, video, profile, threads)
+        self.stream = _add_encoder(self._owner, rendition, video, profile, threads)
         self._owner.start_encoding()
 
     @property
@@ -144,13 +145,14 @@ class Lane(threading.Thread):
         self._sink.mux((packet,), "video")
 
 
-def _add_x264(
+def _add_encoder(
     owner: OutputContainer, rendition: Rendition, video: VideoTrack, profile: Profile, threads: int
 ) -> VideoStream:
+    is_av1 = rendition.spec.codec == "av1"
     stream = owner.add_stream(
-        "libx264",
+        "libsvtav1" if is_av1 else "libx264",
         rendition.rate,
-        options=rendition.x264_options(profile),
+        options=av1_options(rendition, profile) if is_av1 else rendition.x264_options(profile),
         width=rendition.width,
         height=rendition.height,
         pix_fmt="yuv420p",

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import av
 
 from core.errors import NoSpace, Transient
+from plugins.encode.av1 import av1_codec
 from plugins.encode.chapters import set_chapters
 from plugins.encode.playlist import avc_codec, read_segments
 from plugins.encode.truncation import boxes
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from plugins.encode.audio import EncodedAudio
     from plugins.encode.ladder import Rendition
     from plugins.encode.probe import AudioTrack, Chapter
-    from plugins.encode.profiles import Profile
+    from plugins.encode.profiles import Profile, Voice
 
 #: Microseconds that the muxer may hold one track back to wait for the other. x264 looks up to 60 frames ahead, which
 #: is a minute of a film of slides; libav's default of ten seconds would then put the sound into too early a segment.
@@ -71,7 +72,7 @@ class Package:
         chapters: Sequence[Chapter] = (),
         segments: Segments = "ts",
     ) -> None:
-        self._outputs: list[tuple[OutputContainer, dict[str, Stream]]] = []
+        self._outputs: list[tuple[OutputContainer, dict[str, Stream | None]]] = []
         self._rendition = rendition
         self.playlist = folder / f"{rendition.name}.m3u8"
         self.segments = folder / f"{rendition.name}{_SUFFIXES[segments]}"
@@ -79,6 +80,8 @@ class Package:
         try:
             options = _hls_options(segment_seconds, self.segments)
             self._add(self.playlist, "hls", options, video, audio if segments == "ts" else None)
+            if segments == "cmaf":
+                self._outputs[0][1]["audio"] = None  # it has files of its own
             if self.mp4:
                 self._add(self.mp4, "mp4", {"movflags": "+faststart"}, video, audio, chapters)
         except BaseException:
@@ -95,7 +98,7 @@ class Package:
         chapters: Sequence[Chapter] = (),
     ) -> None:
         container = av.open(str(path), "w", format=kind, container_options=options | _INTERLEAVE)
-        streams: dict[str, Stream] = {}
+        streams: dict[str, Stream | None] = {}
         self._outputs.append((container, streams))
         streams["video"] = container.add_stream_from_template(video, opaque=False)
         if audio:
@@ -110,9 +113,10 @@ class Package:
             # Muxing rescales the packet in place, so each file starts from the encoder's stamps.
             stamps = packet.pts, packet.dts, packet.duration, packet.time_base
             for container, streams in self._outputs:
-                if track not in streams:
+                stream = streams[track]
+                if stream is None:
                     continue
-                packet.stream = streams[track]
+                packet.stream = stream
                 packet.pts, packet.dts, packet.duration, packet.time_base = stamps
                 container.mux_one(packet)
 
@@ -127,7 +131,8 @@ class Package:
 
     def encoded(self, extradata: bytes, frames: int) -> Encoded:
         """Describe the finished files."""
-        return Encoded(self._rendition, avc_codec(extradata), self.playlist, self.segments, self.mp4, frames)
+        name = av1_codec if self._rendition.spec.codec == "av1" else avc_codec
+        return Encoded(self._rendition, name(extradata), self.playlist, self.segments, self.mp4, frames)
 
     def abandon(self) -> None:
         """Let go of the files, whatever they hold."""
@@ -139,8 +144,11 @@ class Package:
 class AudioTrackPackage:
     """The files of an audio track that lies beside the renditions: `<name>.m3u8` with `<name>.ts` or `.m4s`."""
 
-    def __init__(self, folder: Path, track: AudioTrack, name: str, audio: AudioStream, profile: Profile) -> None:
+    def __init__(
+        self, folder: Path, track: AudioTrack, name: str, audio: AudioStream, profile: Profile, voice: Voice
+    ) -> None:
         self.track = track
+        self.voice = voice
         self.playlist = folder / f"{name}.m3u8"
         self.segments = folder / f"{name}{_SUFFIXES[profile.segments]}"
         self._container = av.open(

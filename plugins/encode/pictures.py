@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from av.video.frame import PictureType
 from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
 
-from plugins.encode.filters import HD_HEIGHT, filters_for
+from plugins.encode.filters import HD_HEIGHT, Filters, filters_for
 
 if TYPE_CHECKING:
     from av.video.frame import VideoFrame
@@ -170,6 +170,19 @@ class Thinner:
         return True
 
 
+class Twins:
+    """Makes a second frame of a picture, because each encoder writes its clock into the frame that it is given."""
+
+    def __init__(self) -> None:
+        self._filters = Filters([("null", None)])
+
+    def copy(self, frame: VideoFrame) -> VideoFrame:
+        kind, stamp, clock, duration = frame.pict_type, frame.pts, frame.time_base, frame.duration
+        (twin,) = self._filters.put(frame)
+        twin.pict_type, twin.pts, twin.time_base, twin.duration = kind, stamp, clock, duration
+        return twin
+
+
 class Pictures:
     """Gives each decoded frame to every lane, in its size, and to the stills."""
 
@@ -183,6 +196,7 @@ class Pictures:
         # Largest first, for the cascade; the last one's frames are also the stills'.
         self._lanes = [(lane, Scaler(lane.rendition)) for lane in reversed(lanes)]
         self._cascade = profile.cascade
+        self._twins = Twins()
         self._stills = stills
         self._held: VideoFrame | None = None
         self.begin(film.scenes[0])
@@ -222,9 +236,12 @@ class Pictures:
     def _hand_out(self, frame: VideoFrame) -> None:
         time = self.timeline.stamp(frame)
         # All scaling comes before the first hand-over: it writes into the frame that it reads, which may be a lane's.
-        scaled, above = [], frame
+        scaled: list[VideoFrame] = []
+        above = frame
         for _, scaler in self._lanes:
             picture = scaler.scale(above if self._cascade else frame)
+            if any(picture is other for other in scaled):
+                picture = self._twins.copy(picture)
             scaled.append(picture)
             above = picture
         # A still is the frame shown at a time, known when the next one comes; until then the smallest is held back.

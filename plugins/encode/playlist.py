@@ -36,6 +36,8 @@ class Variant:
     frame_rate: Fraction
     #: RFC 6381.
     codecs: str
+    #: The group of choices of its sound.
+    group: str = "audio"
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,8 @@ class AudioChoice:
     language: str | None
     uri: str | None = None
     is_default: bool = False
+    #: Choices of one codec.
+    group: str = "audio"
 
 
 def read_segments(playlist: str) -> list[Segment]:
@@ -94,7 +98,7 @@ def master(variants: Sequence[Variant], choices: Sequence[AudioChoice] = ()) -> 
             f"RESOLUTION={variant.width}x{variant.height}",
             f"FRAME-RATE={float(variant.frame_rate):.3f}",
             f'CODECS="{variant.codecs}"',
-            *(['AUDIO="audio"'] if choices else []),
+            *([f'AUDIO="{variant.group}"'] if choices else []),
         )
         lines += [f"#EXT-X-STREAM-INF:{','.join(attributes)}", variant.uri]
     return "\n".join(lines) + "\n"
@@ -102,7 +106,7 @@ def master(variants: Sequence[Variant], choices: Sequence[AudioChoice] = ()) -> 
 
 def _media(choice: AudioChoice) -> str:
     is_default = "YES" if choice.is_default else "NO"
-    attributes = ["TYPE=AUDIO", 'GROUP-ID="audio"', f'NAME="{_quotable(choice.name)}"']
+    attributes = ["TYPE=AUDIO", f'GROUP-ID="{choice.group}"', f'NAME="{_quotable(choice.name)}"']
     if choice.language:
         attributes.append(f'LANGUAGE="{_quotable(choice.language)}"')
     attributes += [f"DEFAULT={is_default}", "AUTOSELECT=YES"]

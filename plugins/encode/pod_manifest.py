@@ -51,7 +51,9 @@ def pod_manifest(
 
     media, dressing = film.media, options.dressing
     heights = {rung.height for rung in options.ladder.renditions}
-    known = [done for done in made.renditions if done.rendition.height in heights]
+    known = [
+        done for done in made.renditions if done.rendition.height in heights and done.rendition.spec.codec == "h264"
+    ]
     audio = {path.suffix: {f"{M4A_RATE // 1000}k": place(path)} for path in made.audio}
     manifest = {
         "id": attributes.get("video_id", 0),

@@ -7,7 +7,7 @@ Rates are bits per second. Heights count lines of the picture as it is shown, so
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NamedTuple
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
@@ -30,6 +30,15 @@ def _bits(value: object) -> object:
 BitRate = Annotated[int, BeforeValidator(_bits), Field(ge=8_000, le=500_000_000)]
 
 
+class Opus(NamedTuple):
+    """Opus of a bit rate; where a bare number stands, AAC is meant."""
+
+    rate: int
+
+
+Voice = int | Opus
+
+
 class RenditionSpec(BaseModel):
     """One rung of the ladder."""
 
@@ -37,21 +46,30 @@ class RenditionSpec(BaseModel):
 
     #: Lines; even, because chroma is subsampled.
     height: int = Field(ge=120, le=4320, multiple_of=2)
-    #: x264's constant rate factor: lower is better and larger.
-    crf: float = Field(default=20, ge=0, le=51)
+    #: "av1" goes with Opus, beside H.264 with AAC and never instead of it.
+    codec: Literal["h264", "av1"] = "h264"
+    #: The encoder's constant rate factor: lower is better and larger. To 51 for x264; SVT-AV1's 35 is near x264's 23.
+    crf: float = Field(default=20, ge=0, le=63)
     #: Cap of the video, over a buffer of one second (VBV).
     max_rate: BitRate
     audio_rate: BitRate = 128_000
     #: Also as a file to download; HLS is always made.
     mp4: bool = True
-    #: Reference frames; None leaves it to the preset.
+    #: Reference frames of H.264; None leaves it to the preset.
     refs: int | None = Field(default=None, ge=1, le=16)
+
+    @property
+    def voice(self) -> Voice:
+        """The sound that goes with it."""
+        return Opus(self.audio_rate) if self.codec == "av1" else self.audio_rate
 
 
 def _distinct(rungs: tuple[RenditionSpec, ...]) -> tuple[RenditionSpec, ...]:
-    heights = [rung.height for rung in rungs]
+    heights = [f"{rung.height}" if rung.codec == "h264" else f"{rung.height} {rung.codec}" for rung in rungs]
     if len(set(heights)) != len(heights):
-        raise ValueError(f"two renditions have the same height ({', '.join(map(str, heights))})")
+        raise ValueError(f"two renditions have the same height ({', '.join(heights)})")
+    if all(rung.codec == "av1" for rung in rungs):
+        raise ValueError("a ladder of AV1 alone would not play everywhere: add a rendition of H.264")
     return rungs
 
 
@@ -79,6 +97,8 @@ class Profile(BaseModel):
     name: str = "custom"
     renditions: Ladder
     preset: Preset = "slow"
+    #: SVT-AV1's, of its renditions: 0 is slowest. Its faster ones, 10 to 13, give broken streams with our keyframes.
+    av1_preset: int = Field(default=8, ge=0, le=9)
     #: A keyframe is the first frame at or after each multiple of this.
     keyframe_seconds: float = Field(default=1, gt=0, le=10)
     #: Length of an HLS segment; a segment begins with a keyframe.
@@ -98,6 +118,8 @@ class Profile(BaseModel):
     def _check(self) -> Profile:
         if self.segment_seconds % self.keyframe_seconds:
             raise ValueError("segment_seconds must be a multiple of keyframe_seconds")
+        if self.segments == "ts" and any(rung.codec == "av1" for rung in self.renditions):
+            raise ValueError('a transport stream holds no AV1: set segments to "cmaf"')
         return self
 
 

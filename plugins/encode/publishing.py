@@ -12,6 +12,7 @@ from plugins.encode.chapters import write_chapters
 from plugins.encode.film import shown_notes
 from plugins.encode.playlist import AudioChoice, Variant, bandwidths, master
 from plugins.encode.pod_manifest import Made, pod_manifest
+from plugins.encode.profiles import Opus
 from plugins.encode.stills import Stills, save_cover
 
 if TYPE_CHECKING:
@@ -19,8 +20,8 @@ if TYPE_CHECKING:
     from plugins.encode.film import Film
     from plugins.encode.options import EncodeOptions
     from plugins.encode.packaging import Encoded
-    from plugins.encode.probe import Media
-    from plugins.encode.profiles import Profile
+    from plugins.encode.probe import AudioTrack, Media
+    from plugins.encode.profiles import Profile, Voice
     from plugins.encode.subtitles import SubtitleReader
     from plugins.encode.transcode import Transcoded
 
@@ -68,8 +69,10 @@ def publish(
 
 def _variant(encoded: Encoded, done: Transcoded, profile: Profile, *, has_audio: bool) -> Variant:
     peak, mean = bandwidths(encoded.playlist.read_text())
+    voice = encoded.rendition.spec.voice
     if profile.segments == "cmaf" and has_audio:
-        beside = bandwidths(done.audio_tracks[0].playlist.read_text())
+        track = next(made for made in done.audio_tracks if _is_opus(made.voice) == _is_opus(voice))
+        beside = bandwidths(track.playlist.read_text())
         peak, mean = peak + beside[0], mean + beside[1]
     return Variant(
         uri=encoded.playlist.name,
@@ -79,22 +82,37 @@ def _variant(encoded: Encoded, done: Transcoded, profile: Profile, *, has_audio:
         height=encoded.rendition.height,
         frame_rate=done.frame_rate,
         codecs=_codecs(encoded, has_audio=has_audio),
+        group=_group(voice),
     )
+
+
+def _is_opus(voice: Voice) -> bool:
+    return isinstance(voice, Opus)
+
+
+def _group(voice: Voice) -> str:
+    return "opus" if _is_opus(voice) else "audio"
 
 
 def _audio_choices(film: Film, profile: Profile, done: Transcoded) -> list[AudioChoice]:
     """Offer the tracks by their titles or languages, if there is a choice; no two by the same name."""
     if not done.audio_tracks:
         return []
-    tracks = [(made.track, made.playlist.name) for made in done.audio_tracks]
-    offered = tracks if profile.segments == "cmaf" else [(film.main_audio, None), *tracks]
-    choices: list[AudioChoice] = []
-    for number, (track, uri) in enumerate(offered, start=1):
+    beside = [(made.track, made.playlist.name, _group(made.voice)) for made in done.audio_tracks]
+    offered = beside if profile.segments == "cmaf" else [(film.main_audio, None, "audio"), *beside]
+    names = _names([film.main_audio, *film.media.other_audio])
+    return [
+        AudioChoice(names[track.index], track.language, uri, is_default=track == film.main_audio, group=group)
+        for track, uri, group in offered
+    ]
+
+
+def _names(tracks: Sequence[AudioTrack]) -> dict[int, str]:
+    names: dict[int, str] = {}
+    for number, track in enumerate(tracks, start=1):
         name = track.title or track.language or f"{number}"
-        if name in {choice.name for choice in choices}:
-            name = f"{name} ({number})"
-        choices.append(AudioChoice(name, track.language, uri, is_default=number == 1))
-    return choices
+        names[track.index] = f"{name} ({number})" if name in names.values() else name
+    return names
 
 
 def _dash(film: Film, profile: Profile, done: Transcoded) -> str:
@@ -110,14 +128,20 @@ def _dash(film: Film, profile: Profile, done: Transcoded) -> str:
         for encoded in done.renditions
     ]
     sounds = [
-        dash.Track(made.playlist, made.segments, AAC_LC, language=made.track.language, label=choice.name)
+        dash.Track(
+            made.playlist, made.segments, _sound_codec(made.voice), language=made.track.language, label=choice.name
+        )
         for made, choice in zip(done.audio_tracks, _audio_choices(film, profile, done), strict=True)
     ]
     return dash.manifest(renditions, sounds, done.duration)
 
 
 def _codecs(encoded: Encoded, *, has_audio: bool) -> str:
-    return f"{encoded.codec},{AAC_LC}" if has_audio else encoded.codec
+    return f"{encoded.codec},{_sound_codec(encoded.rendition.spec.voice)}" if has_audio else encoded.codec
+
+
+def _sound_codec(voice: Voice) -> str:
+    return "opus" if _is_opus(voice) else AAC_LC
 
 
 def _artifacts(made: Made, film: Film, done: Transcoded, output: Path) -> Iterator[Artifact]:
@@ -164,7 +188,11 @@ def _sounds(made: Made, film: Film, done: Transcoded) -> Iterator[Artifact]:
             "audio", path, kind[0], done.duration, duration=done.duration, codecs=kind[1], language=language
         )
     for other in done.audio_tracks:
-        about: dict[str, Any] = {"language": other.track.language, "codecs": AAC_LC, "duration": done.duration}
+        about: dict[str, Any] = {
+            "language": other.track.language,
+            "codecs": _sound_codec(other.voice),
+            "duration": done.duration,
+        }
         yield _artifact("audio_playlist", other.playlist, "application/vnd.apple.mpegurl", **about)
         kind_of_segment = _SEGMENT_TYPES[other.segments.suffix].replace("video/mp4", "audio/mp4")
         yield _artifact("segment", other.segments, kind_of_segment, done.duration, **about)

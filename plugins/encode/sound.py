@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING
 
 from plugins.encode.audio import RATE, AacEncoders, AudioFile, EncodedAudio, Resampler, shortened, silence
 from plugins.encode.loudness import Gain
+from plugins.encode.profiles import Voice
 
 if TYPE_CHECKING:
     from av.audio.frame import AudioFrame
 
     from plugins.encode.film import Scene
 
-#: A bit rate, and who takes the AAC packets of that rate.
-Listener = tuple[int, Callable[[Sequence[EncodedAudio]], None]]
+#: A codec and bit rate, and who takes its packets.
+Listener = tuple[Voice, Callable[[Sequence[EncodedAudio]], None]]
 
 
 class Sound:

@@ -16,19 +16,19 @@ from plugins.encode.audio import AacEncoders, AudioFile
 from plugins.encode.lane import Lane
 from plugins.encode.packaging import AudioTrackPackage, Encoded, Package
 from plugins.encode.pictures import Pictures
+from plugins.encode.profiles import Opus
 from plugins.encode.reading import Reading, read
 from plugins.encode.sound import Listener, Sound
 from plugins.encode.truncation import cut_off, is_cut
 
 if TYPE_CHECKING:
-    from av.audio.stream import AudioStream
     from av.video.stream import VideoStream
 
     from core import Context
     from plugins.encode.film import Film
     from plugins.encode.ladder import Rendition
     from plugins.encode.probe import AudioTrack
-    from plugins.encode.profiles import Profile
+    from plugins.encode.profiles import Profile, Voice
     from plugins.encode.stills import Stills
     from plugins.encode.subtitles import SubtitleReader
 
@@ -61,12 +61,12 @@ def transcode(
     :raises BadSource: the lecture ends well before its stated end, or nothing in it can be decoded.
     """
     with ExitStack() as stack:
-        encoders = AacEncoders((rendition.spec.audio_rate for rendition in renditions if film.has_sound), film.layout)
+        encoders = AacEncoders((rendition.spec.voice for rendition in renditions if film.has_sound), film.layout)
         lanes: list[Lane] = []
         packages: list[Package] = []
 
         def open_package(rendition: Rendition, video: VideoStream) -> Package:
-            sound = encoders.template(rendition.spec.audio_rate) if film.has_sound else None
+            sound = encoders.template(rendition.spec.voice) if film.has_sound else None
             package = Package(
                 context.output,
                 rendition,
@@ -90,23 +90,23 @@ def transcode(
             files.append(AudioFile(path, film.layout))
             stack.callback(files[-1].abandon)
         pictures = Pictures(film, profile, lanes, stills, context.workdir) if film.media.video else None
-        rates = [rendition.spec.audio_rate for rendition in renditions]
-        names = _track_names(film)
+        voices, names = _voices(renditions), _track_names(film)
         tracks: list[AudioTrackPackage] = []
 
-        def open_track(track: AudioTrack, audio: AudioStream) -> AudioTrackPackage:
-            tracks.append(AudioTrackPackage(context.output, track, names[track.index], audio, profile))
+        def open_track(track: AudioTrack, encoders: AacEncoders, voice: Voice) -> Listener:
+            name = names[track.index] + ("_opus" if isinstance(voice, Opus) else "")
+            tracks.append(AudioTrackPackage(context.output, track, name, encoders.template(voice), profile, voice))
             stack.callback(tracks[-1].abandon)
-            return tracks[-1]
+            return voice, tracks[-1].take
 
-        listeners: list[Listener] = [(lane.rendition.spec.audio_rate, lane.put) for lane in lanes]
-        if film.has_sound and renditions and profile.segments == "cmaf":
-            listeners.append((max(rates), open_track(film.main_audio, encoders.template(max(rates))).take))
+        listeners: list[Listener] = [(lane.rendition.spec.voice, lane.put) for lane in lanes]
+        if film.has_sound and profile.segments == "cmaf":
+            listeners += [open_track(film.main_audio, encoders, voice) for voice in voices]
         sounds = [Sound(film.scenes[0], encoders, listeners, files)] if film.has_sound else []
         for number, track in enumerate(film.media.other_audio if renditions else (), start=1):
-            own = AacEncoders([max(rates)], film.layout)
-            package = open_track(track, own.template(max(rates)))
-            sounds.append(Sound(film.scenes[0], own, [(max(rates), package.take)], [], number))
+            own = AacEncoders(voices, film.layout)
+            hearers = [open_track(track, own, voice) for voice in voices]
+            sounds.append(Sound(film.scenes[0], own, hearers, [], number))
         reading = read(film, pictures, sounds, subtitles, context)
         for lane in lanes:
             lane.put(None)
@@ -127,6 +127,14 @@ def transcode(
             frame_rate=pictures.timeline.rate if pictures else Fraction(0),
             notes=judge(film, reading),
         )
+
+
+def _voices(renditions: Sequence[Rendition]) -> list[Voice]:
+    """Return the best sound of each codec, which is what tracks beside the renditions have."""
+    wanted = [rendition.spec.voice for rendition in renditions]
+    aac = [voice for voice in wanted if not isinstance(voice, Opus)]
+    opus = [voice for voice in wanted if isinstance(voice, Opus)]
+    return [max(some) for some in (aac, opus) if some]
 
 
 def _track_names(film: Film) -> dict[int, str]:

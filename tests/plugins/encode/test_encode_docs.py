@@ -22,7 +22,7 @@ def test_every_option_is_described() -> None:
 
 def test_the_examples_are_accepted() -> None:
     examples = re.findall(r"--option '?(\w+)=(\{.*?\}(?=')|[^\s'`]+)[\s']", PAGE, re.DOTALL)
-    assert len(examples) == 5
+    assert len(examples) == 6
     for name, value in examples:
         EncodeOptions.model_validate({"cut_start": 1} | {name: json.loads(value) if value[0] in "{-" else value})
 
