@@ -58,7 +58,7 @@ luma, against the source scaled by the bicubic filter. The floor (e) is decode a
 run without them, each by ffmpeg in a command of its own that writes nothing.
 """
 
-#: By how much a second of a long film may cost more than one of a short film.
+#: By how much a second of a long film may cost more. (The shortest one pays for starting two Python processes.)
 _GROWTH = 1.05
 
 
@@ -87,8 +87,8 @@ def amphipod(film: Path, folder: Path, *options: str) -> tuple[str, ...]:
     return (str(program), "run", str(film), "--out", str(folder / "out"), "--steps", "encode", *chosen)
 
 
-def compare(film: Film, rounds: int, scratch: Path) -> Iterator[str]:
-    """Let all take turns; yields the lines of the report."""
+def compare(film: Film, rounds: int, scratch: Path) -> Runs:
+    """Let all take turns."""
     runs = Runs(film)
     for number in range(rounds):
         for engine in ENGINES:
@@ -98,7 +98,11 @@ def compare(film: Film, rounds: int, scratch: Path) -> Iterator[str]:
             cost = _once(engine, runs, folder)
             _say(f"{film.path.stem}, round {number + 1}: {engine} {cost.cpu:.1f} s, {cost.memory >> 20} MiB")
     for engine in JUDGED:
-        _judge(engine, runs, scratch / engine)
+        judge_files(engine, runs, scratch / engine)
+    return runs
+
+
+def comparison(runs: Runs) -> Iterator[str]:
     yield from _cost_table(runs)
     yield from _gates(runs)
     yield from _floor_table(runs)
@@ -120,7 +124,7 @@ def _once(engine: str, runs: Runs, folder: Path) -> Cost:
     return cost
 
 
-def _judge(engine: str, runs: Runs, folder: Path) -> None:
+def judge_files(engine: str, runs: Runs, folder: Path) -> None:
     runs.total_bytes[engine] = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
     for rendition in runs.film.renditions:
         name = f"{rendition.name}.ts"
@@ -184,13 +188,16 @@ def _quality_table(runs: Runs) -> Iterator[str]:
     yield ""
 
 
-def profile(films: Iterable[Film], scratch: Path) -> Iterator[str]:
-    """Where the time goes, and what is left over the floor."""
-    tables: dict[str, dict[str, float]] = {}
+def profiles(films: Iterable[Film], scratch: Path) -> dict[str, dict[str, float]]:
+    tables = {}
     for film in films:
         for name in ("pod", "lecture"):
             tables[f"{film.path.stem}, {name}"] = where.measure(film.path, name, scratch)
             _say(f"profile of {film.path.stem}, {name}")
+    return tables
+
+
+def profile_table(tables: dict[str, dict[str, float]]) -> Iterator[str]:
     yield f"| CPU s | {' | '.join(tables)} |"
     yield "|---" * (len(tables) + 1) + "|"
     for part in dict.fromkeys(part for table in tables.values() for part in table):
@@ -199,21 +206,27 @@ def profile(films: Iterable[Film], scratch: Path) -> Iterator[str]:
     yield ""
 
 
-def scaling(film: Film, scratch: Path) -> Iterator[str]:
-    """What a second of film costs in films of one kind and of several lengths."""
-    yield f"| {film.path.stem} of | profile | CPU s | CPU s a second | MiB |"
-    yield "|---|---|---|---|---|"
-    for name in ("pod", "lecture"):
-        rates = []
-        for seconds in _LENGTHS:
-            source = media.repeat(film.path, scratch / f"{film.path.stem}-{seconds}.mp4", seconds)
+def scaling(film: Film, scratch: Path) -> dict[str, dict[int, Cost]]:
+    """Measure films of one kind and of several lengths, by profile."""
+    costs: dict[str, dict[int, Cost]] = {"pod": {}, "lecture": {}}
+    for seconds in _LENGTHS:
+        source = media.repeat(film.path, scratch / f"{film.path.stem}-{seconds}.mp4", seconds)
+        for name, known in costs.items():
             with tempfile.TemporaryDirectory(dir=scratch) as folder:
-                cost = run(amphipod(source, Path(folder), f"profile={name}"), Path(folder))
-            rates.append(cost.cpu / seconds)
-            _say(f"{seconds} s, {name}: {cost.cpu:.1f} s")
-            yield f"| {seconds} s | {name} | {cost.cpu:.1f} | {rates[-1]:.3f} | {cost.memory >> 20} |"
-        verdict = "holds" if rates[-1] <= _GROWTH * rates[1] else "**missed**"
-        yield f"| | {name} | | {_LENGTHS[-1]} s / {_LENGTHS[1]} s: {rates[-1] / rates[1]:.3f}, {verdict} | |"
+                known[seconds] = run(amphipod(source, Path(folder), f"profile={name}"), Path(folder))
+            _say(f"{seconds} s, {name}: {known[seconds].cpu:.1f} s")
+    return costs
+
+
+def scaling_table(costs: dict[str, dict[int, Cost]]) -> Iterator[str]:
+    yield "| profile | film of | CPU s | CPU s a second | MiB | |"
+    yield "|---|---|---|---|---|---|"
+    for name, known in costs.items():
+        rates = {seconds: cost.cpu / seconds for seconds, cost in known.items()}
+        middle = statistics.median(rates.values())
+        for seconds, cost in known.items():
+            verdict = "" if rates[seconds] <= _GROWTH * middle or seconds == min(known) else "**dearer**"
+            yield f"| {name} | {seconds} s | {cost.cpu:.1f} | {rates[seconds]:.3f} | {cost.memory >> 20} | {verdict} |"
     yield ""
 
 
@@ -278,12 +291,12 @@ def main() -> None:
         sections = {"Machine": list(machine())}
         if "compare" in parts:
             for film in films:
-                lines = list(compare(film, 1 if arguments.quick else arguments.rounds, scratch))
-                sections[f"{film.path.stem}, {film.seconds} s"] = lines
+                runs = compare(film, 1 if arguments.quick else arguments.rounds, scratch)
+                sections[f"{film.path.stem}, {film.seconds} s"] = list(comparison(runs))
         if "profile" in parts:
-            sections["Where the time goes"] = list(profile(films, scratch))
+            sections["Where the time goes"] = list(profile_table(profiles(films, scratch)))
         if "scaling" in parts and not arguments.quick:
-            sections["Films of other lengths"] = list(scaling(films[0], scratch))
+            sections["Films of other lengths"] = list(scaling_table(scaling(films[0], scratch)))
     for title, lines in sections.items():
         print(f"## {title}\n\n" + "\n".join(lines))
     if not arguments.films and not arguments.quick:
