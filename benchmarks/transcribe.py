@@ -104,7 +104,8 @@ def metered(run: Run, tokens: Callable[[], int]) -> Iterator[None]:
     def fixed(task: Any, model: Whisper, options: Any) -> None:
         make(task, model, replace(options, without_timestamps=True))
         task.sample_len = tokens()
-        task.logit_filters.append(SuppressTokens([task.tokenizer.eot]))
+        # Noise would write a language or a timestamp: only text counts, and is looked for in the sound afterwards.
+        task.logit_filters.append(SuppressTokens(range(task.tokenizer.eot, model.dims.n_vocab)))
 
     def counted(task: Any, features: Any, start: Any) -> Any:
         run.windows += features.shape[0]
