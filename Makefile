@@ -35,9 +35,11 @@ demo-captions: .venv/encode,transcript.stamp demo
 	@echo "  $(BIN)/amphipod models pull small"
 	@echo "  $(BIN)/amphipod run lecture.mp4 --language fr --option model=small"
 
-# More processes than two cores: a third of the tests waits for clocks, not for the processor.
+# More processes than two cores: a third of the tests waits for clocks, not for the processor. A browser that decodes
+# in software needs both cores for itself, so its tests come last and alone.
 test: .venv/dev.stamp debian-packages
-	$(BIN)/python -m pytest -m "not long" --numprocesses 3 --dist loadfile $(ARGS)
+	$(BIN)/python -m pytest -m "not long" --numprocesses 3 --dist loadfile $(or $(ARGS),--ignore tests/browser)
+	$(if $(ARGS),,$(BIN)/python -m pytest -m "not long" tests/browser)
 
 test-long: .venv/dev.stamp debian-packages
 	$(BIN)/python -m pytest -m long --timeout 0 $(ARGS)

@@ -50,6 +50,10 @@ CHOOSE = """height => player.setRepresentationForTypeByIndex(
     "video", player.getRepresentationsByType("video").findIndex(one => one.height === height), true)"""
 
 
+#: Before the player has attached its source, a play() would be interrupted by that source's load.
+LOADED = "video.readyState >= HTMLMediaElement.HAVE_CURRENT_DATA"
+
+
 def shown_number(page: Page, file: Path) -> int:
     return frame_number(Image.open(io.BytesIO(page.locator("#video").screenshot(path=file))))
 
@@ -75,6 +79,7 @@ def seeks_and_plays(page: Page, tmp_path: Path, height: int) -> None:
 
 def test_dash(page: Page, tmp_path: Path) -> None:
     page.goto("/dash.html?film=media/manifest.mpd")
+    page.wait_for_function(LOADED)
     plays(page)
     qualities: Any = page.evaluate("player.getRepresentationsByType('video').map(one => one.height)")
     assert sorted(qualities) == [360, 720]
@@ -86,7 +91,7 @@ def test_dash(page: Page, tmp_path: Path) -> None:
 
 def test_hls_of_the_same_files(page: Page, tmp_path: Path) -> None:
     page.goto("/player.html?film=media/livestream.m3u8")
-    page.wait_for_function("hls.levels.length > 0")
+    page.wait_for_function(LOADED)
     for level, height in enumerate((360, 720)):
         page.evaluate("level => { hls.currentLevel = level; video.play() }", level)
         seeks_and_plays(page, tmp_path, height)

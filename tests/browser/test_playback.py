@@ -52,7 +52,7 @@ def test_mp4_plays_and_seeks_to_the_frame(page: Page, tmp_path: Path, name: str,
 
 def test_each_quality_of_the_hls_plays_and_seeks_within_a_segment(page: Page, tmp_path: Path) -> None:
     page.goto("/player.html?film=media/livestream.m3u8")
-    page.wait_for_function("hls.levels.length > 0")
+    page.wait_for_function("video.readyState >= HTMLMediaElement.HAVE_CURRENT_DATA")
     assert page.evaluate("hls.levels.map(level => level.height)") == [360, 720, 1080]
     for level, (width, height) in enumerate([(640, 360), (1280, 720), (1920, 1080)]):
         seek(page, 0)
