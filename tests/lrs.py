@@ -79,6 +79,8 @@ class RecordStoreServer:
         subprocess.run(command, env=self._environment, check=True, capture_output=True)
 
     def start(self) -> None:
+        # Ralph rewrites its history at each request and reads it at its start: one that was killed may have left half.
+        (self.folder / "app" / "history.json").unlink(missing_ok=True)
         with (self.folder / "log").open("ab") as log:
             command = [sys.executable, "-c", _START, str(self.port)]
             self.process = subprocess.Popen(command, env=self._environment, stdout=log, stderr=log)
