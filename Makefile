@@ -12,7 +12,7 @@ DEBIAN_PACKAGES := redis-server ffmpeg chromium openssl $(if $(shell command -v 
 CAPTIONS = $$(ls -d .venv/lib/python3*/site-packages/whisper >/dev/null 2>&1 && \
 	  echo --language en --option model=tests/data/micro-whisper.pt.gz)
 
-.PHONY: help install demo demo-captions test test-browser test-long bench check debian-packages clean
+.PHONY: help install demo demo-captions test test-long bench check debian-packages clean
 
 help:
 	@echo "make demo       encode a lecture clip into demo/ and say where the result is"
@@ -35,13 +35,11 @@ demo-captions: .venv/encode,transcript.stamp demo
 	@echo "  $(BIN)/amphipod models pull small"
 	@echo "  $(BIN)/amphipod run lecture.mp4 --language fr --option model=small"
 
-# More processes than two cores: a third of the tests waits for clocks, not for the processor.
+# More processes than two cores: a third of the tests waits for clocks, not for the processor. A browser that decodes in
+# software needs both cores for itself, so its tests come last and alone.
 test: .venv/dev.stamp debian-packages
 	$(BIN)/python -m pytest -m "not long" --numprocesses 3 --dist loadfile $(or $(ARGS),--ignore tests/browser)
-
-# A browser that decodes in software needs both cores for itself.
-test-browser: .venv/dev.stamp debian-packages
-	$(BIN)/python -m pytest tests/browser $(ARGS)
+	$(if $(ARGS),,$(BIN)/python -m pytest tests/browser)
 
 test-long: .venv/dev.stamp debian-packages
 	$(BIN)/python -m pytest -m long --timeout 0 $(ARGS)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import shutil
 import threading
@@ -13,15 +12,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from PIL import Image
 from playwright.sync_api import Page
 
 import plugins.encode
 from core import Source
-from core.testing import fake_context, fake_job, frame_number, make_clip
+from core.testing import fake_context, fake_job, make_clip
 from plugins.encode.profiles import LECTURE
 
 from .conftest import HERE, Handler
+from .player import LOADED, plays, seek, shows
 
 SECONDS, RATE, SEGMENT = 12, 10, 2
 
@@ -50,30 +49,12 @@ CHOOSE = """height => player.setRepresentationForTypeByIndex(
     "video", player.getRepresentationsByType("video").findIndex(one => one.height === height), true)"""
 
 
-#: Before the player has attached its source, a play() would be interrupted by that source's load.
-LOADED = "video.readyState >= HTMLMediaElement.HAVE_CURRENT_DATA"
-
-
-def shown_number(page: Page, file: Path) -> int:
-    return frame_number(Image.open(io.BytesIO(page.locator("#video").screenshot(path=file))))
-
-
-def plays(page: Page) -> None:
-    begin = page.evaluate("video.play().then(() => video.currentTime)")
-    page.wait_for_function("begin => video.currentTime > begin + 1", arg=begin)
-
-
-def seek(page: Page, seconds: float) -> None:
-    page.evaluate("seconds => { video.pause(); video.currentTime = seconds }", seconds)
-    page.wait_for_function("!video.seeking")
-
-
 def seeks_and_plays(page: Page, tmp_path: Path, height: int) -> None:
     page.wait_for_function("height => video.videoHeight === height", arg=height)
     for goal in (9.5, 3.3):
         seek(page, goal)
-        shown = shown_number(page, tmp_path / f"{height}-{goal}.png")
-        assert shown / RATE == pytest.approx(goal, abs=SEGMENT)
+        wanted = pytest.approx(goal * RATE, abs=SEGMENT * RATE)
+        assert shows(page, tmp_path / f"{height}-{goal}.png", wanted) == wanted
         plays(page)
 
 
@@ -93,6 +74,7 @@ def test_hls_of_the_same_files(page: Page, tmp_path: Path) -> None:
     page.goto("/player.html?film=media/livestream.m3u8")
     page.wait_for_function(LOADED)
     for level, height in enumerate((360, 720)):
-        page.evaluate("level => { hls.currentLevel = level; video.play() }", level)
+        page.evaluate("level => { hls.currentLevel = level }", level)
+        plays(page)
         seeks_and_plays(page, tmp_path, height)
     assert json.loads(page.evaluate("JSON.stringify(hls.audioTracks.map(track => track.default))")) == [True]
