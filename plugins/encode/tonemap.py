@@ -32,6 +32,9 @@ _GRID = 65
 #: Light of BT.2020's primaries in BT.709's (ITU-R BT.2407).
 _TO_709 = ((1.6605, -0.5876, -0.0728), (-0.1246, 1.1329, -0.0083), (-0.0182, -0.1006, 1.1187))
 
+#: How `lutrgb` turns what the table gives into the screen's signal.
+CUT_OFF = ":".join(f"{primary}='clip(2*val-maxval,0,maxval)'" for primary in "rgb")
+
 _LUMINANCE = (0.2627, 0.6780, 0.0593)
 
 Light = tuple[float, float, float]
@@ -48,7 +51,10 @@ def shown_colour(colour: Colour) -> Colour:
 
 
 def write_table(colour: Colour, path: Path) -> None:
-    """Write the table that turns such a signal into BT.709, in the form that libavfilter's `lut3d` reads."""
+    """Write the table that turns such a signal into BT.709, in the form that libavfilter's `lut3d` reads.
+
+    Its 0.5 stands for black: see `CUT_OFF`.
+    """
     levels = [step / (_GRID - 1) for step in range(_GRID)]
     to_light = {_PQ: _pq_light, _HLG: _hlg_light}.get(colour.transfer, _sdr_light)
     rolled_off = _roll_off if colour.transfer in {_PQ, _HLG} else lambda light: light
@@ -82,7 +88,13 @@ def _rows(
 
 
 def _signal(light: float) -> float:
-    return min(light, 1.0) ** (1 / _SCREEN_GAMMA) if light > 0 else 0.0
+    """Return the screen's signal, -1 to 1, as 0 to 1.
+
+    A saturated colour of BT.2020 asks for less than no light of a BT.709 primary. Were the table cut off at zero, where
+    the signal is steepest, its grid points on both sides of zero would lend such a colour a grey veil.
+    """
+    signal = math.copysign(min(abs(light), 1.0) ** (1 / _SCREEN_GAMMA), light)
+    return (signal + 1) / 2
 
 
 def _sdr_light(levels: list[float]) -> list[float]:

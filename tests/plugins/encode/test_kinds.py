@@ -32,9 +32,21 @@ PATCHES: tuple[tuple[int, int, int], ...] = (
     (90, 40, 120),
 )
 
+#: At the edges of what a BT.709 screen can show.
+SATURATED: tuple[tuple[int, int, int], ...] = (
+    (180, 0, 0),
+    (0, 180, 0),
+    (0, 0, 180),
+    (180, 180, 0),
+    (0, 180, 180),
+    (180, 0, 180),
+    (0, 90, 0),
+    (90, 0, 0),
+)
 
-def near(one: Sequence[int], other: Sequence[int]) -> bool:
-    return all(abs(a - b) <= 6 for a, b in zip(one, other, strict=True))
+
+def near(one: Sequence[int], other: Sequence[int], most: int = 6) -> bool:
+    return all(abs(a - b) <= most for a, b in zip(one, other, strict=True))
 
 
 def patches_of(image: Image.Image) -> list[Colour]:
@@ -87,10 +99,10 @@ def wide_signal(colour: Sequence[int], transfer: str) -> tuple[int, int, int]:
     )
 
 
-def make_wide(path: Path, transfer: str) -> Path:
-    """Write the patches as a phone does that films in HDR: HEVC, 10 bits, BT.2020."""
+def make_wide(path: Path, transfer: str, patches: Sequence[Sequence[int]] = PATCHES) -> Path:
+    """Write patches as a phone does that films in HDR: HEVC, 10 bits, BT.2020."""
     width, height = 640, 360
-    columns = [wide_signal(colour, transfer) for colour in PATCHES]
+    columns = [wide_signal(colour, transfer) for colour in patches]
     colour = f"colorprim=bt2020:transfer={transfer}:colormatrix=bt2020nc:range=limited:log-level=none"
     with av.open(str(path), "w") as container:
         options = {"preset": "ultrafast", "crf": "4", "x265-params": colour}
@@ -120,6 +132,16 @@ def test_high_dynamic_range_becomes_what_every_screen_shows(
     with av.open(str(made.films[0])) as container:
         context = container.streams.video[0].codec_context
         assert (context.pix_fmt, context.color_primaries, context.color_trc, context.colorspace) == ("yuv420p", 1, 1, 1)
+
+
+@pytest.mark.parametrize("transfer", ["smpte2084", "arib-std-b67"])
+def test_saturated_colours_of_high_dynamic_range_get_no_veil(
+    tmp_path: Path, encode: Encode, watch: Watch, transfer: str
+) -> None:
+    """The table of colours has 65 points a side, so that a primary without light is off by a few."""
+    made = encode(make_wide(tmp_path / "phone.mp4", transfer, SATURATED), crf=4)
+    pairs = list(zip(patches_of(watch(made.films[0])[5][1]), SATURATED, strict=True))
+    assert all(near(*pair, most=15) for pair in pairs), pairs
 
 
 def test_ten_bits_become_eight(tmp_path: Path, encode: Encode, watch: Watch, ffmpeg: Ffmpeg) -> None:

@@ -90,6 +90,12 @@ def test_a_single_take_is_shown_whatever_the_layout(takes: dict[str, Path], comp
     assert (film.name, output.artifacts[0].width, output.facts["has_audio"]) == ("Cours_n_1_2.mp4", 640, False)
 
 
+def test_small_takes_are_composed_too(clip: Clip, compose: Compose, look: Any) -> None:
+    film, output = compose({"presenter": clip("small.webm", seconds=1, width=120, height=90)}, layout="presenter")
+    assert (output.artifacts[0].width, output.artifacts[0].height) == (120, 90)
+    assert look(film).faults == ()
+
+
 def test_takes_that_start_at_different_times_stay_in_step(clip: Clip, compose: Compose, watch: Watch) -> None:
     """Equal time stamps were taken at one time: the camera's 1.2 s are missing, not shifted."""
     camera = clip("late.webm", seconds=4, start=1.2, **CAMERA)
