@@ -119,30 +119,31 @@ redis.call('hset', key, 'progress.' .. step, words, 'told.' .. step, tostring(no
 """
 
 
+def reporter(client: redis.Redis, job: str, step: str, host: str) -> Callable[[Progress], None]:
+    """Return a function that writes progress, at most once every `WRITE_EVERY` seconds, and shrugs off a dead Redis."""
+
+    def tell(progress: Progress) -> None:
+        words = {"done": progress.done, "total": progress.total, "speed": progress.speed, "host": host}
+        _write(client, job, {f"progress.{step}": json.dumps(words)})
+
+    return _seldom(tell)
+
+
 def part_reporter(
     client: redis.Redis, job: str, step: str, divided: Division, part: Part, host: str
 ) -> Callable[[Progress], None]:
     """As `reporter`, for one part: what is told is how far the whole step is, over all workers; it never goes back."""
-    from redis import RedisError
-
     total = sum(one.weight for one in divided.parts)
-    last = 0.0
 
-    def report(progress: Progress) -> None:
-        nonlocal last
-        clock = time.monotonic()
-        if clock - last < WRITE_EVERY and progress.fraction < 1:
-            return
-        last = clock
+    def tell(progress: Progress) -> None:
         about = json.dumps([progress.fraction * part.weight, parts.speed_of(part, progress)])
-        with suppress(RedisError):
-            client.eval(_TELL_PART, 1, _key(job), step, part.name, about, total, host, WRITE_EVERY, _KEEP_SECONDS)
+        client.eval(_TELL_PART, 1, _key(job), step, part.name, about, total, host, WRITE_EVERY, _KEEP_SECONDS)
 
-    return report
+    return _seldom(tell)
 
 
-def reporter(client: redis.Redis, job: str, step: str, host: str) -> Callable[[Progress], None]:
-    """Return a function that writes progress, at most once every `WRITE_EVERY` seconds, and shrugs off a dead Redis."""
+def _seldom(tell: Callable[[Progress], None]) -> Callable[[Progress], None]:
+    """Tell at most once every `WRITE_EVERY` seconds, and of the end."""
     from redis import RedisError
 
     last = 0.0
@@ -150,14 +151,10 @@ def reporter(client: redis.Redis, job: str, step: str, host: str) -> Callable[[P
     def report(progress: Progress) -> None:
         nonlocal last
         clock = time.monotonic()
-        if clock - last < WRITE_EVERY and progress.fraction < 1:
-            return
-        last = clock
-        words = {"done": progress.done, "total": progress.total, "speed": progress.speed, "host": host}
-        try:
-            _write(client, job, {f"progress.{step}": json.dumps(words)})
-        except RedisError:
-            return
+        if clock - last >= WRITE_EVERY or progress.fraction >= 1:
+            last = clock
+            with suppress(RedisError):
+                tell(progress)
 
     return report
 
