@@ -67,7 +67,7 @@ def test_x264_is_given_pods_settings(clip: Clip, encode: Encode) -> None:
     encoded = encode(clip("a.mp4", seconds=0.6, width=1280, height=720), preset="slow")
     data = (encoded.folder / "720p.mp4").read_bytes()
     options = data[data.index(b"options: ") :].split(b"\0")[0].decode(errors="replace").split()
-    # Read from a file that Pod 4.1 made of a 720p source (x264's own record in the stream).
+    # What x264 itself records in the stream of a 720p film that Pod 4.1 makes.
     pods = """
         ref=2 subme=8 trellis=2 me=hex bframes=3 b_pyramid=2 b_adapt=1 direct=3 weightp=2 scenecut=0 rc_lookahead=50
         rc=crf crf=20.0 vbv_maxrate=3000 vbv_bufsize=3000 sliced_threads=0 open_gop=0
