@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 _POLL = 0.25
 
 #: Out of a million commands, those that look for dead workers' messages: all. Dramatiq's default finds them after
-#: 723 s; the cost of looking each time can't be measured (queue.md, section A2).
+#: 723 s; the cost of looking each time can't be measured.
 _MAINTENANCE = 1_000_000
 
 

@@ -28,7 +28,7 @@ STAGE_PREFIX = ".amphipod-"
 JOURNAL = ".publish.json"
 
 #: A reader that meets a new name finds what it names already there: segments before playlists, playlists before the
-#: master, info last because Pod reads it as the sign that all is complete (pod-live.md, section 8).
+#: master, info last because Pod takes it for the sign that all is complete.
 _LAST_KINDS = ("playlist", "thumbnail", "sprite", "sprite_index", "subtitle", "caption", "master", "info")
 
 

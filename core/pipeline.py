@@ -307,7 +307,7 @@ def _attempt(
         work=work,
         attempt=scratch.attempt,
         scratch=scratch.path.resolve(),
-        # Links are left as they are: a portal knows its own paths by their letters (pod-live.md, section 5).
+        # Links are left as they are: a portal knows its own paths by their letters.
         published=(job.output or folder.out / scratch.path.name).absolute(),
         plan=fix_plan(host, folder, step),
         manifest=manifest.fold(folder),

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 #: First part of every key in Redis, Dramatiq's and ours.
 NAMESPACE = "amphipod"
 
-#: Queue of each step, under the names that Esup-Pod's workers have (peers.md, section 2a).
+#: Queue of each step, under the names that Esup-Pod's workers have (pod/video_encode_transcript/*_tasks.py,
+#: pod/xapi/xapi_tasks.py).
 QUEUES: Mapping[str, str] = {
     "compose": "encoding",
     "encode": "encoding",

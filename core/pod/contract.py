@@ -1,8 +1,8 @@
 """How Esup-Pod is told: its three calls of store_remote_*, and the notification of its runner managers.
 
-Bodies, files that must be in place first, and what may be repeated: pod-live.md, sections 3, 5 and 8. None of the three
-has a word for a failure but the studio's; so a failed encode is told to nobody: any call would make Pod mail its owner
-that the video has been encoded.
+Bodies, files that must be in place first, and what may be repeated: as seen of Esup-Pod 4.1.0, and told in docs/pod.md.
+None of the three has a word for a failure but the studio's; so a failed encode is told to nobody: any call would make
+Pod mail its owner that the video has been encoded.
 """
 
 from __future__ import annotations

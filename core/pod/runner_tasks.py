@@ -1,4 +1,4 @@
-"""What an Esup-Pod of the runner managers' generation asks for, as a job: peers.md, section 2g."""
+"""What an Esup-Pod of the runner managers' generation asks for, as a job (`POST /task/execute`)."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Esup-Pod's Celery tasks as functions: each binds its arguments as Pod's worker did, and answers what is to be done.
 
-Signatures and real values: pod-live.md, section 2. Paths stay as Pod wrote them, because it knows its files by the
-letters of MEDIA_ROOT; they are only checked.
+Signatures: pod/video_encode_transcript/*_tasks.py and pod/xapi/xapi_tasks.py. Paths stay as Pod wrote them, because it
+knows its files by the letters of MEDIA_ROOT; they are only checked.
 """
 
 from __future__ import annotations

@@ -306,7 +306,7 @@ class TestTranscription:
 
 
 class TestPodSAnswers:
-    """Each row of pod-live.md, section 5, on a job whose work a toy does."""
+    """Each row of the table of answers in docs/pod.md, on a job whose work a toy does."""
 
     @pytest.fixture
     def toy(self, pod: FakePod, install_plugin: InstallPlugin, monkeypatch: pytest.MonkeyPatch, media: Path) -> None:
