@@ -159,7 +159,7 @@ def compare(folder: Path, queue: RedisServer, pods: RedisServer, store: RecordSt
     print(f"delivery: {ratio:.1f} times Pod's (gate {GATE:.0f}; rounds {', '.join(f'{one:.1f}' for one in pairs)})")
     enqueue = enqueueing(delay, loaded)
     validating()
-    waiting(queue, loaded, ours, folder)
+    waiting(queue, ours, folder)
     sys.exit(ratio < GATE or enqueue < 1)
 
 
@@ -183,10 +183,12 @@ def validating() -> None:
     print(f"validation: {rate(lambda: [complaint(one) for one in some], NUMBER):.0f} statements/s")
 
 
-def waiting(queue: RedisServer, loaded: settings_module.Settings, command: list[str], folder: Path) -> None:
+def waiting(queue: RedisServer, command: list[str], folder: Path) -> None:
     """Put statements for a store that is away, and look at what they take."""
     queue.client.flushall()
     os.environ["XAPI_LRS_URL"] = "http://127.0.0.1:9/xAPI/statements"
+    os.environ["AMPHIPOD_XAPI_WAITING_LIMIT"] = str(10 * WAITING)  # all in Redis, nothing on disk
+    loaded = settings_module.load()
     before = queue.client.info("memory")["used_memory"]
     with running(command, folder / "waiting.log", "ready for action", folder) as process:
         for _ in range(WAITING // 1000):
