@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from av.filter import Graph
 
 from plugins.encode.dressing import draw_logo, logo_place
-from plugins.encode.tonemap import CUT_OFF, is_wide, write_table
+from plugins.encode.tonemap import TO_SIGNAL, is_wide, write_table
 
 if TYPE_CHECKING:
     from av.filter.context import FilterContext
@@ -152,7 +152,7 @@ def _to_bt709(track: VideoTrack, workdir: Path) -> list[Step]:
         ("scale", "in_color_matrix=bt2020"),
         ("format", "gbrp16le"),
         ("lut3d", f"file={name}:interp=tetrahedral"),
-        ("lutrgb", CUT_OFF),
+        ("lutrgb", TO_SIGNAL),
         ("scale", "out_color_matrix=bt709:out_range=tv"),
         ("format", "yuv420p"),
         ("setparams", "color_primaries=bt709:color_trc=bt709"),

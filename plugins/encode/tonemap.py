@@ -32,8 +32,8 @@ _GRID = 65
 #: Light of BT.2020's primaries in BT.709's (ITU-R BT.2407).
 _TO_709 = ((1.6605, -0.5876, -0.0728), (-0.1246, 1.1329, -0.0083), (-0.0182, -0.1006, 1.1187))
 
-#: How `lutrgb` turns what the table gives into the screen's signal.
-CUT_OFF = ":".join(f"{primary}='clip(2*val-maxval,0,maxval)'" for primary in "rgb")
+#: How `lutrgb` turns the table's light into the screen's signal, both of 16 bits.
+TO_SIGNAL = ":".join(f"{primary}='65535*pow(max(2*val/65535-1,0),1/{_SCREEN_GAMMA})'" for primary in "rgb")
 
 _LUMINANCE = (0.2627, 0.6780, 0.0593)
 
@@ -51,9 +51,10 @@ def shown_colour(colour: Colour) -> Colour:
 
 
 def write_table(colour: Colour, path: Path) -> None:
-    """Write the table that turns such a signal into BT.709, in the form that libavfilter's `lut3d` reads.
+    """Write the table that turns such a signal into a BT.709 screen's light, in the form that `lut3d` reads.
 
-    Its 0.5 stands for black: see `CUT_OFF`.
+    Its 0.5 stands for black, because a saturated colour of BT.2020 asks for less than no light of a BT.709 primary.
+    Light runs nearly straight between the table's points; the signal, steepest at black, would not.
     """
     levels = [step / (_GRID - 1) for step in range(_GRID)]
     to_light = {_PQ: _pq_light, _HLG: _hlg_light}.get(colour.transfer, _sdr_light)
@@ -81,20 +82,15 @@ def _rows(
                 gain *= gains[min(round(brightest * 1024 / _PEAK), 1024)] / _WHITE
                 if brightest > _PEAK:
                     gain *= _PEAK / brightest
-                red_709 = _signal((rr * red + rg * green + rb * blue) * gain)
-                green_709 = _signal((gr * red + gg * green + gb * blue) * gain)
-                blue_709 = _signal((br * red + bg * green + bb * blue) * gain)
-                yield f"{red_709:.5f} {green_709:.5f} {blue_709:.5f}\n"
+                red_709 = _share((rr * red + rg * green + rb * blue) * gain)
+                green_709 = _share((gr * red + gg * green + gb * blue) * gain)
+                blue_709 = _share((br * red + bg * green + bb * blue) * gain)
+                yield f"{red_709:.6f} {green_709:.6f} {blue_709:.6f}\n"
 
 
-def _signal(light: float) -> float:
-    """Return the screen's signal, -1 to 1, as 0 to 1.
-
-    A saturated colour of BT.2020 asks for less than no light of a BT.709 primary. Were the table cut off at zero, where
-    the signal is steepest, its grid points on both sides of zero would lend such a colour a grey veil.
-    """
-    signal = math.copysign(min(abs(light), 1.0) ** (1 / _SCREEN_GAMMA), light)
-    return (signal + 1) / 2
+def _share(light: float) -> float:
+    """Return a screen's light, -1 to 1, as 0 to 1."""
+    return (max(min(light, 1.0), -1.0) + 1) / 2
 
 
 def _sdr_light(levels: list[float]) -> list[float]:
