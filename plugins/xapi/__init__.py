@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 from core import DROP, Destination, Job, Manifest, PluginUnavailable, Receipt, Statement, hookimpl
 
 if TYPE_CHECKING:
+    from pydantic import BaseModel
+
     from core.settings import RecordStore, Settings
     from plugins.xapi.lrs import Client
 
@@ -34,6 +36,12 @@ class Plugin:
         self._settings = settings
         self._stores = stores.of(settings)
         self._clients = {name: lrs.Client(one, settings.xapi_time_limit) for name, one in self._stores.items()}
+
+    @hookimpl
+    def options_schema(self, step: str) -> type[BaseModel] | None:
+        from plugins.xapi.options import EmitOptions
+
+        return EmitOptions if step == "emit" else None
 
     @hookimpl
     def build_statements(self, job: Job, manifest: Manifest) -> Sequence[Statement] | None:

@@ -15,7 +15,10 @@ from packaging.utils import canonicalize_name
 from pydantic import SecretStr
 
 from core import PluginUnavailable
+from core.errors import BadCall
+from core.manager import Manager
 from core.settings import RecordStore, Settings, load
+from core.testing import fake_job
 from plugins.xapi import stores
 from plugins.xapi.validation import complaint
 
@@ -25,6 +28,13 @@ POD = [
 ]
 INITIALIZED = next(one for one in POD if one["verb"]["id"].endswith("initialized"))
 VOLUME = "https://w3id.org/xapi/video/extensions/volume"
+
+
+def test_a_mistyped_option_is_refused_though_the_job_emits_too(tmp_path: Path) -> None:
+    settings = Settings(jobs_root=tmp_path, plugins_only=("encode", "xapi"))
+    job = fake_job(tmp_path / "lecture.mp4", steps=("encode", "emit"), options={"profil": "lecture"})
+    with pytest.raises(BadCall, match="no step of this job has an option 'profil'"):
+        Manager(settings).check_options(job)
 
 
 class TestStores:
