@@ -1,8 +1,8 @@
 """Receives Esup-Pod's Celery messages in place of its workers, or beside them during a migration.
 
 A message is acknowledged only after its job is stored and enqueued; one that a dead bridge held comes back after
-`bridge_seconds`, and becomes the same job. kombu and not Celery, because a Celery worker acknowledges for us, and needs
-Pod's tasks to be importable here.
+`bridge_seconds`, and becomes the same job. kombu and not Celery: a Celery worker acknowledges before it works
+unless told otherwise, and brings much that a receiver of messages doesn't need.
 """
 
 from __future__ import annotations
