@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import random
 import threading
 import time
+
+from core import backoff
 
 #: Failures in a row, whichever lanes they are of, after which only one lane at a time may try.
 _TRIPPED_BY = 3
@@ -13,9 +14,9 @@ _TRIPPED_BY = 3
 _FIRST_PAUSE = 1.0
 
 
-def pause(failures: int, longest: float) -> float:
-    """Return for how long to wait after so many failures, with jitter, so that hosts don't ask in step."""
-    return min(_FIRST_PAUSE * 2.0 ** (failures - 1), longest) * random.uniform(0.5, 1.0)  # noqa: S311
+def pause(failures: int, longest: float, asked: float | None = None) -> float:
+    """Return for how many seconds to leave a store alone that has failed so often; `asked` is what it wants."""
+    return backoff.pause(failures, first=_FIRST_PAUSE, longest=longest, asked=asked)
 
 
 class Breaker:
@@ -52,5 +53,5 @@ class Breaker:
                 self._failures = max(self._failures, _TRIPPED_BY)
             if self._failures >= _TRIPPED_BY:
                 rounds = self._failures - _TRIPPED_BY + 1
-                wanted = self._longest if for_long else pause(rounds, self._longest)
-                self._closed_until = time.monotonic() + max(wanted, after or 0.0)
+                wanted = self._longest if for_long else pause(rounds, self._longest, after)
+                self._closed_until = time.monotonic() + wanted

@@ -130,8 +130,8 @@ class Lane:
         self._store.complain(stopped.words if stopped else "")
         self._failures = self._failures + 1 if stopped else 0
         if stopped:
-            wait = breaker.pause(self._failures, self._store.settings.xapi_longest_delay)
-            self._waits_until = time.monotonic() + max(wait, stopped.retry_after or 0.0)
+            wait = breaker.pause(self._failures, self._store.settings.xapi_longest_delay, stopped.retry_after)
+            self._waits_until = time.monotonic() + wait
         return stopped
 
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
 import structlog
 
-from core import callbacks, manifest, portal
+from core import backoff, callbacks, manifest, portal
 from core.callbacks import Delivery
 from core.errors import AmphipodError
 from core.manifest import FINISH
@@ -121,6 +120,5 @@ def _settle(case: Case, verdict: Verdict) -> tuple[Delivery, float | None]:
 
 
 def _pause(tries: int, settings: Settings, answer: Answer | None) -> float:
-    """Return the pause before the next try: doubled each time, a little random, no shorter than was asked for."""
-    pause = min(settings.callback_retry_seconds * 2.0 ** min(tries - 1, 30), settings.callback_longest_delay)
-    return max(pause * random.uniform(0.8, 1.0), (answer and answer.retry_after) or 0.0)  # noqa: S311
+    first, longest = settings.callback_retry_seconds, settings.callback_longest_delay
+    return backoff.pause(tries, first=first, longest=longest, asked=answer.retry_after if answer else None)

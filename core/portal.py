@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from core import backoff
 from core.settings import Settings
 
 if TYPE_CHECKING:
@@ -75,12 +76,11 @@ def _request(method: str, url: str, body: bytes | None, headers: Mapping[str, st
             stream=True,
         ) as response:
             found = response.raw.read(_ANSWER_LIMIT, decode_content=True)
-            wait = response.headers.get("Retry-After", "")
             return Answer(
                 response.status_code,
                 found,
                 unclear=response.status_code >= 500,
-                retry_after=float(wait) if wait.isdigit() else None,
+                retry_after=backoff.retry_after(response.headers.get("Retry-After"), response.headers.get("Date")),
             )
     except requests.Timeout as error:
         limit = f"no answer within {settings.callback_time_limit:.0f} s"

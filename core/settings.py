@@ -186,7 +186,9 @@ class Settings(BaseModel):
     callback_retry_seconds: float = Field(
         default=15.0, gt=0, description="seconds until a portal that could not be told is told again; doubled each time"
     )
-    callback_longest_delay: float = Field(default=3600.0, gt=0, description="longest pause between two such tries")
+    callback_longest_delay: float = Field(
+        default=3600.0, gt=0, description="longest pause between two such tries, whatever the portal asks for"
+    )
     callback_patience: float = Field(
         default=3 * 24 * 3600, gt=0, description="seconds after which a portal is given up, and an alarm is raised"
     )
@@ -247,7 +249,7 @@ class Settings(BaseModel):
     )
     xapi_time_limit: float = Field(default=60.0, gt=0, description="seconds that a store gets to answer")
     xapi_longest_delay: float = Field(
-        default=300.0, gt=0, description="longest pause before a store that failed is asked again"
+        default=300.0, gt=0, description="longest pause before a store that failed is asked again, whatever it asks for"
     )
     xapi_waiting_limit: int = Field(
         default=200_000, ge=1, description="statements for one store that wait in Redis; more wait in `jobs_root`"

@@ -15,7 +15,7 @@ from typing import TypeVar, cast
 import redis
 import structlog
 
-from core import lease, live, parts, pipeline, queues, storage
+from core import backoff, lease, live, parts, pipeline, queues, storage
 from core.broker import Broker
 from core.errors import Cancelled, Transient, UnknownJob
 from core.lease import Lease, LeaseHeld
@@ -176,7 +176,7 @@ def _retry(desk: Desk, errand: Errand, error: Transient) -> None:
 
 
 def _delay(desk: Desk, tries: int) -> float:
-    return min(desk.host.settings.retry_seconds * 2.0**tries, _LONGEST_DELAY)
+    return backoff.pause(tries + 1, first=desk.host.settings.retry_seconds, longest=_LONGEST_DELAY)
 
 
 def _send_following(desk: Desk, errand: Errand) -> None:

@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[1]
 
 #: One line a floor; modules of one floor don't import each other, a package stands for all that is in it.
 ORDER = (
-    ("core.errors", "core.model"),
+    ("core.backoff", "core.errors", "core.model"),
     ("core.context", "core.hookspecs", "core.settings", "core.storage"),
     ("core.access", "core.children", "core.logs", "core.manager", "core.manifest", "core.shadowing", "core.spool"),
     ("core.callbacks", "core.commit", "core.fetch", "core.portal"),

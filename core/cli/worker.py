@@ -14,7 +14,7 @@ from typing import Annotated, cast
 
 import typer
 
-from core import connection, queues, shadowing
+from core import backoff, connection, queues, shadowing
 from core.cli.options import State
 from core.errors import BadCall
 from core.manifest import FINISH
@@ -38,7 +38,8 @@ class _Service:
     environment: Mapping[str, str]
     process: subprocess.Popen[bytes] | None = None
     started: float = 0.0
-    delay: float = _FIRST_DELAY
+    delay: float = 0.0
+    deaths: int = 0
     start_at: float = 0.0
 
     def tend(self) -> int | None:
@@ -52,7 +53,8 @@ class _Service:
         code = self.process.poll()
         if code is not None:
             self.process = None
-            self.delay = _FIRST_DELAY if clock - self.started > _LIVED else min(self.delay * 2, _LONGEST_DELAY)
+            self.deaths = 1 if clock - self.started > _LIVED else self.deaths + 1
+            self.delay = backoff.pause(self.deaths, first=_FIRST_DELAY, longest=_LONGEST_DELAY)
             self.start_at = clock + self.delay
         return code
 
