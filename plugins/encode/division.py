@@ -20,7 +20,7 @@ from core import Division, Part
 from plugins.encode.film import Film, film_of
 from plugins.encode.loudness import levelled
 from plugins.encode.pictures import INSTANT
-from plugins.encode.source_file import open_source, packets
+from plugins.media.source_file import open_source, packets
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

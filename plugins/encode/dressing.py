@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from core import BadSource
+from plugins.media.picture_file import read_picture
 
 if TYPE_CHECKING:
     from av.video.frame import VideoFrame
@@ -57,12 +57,7 @@ def draw_logo(watermark: Watermark, height: int) -> VideoFrame:
     from av.video.frame import VideoFrame
     from PIL import Image
 
-    try:
-        with Image.open(watermark.path) as picture:
-            image = picture.convert("RGBA")
-    except OSError as error:
-        path = str(watermark.path)
-        raise BadSource(f"the watermark {path} can't be read as a picture", remedy="give a PNG", path=path) from error
+    image = read_picture(watermark.path, "watermark")
     lines = max(round(height * _LOGO_HEIGHT), 2)
     image = image.resize((max(round(image.width * lines / image.height), 2), lines), Image.Resampling.LANCZOS)
     image.putalpha(image.getchannel("A").point(lambda alpha: round(alpha * watermark.opacity / 100)))

@@ -16,7 +16,7 @@ from core.errors import NoSpace, Transient
 from plugins.encode.av1 import av1_codec
 from plugins.encode.chapters import set_chapters
 from plugins.encode.playlist import avc_codec, read_segments
-from plugins.encode.truncation import boxes
+from plugins.media.boxes import boxes
 
 if TYPE_CHECKING:
     from av.audio.stream import AudioStream

@@ -23,10 +23,10 @@ from plugins.encode.packet_file import SOUND_CLOCK, PacketWriter
 from plugins.encode.pictures import Pictures
 from plugins.encode.reading import read
 from plugins.encode.sound import Sound
-from plugins.encode.source_file import open_source, packets
 from plugins.encode.stills import Stills
 from plugins.encode.subtitles import readers_for
 from plugins.encode.transcode import wait_for
+from plugins.media.source_file import open_source, packets
 
 if TYPE_CHECKING:
     from pathlib import Path

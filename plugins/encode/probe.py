@@ -14,9 +14,9 @@ import av
 from av.stream import Disposition
 
 from core import BadSource
-from plugins.encode.source_file import REMEDY, may_restart, open_source, packets, unreadable
 from plugins.encode.truncation import cut_off, is_cut, is_truncated, shortening
 from plugins.encode.video_track import VideoTrack, describe
+from plugins.media.source_file import REMEDY, may_restart, open_source, packets
 
 if TYPE_CHECKING:
     from av.audio.frame import AudioFrame
@@ -95,7 +95,6 @@ def probe(path: Path) -> Media:
 
     :raises BadSource: it can't be encoded; the message names the file and the remedy.
     """
-    _check_file(path)
     with open_source(path) as container:
         video, audios, notes = _choose(container)
         first_picture, first_sounds = _first_frames(container, video, audios)
@@ -137,21 +136,6 @@ def probe(path: Path) -> Media:
             chapters=tuple(_chapters(container, origin, duration)),
             can_seek=not restarts,
         )
-
-
-def _check_file(path: Path) -> None:
-    try:
-        size = path.stat().st_size
-        with path.open("rb"):
-            pass
-    except FileNotFoundError:
-        raise BadSource(f"{path} does not exist", remedy="check its name", path=str(path)) from None
-    except IsADirectoryError:
-        raise BadSource(f"{path} is a folder", remedy="name the file in it", path=str(path)) from None
-    except OSError as error:
-        raise unreadable(path, error) from error
-    if not size:
-        raise BadSource(f"{path} is empty", remedy="upload it again", path=str(path))
 
 
 def _stated_duration(container: InputContainer, tracks: Iterable[Stream], origin: Fraction) -> float:

@@ -12,7 +12,7 @@ import av
 from av.codec.context import ThreadType
 from av.packet import Packet
 
-from plugins.encode.source_file import open_source, packets
+from plugins.media.source_file import open_source, packets
 
 if TYPE_CHECKING:
     from av.container import InputContainer

@@ -14,8 +14,8 @@ from av.video.frame import VideoFrame
 from av.video.reformatter import Interpolation
 from PIL import Image
 
-from plugins.encode.source_file import open_source, packets
 from plugins.encode.timecode import clock
+from plugins.media.source_file import open_source, packets
 
 if TYPE_CHECKING:
     from plugins.encode.options import EncodeOptions

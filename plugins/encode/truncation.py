@@ -6,30 +6,14 @@ of its tracks is shorter than the others; so it takes both, missing bytes and mi
 
 from __future__ import annotations
 
-import struct
-from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
 from core import BadSource
+from plugins.media.boxes import boxes
 
 _EBML = b"\x1a\x45\xdf\xa3"
 _MATROSKA_SEGMENT = b"\x18\x53\x80\x67"
-
-
-def boxes(file: BinaryIO) -> Iterator[tuple[bytes, int]]:
-    """Yield the kind and the end of each top-level box of an MP4 or QuickTime file (ISO/IEC 14496-12, 4.2).
-
-    The last end lies past the file's when the file was cut.
-    """
-    end, position = file.seek(0, 2), 0
-    while position + 8 <= end:
-        file.seek(position)
-        size, kind = struct.unpack(">I4s", file.read(8))
-        if size == 1:
-            size = int.from_bytes(file.read(8), "big")
-        position = position + size if size >= 8 else end
-        yield kind, position
 
 
 def is_truncated(path: Path) -> bool:
@@ -55,13 +39,6 @@ def shortening(path: Path) -> float:
         head = file.read(8)
     stated = 8 + int.from_bytes(head[4:8], "little") if head[:4] == b"RIFF" else 0
     return max(stated / path.stat().st_size, 1.0)
-
-
-def lacks_index(path: Path) -> bool:
-    """Tell whether this is an MP4 or QuickTime file without its moov box, which most recorders write last."""
-    with path.open("rb") as file:
-        kinds = [kind for kind, _ in boxes(file)]
-    return kinds[:1] == [b"ftyp"] and b"moov" not in kinds
 
 
 def is_cut(reached: float, expected: float) -> bool:

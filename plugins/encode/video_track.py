@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 import av
 from av.filter import Graph
 
-from plugins.encode.source_file import open_source, packets
+from plugins.media.source_file import open_source, packets
 
 if TYPE_CHECKING:
     from av.video.frame import VideoFrame

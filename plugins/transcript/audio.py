@@ -19,6 +19,7 @@ from av.error import FFmpegError, InvalidDataError
 from av.filter import Graph
 
 from core.errors import BadSource
+from plugins.media.source_file import open_source
 from plugins.transcript.windows import RATE
 
 if TYPE_CHECKING:
@@ -74,14 +75,7 @@ def gain_for(path: Path, target: float) -> float | None:
 
 @contextmanager
 def _opened(path: Path) -> Iterator[tuple[InputContainer, AudioStream]]:
-    try:
-        container = av.open(str(path), metadata_errors="ignore")
-    except FileNotFoundError as error:
-        raise BadSource(f"{path} is not there", remedy="check the path", path=str(path)) from error
-    except (FFmpegError, OSError) as error:
-        words = error.strerror or str(error)
-        raise BadSource(f"{path} can't be read: {words}", remedy="upload it again", path=str(path)) from error
-    with container:
+    with open_source(path) as container:
         streams = container.streams.audio
         if not streams:
             raise BadSource(f"{path} has no sound to transcribe", remedy="upload one with sound", path=str(path))

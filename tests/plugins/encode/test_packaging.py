@@ -12,7 +12,7 @@ from core import Source, Transient
 from core.errors import NoSpace
 from core.testing import fake_context, fake_job
 from plugins.encode.packaging import check_mp4, check_playlist, check_size, is_full
-from plugins.encode.truncation import boxes
+from plugins.media.boxes import boxes
 
 Clip = Callable[..., Path]
 

@@ -20,8 +20,8 @@ from PIL import Image
 import plugins.encode
 from core import Division, Part, PartOutput, Source, StepOutput
 from core.testing import Subtitles, fake_context, fake_job
-from plugins.encode import source_file
 from plugins.encode.division import Assignment
+from plugins.media import source_file
 
 Clip = Callable[..., Path]
 Encode = Callable[..., Any]

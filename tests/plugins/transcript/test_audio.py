@@ -69,7 +69,7 @@ def test_what_is_no_media_file_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(BadSource, match="is not there"):
+    with pytest.raises(BadSource, match="does not exist"):
         load(tmp_path / "a.mp3")
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import stat
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -10,7 +12,7 @@ from typing import TYPE_CHECKING
 import av
 
 from core import BadSource
-from plugins.encode.truncation import lacks_index
+from plugins.media.boxes import lacks_index
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -23,6 +25,12 @@ CONTAINERS = (
     "aac,ac3,aiff,amr,ape,asf,au,avi,caf,dv,eac3,flac,flv,gxf,matroska,webm,mov,mp4,m4a,3gp,mp3,mpeg,mpegts,mxf,nut,"
     "ogg,rm,w64,wav,wv"
 )
+
+#: What libav may open, and how. Files that a QuickTime track refers to stay closed unless `enable_drefs` is given.
+LIMITS = {"format_whitelist": CONTAINERS, "protocol_whitelist": "file"}
+
+#: What the system says of a file that it can't read; whatever else libav says is the file's own fault.
+_UNREADABLE = {errno.EIO, errno.ESTALE, errno.EACCES, errno.ENOENT, errno.EMFILE, errno.ENFILE, errno.ETIMEDOUT}
 
 REMEDY = "upload a recording that a media player can play"
 
@@ -37,17 +45,39 @@ _SAME_RESTART = 1
 
 
 def open_source(path: Path) -> InputContainer:
-    """Open a source for reading; raises BadSource."""
-    limits = {"format_whitelist": CONTAINERS, "protocol_whitelist": "file"}
+    """Open what somebody uploaded or named, for reading; nothing else is opened, whatever it says.
+
+    :raises BadSource: it is no media file, or can't be read.
+    """
+    check_file(path)
     try:
-        return av.open(str(path), "r", container_options=limits, metadata_errors="replace")
-    except (av.error.InvalidDataError, av.error.ArgumentError, ValueError) as error:
+        # libav would take the beginning of a relative path for a protocol: "concat:a.mp4", "12:30.mp4".
+        return av.open(str(path.absolute()), "r", container_options=LIMITS, metadata_errors="replace")
+    except (av.error.FFmpegError, ValueError) as error:
+        if isinstance(error, OSError) and error.errno in _UNREADABLE:
+            raise unreadable(path, error) from error
         if lacks_index(path):
             problem = f"{path} was cut off: its index (moov), written last, is missing"
             raise BadSource(problem, remedy="upload it again, whole", path=str(path)) from error
         raise BadSource(f"{path} is not an audio or video file", remedy=REMEDY, path=str(path)) from error
+
+
+def check_file(path: Path) -> None:
+    """Raise BadSource unless this is a file with something in it that may be read."""
+    try:
+        info = path.stat()
+        if not stat.S_ISREG(info.st_mode) and not stat.S_ISDIR(info.st_mode):
+            raise BadSource(f"{path} is a device or a pipe", remedy="name a file", path=str(path))
+        with path.open("rb"):
+            pass
+    except FileNotFoundError:
+        raise BadSource(f"{path} does not exist", remedy="check its name", path=str(path)) from None
+    except IsADirectoryError:
+        raise BadSource(f"{path} is a folder", remedy="name the file in it", path=str(path)) from None
     except OSError as error:
         raise unreadable(path, error) from error
+    if not info.st_size:
+        raise BadSource(f"{path} is empty", remedy="upload it again", path=str(path))
 
 
 def unreadable(path: Path, error: OSError) -> BadSource:

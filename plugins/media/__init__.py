@@ -1,0 +1,1 @@
+"""What the plugins that read media share; no plugin itself."""
