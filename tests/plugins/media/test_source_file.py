@@ -61,6 +61,8 @@ def canary(film: Path) -> Iterator[Canary]:
     one.close()
 
 
+READERS: tuple[Callable[[Path], object], ...] = (probe, iter_audio, loudness)
+
 #: Texts that libav's demuxers would follow to another file or address.
 TEXTS = {
     "HLS": "#EXTM3U\n#EXT-X-VERSION:3\n#EXT-X-TARGETDURATION:2\n#EXTINF:1.0,\n{file}\n#EXT-X-ENDLIST\n",
@@ -90,7 +92,7 @@ def test_a_text_that_names_other_files_is_refused_in_one_line_and_they_stay_clos
     kind: str, canary: Canary, tmp_path: Path
 ) -> None:
     names = ("a.mp3", "a.mp4", "a.wav", "a.txt", "a.m3u8", "a.mpd")
-    for name, read in itertools.product(names, (probe, iter_audio, loudness)):
+    for name, read in itertools.product(names, READERS):
         path = tmp_path / name
         path.write_text(TEXTS[kind].format(file=canary.path))
         with pytest.raises(BadSource, match="is not an audio or video file") as refusal:
