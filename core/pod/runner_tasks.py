@@ -5,18 +5,18 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
+from functools import partial
 from pathlib import PurePosixPath
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
-from xml.etree import ElementTree as ET
 
 from pydantic import AfterValidator, BaseModel, Field
 
 from core import manifest
-from core.errors import BadCall, OutOfReach, UnknownJob
+from core.errors import BadCall, UnknownJob
 from core.model import Callback, Download, Job, Source
+from core.pod import mediapackage
 from core.pod.settings_file import bit_rate
-from core.portal import get
 from core.settings import Settings
 from core.storage import JobFolder
 
@@ -52,11 +52,9 @@ def job_of(task: Task, settings: Settings) -> Job:
         OutOfReach: a studio's description can't be fetched now.
     """
     for url in (task.source_url, task.notify_url):
-        host = urlsplit(url).hostname
-        if settings.runner_hosts and host not in settings.runner_hosts:
-            raise BadCall(f"host {host} is not allowed", remedy="see AMPHIPOD_RUNNER_HOSTS")
+        _allowed(url, settings)
     folder = _folder(task, settings)
-    downloads = _Downloads(folder)
+    downloads = _Downloads(folder, settings)
     common: dict[str, Any] = {
         "id": folder.id,
         "attributes": {
@@ -88,15 +86,23 @@ def _folder(task: Task, settings: Settings) -> JobFolder:
         number += 1
 
 
+def _allowed(url: str, settings: Settings) -> str:
+    host = urlsplit(_web_address(url)).hostname
+    if settings.runner_hosts and host not in settings.runner_hosts:
+        raise BadCall(f"host {host} is not allowed", remedy="see AMPHIPOD_RUNNER_HOSTS")
+    return url
+
+
 class _Downloads:
     """Names for what has to be fetched."""
 
-    def __init__(self, folder: JobFolder) -> None:
+    def __init__(self, folder: JobFolder, settings: Settings) -> None:
         self._folder = folder.downloads.absolute()
+        self._settings = settings
         self.wanted: list[Download] = []
 
     def add(self, url: str) -> str:
-        name = PurePosixPath(urlsplit(_web_address(url)).path).name or "file"
+        name = PurePosixPath(urlsplit(_allowed(url, self._settings)).path).name or "file"
         path = self._folder / f"{len(self.wanted)}-{name[-100:]}"
         self.wanted.append(Download(path=path, url=url))
         return str(path)
@@ -121,34 +127,16 @@ def _transcription(task: Task, downloads: _Downloads, settings: Settings) -> dic
 
 
 def _studio(task: Task, downloads: _Downloads, settings: Settings) -> dict[str, Any]:
-    takes = _takes(task.source_url, settings)
+    """The layout is the task's, else the mediapackage's, where Esup-Pod's own studio writes it."""
+    package = mediapackage.fetch(task.source_url, settings, partial(_allowed, settings=settings))
     options, attributes = _renditions(task.parameters)
-    roles = {"presenter/source": "presenter", "presentation/source": "presentation"}
-    sources = [Source.model_validate({"path": downloads.add(url), "role": roles[kind]}) for kind, url in takes]
-    options["layout"] = task.parameters.get("presenter", "mid")
+    sources = [Source.model_validate({"path": downloads.add(url), "role": role}) for role, url in package.takes.items()]
+    asked = task.parameters.get("presenter")
+    options |= {"layout": mediapackage.layout_of(asked) if asked else package.layout, **package.clip}
     return {"sources": tuple(sources), "steps": ("compose", "encode"), "options": options, "attributes": attributes}
 
 
 _TYPES = {"encoding": _encoding, "studio": _studio, "transcription": _transcription}
-
-
-def _takes(url: str, settings: Settings) -> list[tuple[str, str]]:
-    """Read the tracks of an Opencast mediapackage: (type, address)."""
-    answer = get(url, {}, settings)
-    if answer.status != 200:
-        raise OutOfReach(f"{url} can't be fetched ({answer.words})")
-    try:
-        root = ET.fromstring(answer.body)  # noqa: S314  # expat >= 2.4.1 limits what entities expand to
-    except ET.ParseError as error:
-        raise BadCall(f"{url} is no mediapackage ({error})") from error
-    found = []
-    for track in root.iter():
-        if track.tag.rpartition("}")[2] == "track" and track.get("type") in ("presenter/source", "presentation/source"):
-            address = next((one.text for one in track if one.tag.rpartition("}")[2] == "url"), None)
-            found.append((str(track.get("type")), _web_address((address or "").strip())))
-    if not found:
-        raise BadCall(f"{url} names no take")
-    return found
 
 
 def _parsed(value: Any) -> dict[str, Any] | None:

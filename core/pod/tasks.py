@@ -18,6 +18,7 @@ from core import storage
 from core.errors import BadCall, UnsafePath
 from core.model import Callback, Job, Source, Statement
 from core.pod.contract import relative
+from core.pod.mediapackage import ROLES, layout_of
 
 _checked = validate_call(config=ConfigDict(arbitrary_types_allowed=True))
 
@@ -75,7 +76,7 @@ class Dressing(BaseModel):
 class Take(BaseModel):
     """One recording of a studio."""
 
-    type: Literal["presenter/source", "presentation/source"]
+    type: str
     src: str
 
 
@@ -119,16 +120,16 @@ def start_encoding_task(
 def start_studio_task(
     desk: Desk, recording_id: int, video_output: str, videos: list[Take], subtime: str, presenter: str
 ) -> Job:
-    roles: Mapping[str, Literal["presenter", "presentation"]] = {
-        "presenter/source": "presenter",
-        "presentation/source": "presentation",
-    }
+    # Of each role the last, as Esup-Pod's own worker has it.
+    takes = {ROLES[take.type]: desk.place(take.src) for take in videos if take.type in ROLES}
+    if not takes:
+        raise BadCall(f"none of the recording's {len(videos)} tracks is a take ({', '.join(ROLES)})")
     told = {"video_output": str(desk.place(video_output))}
     return Job(
         id=desk.job,
-        sources=tuple(Source(path=desk.place(take.src), role=roles[take.type]) for take in videos),
+        sources=tuple(Source(path=path, role=role) for role, path in takes.items()),
         steps=("compose",),
-        options={"layout": presenter, **_clip(subtime)},
+        options={"layout": layout_of(presenter), **_clip(subtime)},
         attributes={"recording_id": recording_id},
         callbacks=(
             Callback(

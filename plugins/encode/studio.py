@@ -53,8 +53,8 @@ def compose_takes(job: Job, sources: Sequence[Source], options: ComposeOptions, 
     takes = {source.role: probe(source.path) for source in sources}
     if len(takes) < len(sources):
         raise BadCall(f"two takes are called {sources[0].role}", remedy="call one presenter, one presentation")
-    # What lies over the other comes last.
-    order = sorted(takes, key=lambda role: role == "presenter") if options.layout.startswith("pip") else list(takes)
+    # By role, as Esup-Pod has it, whatever the job's order: what lies on the left, or below, comes first.
+    order = sorted(takes, key=lambda role: role == "presenter")
     shown = [takes[role] for role in order if takes[role].video and _is_shown(role, len(takes), options)]
     if not shown:
         raise BadSource(f"no {options.layout} with pictures was given", remedy="choose another layout")

@@ -14,8 +14,8 @@ class ComposeOptions(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    #: "mid": side by side, in the job's order; "piph" and "pipb": the presenter small over the presentation, in the
-    #: upper or lower right corner; or one of the two alone.
+    #: "mid": side by side, the presentation on the left; "piph" and "pipb": the presenter small over the presentation,
+    #: in the upper or lower right corner; or one of the two alone.
     layout: Literal["mid", "piph", "pipb", "presenter", "presentation"] = "mid"
     #: Seconds of the takes' common clock between which they are kept; 0 for `clip_end` means their end.
     clip_start: float = Field(default=0, ge=0)

@@ -7,7 +7,11 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +28,8 @@ MESSAGES = Path(__file__).parents[1] / "data" / "pod-messages"
 #: Where the captured messages say that the media are.
 CAPTURED_ROOT = "/srv/pod/media"
 
+RUNNER_TOKEN = "manager-token"
+
 
 def captured(task: str) -> list[dict[str, Any]]:
     """Return the messages of a task as Pod's server pushed them."""
@@ -33,6 +39,12 @@ def captured(task: str) -> list[dict[str, Any]]:
 def arguments(message: dict[str, Any]) -> tuple[list[Any], dict[str, Any]]:
     args, kwargs, _embed = json.loads(base64.b64decode(message["body"]))
     return args, kwargs
+
+
+def change_body(message: dict[str, Any], change: Callable[[list[Any], dict[str, Any]], None]) -> None:
+    args, kwargs = arguments(message)
+    change(args, kwargs)
+    message["body"] = base64.b64encode(json.dumps([args, kwargs, {}]).encode()).decode()
 
 
 def rewritten(message: dict[str, Any], media_root: Path) -> str:
@@ -129,3 +141,56 @@ def push(redis_server: RedisServer, media: Path) -> Callable[..., str]:  # noqa:
         return str(message["headers"]["id"])
 
     return send
+
+
+# Of the runner managers' generation
+
+
+@dataclass
+class Portal:
+    """Serves media and takes notifications."""
+
+    folder: Path
+    notified: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+    answers: list[int] = field(default_factory=list)
+    url: str = ""
+
+    def start(self) -> ThreadingHTTPServer:
+        portal = self
+
+        class Handler(SimpleHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+                portal.notified.append((self.headers["Authorization"], body))
+                self.send_response(portal.answers.pop() if portal.answers else 200)
+                self.end_headers()
+
+            def log_message(self, *_args: Any) -> None:
+                """Keep quiet."""
+
+        server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, directory=str(self.folder)))
+        self.url = f"http://127.0.0.1:{server.server_port}"
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        return server
+
+
+@pytest.fixture
+def portal(tmp_path: Path) -> Iterator[Portal]:
+    (tmp_path / "portal").mkdir()
+    one = Portal(tmp_path / "portal")
+    server = one.start()
+    yield one
+    server.shutdown()
+    server.server_close()
+
+
+def task(portal: Portal, source: str, kind: str = "encoding", **parameters: Any) -> dict[str, Any]:
+    return {
+        "etab_name": "University",
+        "app_name": "Esup-Pod",
+        "app_version": "4.3.0",
+        "task_type": kind,
+        "source_url": f"{portal.url}/{source}",
+        "notify_url": f"{portal.url}/runner/notify_task_end/",
+        "parameters": parameters,
+    }

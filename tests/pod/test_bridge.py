@@ -22,7 +22,7 @@ from core.statements import INTAKE
 from core.storage import JobFolder
 
 from ..service.conftest import RedisServer, until
-from .conftest import Run, arguments, as_message, captured
+from .conftest import Run, arguments, as_message, captured, change_body
 
 #: Lines of start_encoding_task.jsonl.
 DRESSED, CUT = 5, 6
@@ -152,14 +152,6 @@ class TestWhatAMessageBecomes:
         until(lambda: len(waiting()) == len(sent), what="all statements are taken")
         found = {one["id"]: one for one in waiting()}
         assert all({**found[one["id"]], "timestamp": 0} == {**one, "timestamp": 0} for one in sent)
-
-
-def change_body(message: dict[str, Any], change: Callable[[list[Any], dict[str, Any]], None]) -> None:
-    import base64
-
-    args, kwargs = arguments(message)
-    change(args, kwargs)
-    message["body"] = base64.b64encode(json.dumps([args, kwargs, {}]).encode()).decode()
 
 
 class TestWhatCannotBeActedOn:

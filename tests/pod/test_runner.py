@@ -7,11 +7,7 @@ import json
 import shutil
 import subprocess
 import sys
-import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -23,47 +19,8 @@ from core.settings import Settings
 from core.testing import make_clip
 
 from ..service.conftest import Start, free_port, until
-
-TOKEN = "manager-token"
-
-
-@dataclass
-class Portal:
-    """Serves media and takes notifications."""
-
-    folder: Path
-    notified: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
-    answers: list[int] = field(default_factory=list)
-    url: str = ""
-
-    def start(self) -> ThreadingHTTPServer:
-        portal = self
-
-        class Handler(SimpleHTTPRequestHandler):
-            def do_POST(self) -> None:
-                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-                portal.notified.append((self.headers["Authorization"], body))
-                self.send_response(portal.answers.pop() if portal.answers else 200)
-                self.end_headers()
-
-            def log_message(self, *_args: Any) -> None:
-                """Keep quiet."""
-
-        server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, directory=str(self.folder)))
-        self.url = f"http://127.0.0.1:{server.server_port}"
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        return server
-
-
-@pytest.fixture
-def portal(tmp_path: Path) -> Iterator[Portal]:
-    (tmp_path / "portal").mkdir()
-    one = Portal(tmp_path / "portal")
-    server = one.start()
-    yield one
-    server.shutdown()
-    server.server_close()
-
+from .conftest import RUNNER_TOKEN as TOKEN
+from .conftest import Portal, task
 
 Api = Callable[..., requests.Response]
 
@@ -95,18 +52,6 @@ def api(address: str) -> Api:
         return requests.request(method, f"{address}{path}", headers=headers, timeout=20, **more)
 
     return call
-
-
-def task(portal: Portal, source: str, kind: str = "encoding", **parameters: Any) -> dict[str, Any]:
-    return {
-        "etab_name": "University",
-        "app_name": "Esup-Pod",
-        "app_version": "4.3.0",
-        "task_type": kind,
-        "source_url": f"{portal.url}/{source}",
-        "notify_url": f"{portal.url}/runner/notify_task_end/",
-        "parameters": parameters,
-    }
 
 
 def test_a_full_cycle(api: Api, portal: Portal, start: Start, tmp_path: Path) -> None:

@@ -23,6 +23,9 @@ Compose = Callable[..., tuple[Path, StepOutput]]
 CAMERA = {"width": 480, "height": 360, "rate": 30, "state_duration": False}
 SCREEN = {"width": 640, "height": 360, "rate": 10, "audio": False, "state_duration": False}
 
+#: Where they stand side by side.
+SCREEN_PLACE, CAMERA_PLACE = (0, 0, 640, 360), (640, 0, 1120, 360)
+
 
 @pytest.fixture
 def compose(tmp_path: Path) -> Compose:
@@ -45,6 +48,7 @@ def takes(clip: Clip) -> dict[str, Path]:
 
 
 def test_side_by_side(takes: dict[str, Path], compose: Compose, watch: Watch, look: Any) -> None:
+    """The presentation on the left, though the job names the presenter first."""
     film, output = compose(takes, layout="mid")
     assert [(a.kind, a.path, a.width, a.height) for a in output.artifacts] == [("film", "film.mp4", 1120, 360)]
     made = look(film)
@@ -52,8 +56,8 @@ def test_side_by_side(takes: dict[str, Path], compose: Compose, watch: Watch, lo
     shown = watch(film)
     for number in (0, 30, 59):
         image = shown[number][1]
-        assert frame_number(image.crop((0, 0, 480, 360))) == pytest.approx(number, abs=1)
-        assert frame_number(image.crop((480, 0, 1120, 360))) == pytest.approx(number // 3, abs=1)
+        assert frame_number(image.crop(CAMERA_PLACE)) == pytest.approx(number, abs=1)
+        assert frame_number(image.crop(SCREEN_PLACE)) == pytest.approx(number // 3, abs=1)
     assert made.sound_end == pytest.approx(2, abs=0.06)
 
 
@@ -105,16 +109,16 @@ def test_takes_that_start_at_different_times_stay_in_step(clip: Clip, compose: C
     assert output.facts["duration"] == pytest.approx(5.2, abs=0.06)
     for seconds in (0.5, 2.0, 3.5, 4.8):
         image = shown[round(seconds * 30)][1]
-        assert frame_number(image.crop((480, 0, 1120, 360))) == pytest.approx(seconds * 10, abs=1)
-        assert frame_number(image.crop((0, 0, 480, 360))) == pytest.approx(max(seconds - 1.2, 0) * 30, abs=1.5)
+        assert frame_number(image.crop(SCREEN_PLACE)) == pytest.approx(seconds * 10, abs=1)
+        assert frame_number(image.crop(CAMERA_PLACE)) == pytest.approx(max(seconds - 1.2, 0) * 30, abs=1.5)
 
 
 def test_a_clip_is_of_the_common_clock(takes: dict[str, Path], compose: Compose, watch: Watch, look: Any) -> None:
     film, output = compose(takes, layout="mid", clip_start=0.5, clip_end=1.5)
     assert output.facts["duration"] == pytest.approx(1, abs=0.01)
     (_, first), *_, (_, last) = watch(film)
-    assert [frame_number(image.crop((0, 0, 480, 360))) for image in (first, last)] == pytest.approx([15, 44], abs=1)
-    assert [frame_number(image.crop((480, 0, 1120, 360))) for image in (first, last)] == [5, 14]
+    assert [frame_number(image.crop(CAMERA_PLACE)) for image in (first, last)] == pytest.approx([15, 44], abs=1)
+    assert [frame_number(image.crop(SCREEN_PLACE)) for image in (first, last)] == [5, 14]
     assert look(film).sound_end == pytest.approx(1, abs=0.05)
 
 
