@@ -12,6 +12,7 @@ import resource
 import signal
 import sys
 import threading
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,9 @@ from core.runner import COMPLAINTS, StepAnswer, StepRequest
 from core.storage import JobFolder, Scratch, disk_errors
 
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
+
+#: Characters of an error's trace that reach the parent's log; its end says most.
+_TRACE_LIMIT = 6_000
 
 #: Seconds by which an idle child outlives the time for which its parent would still use it.
 _IDLE_MARGIN = 2.0
@@ -62,10 +66,9 @@ def main() -> None:
 
 def _serve(request: StepRequest, send: Send) -> None:
     try:
-        answer = {"answer": _run(request, send).model_dump(mode="json")}
+        answer: dict[str, Any] = {"answer": _run(request, send).model_dump(mode="json")}
     except AmphipodError as error:
-        logging.getLogger(__name__).debug("step failed", exc_info=True)
-        answer = {"error": error.to_dict()}
+        answer = {"error": error.to_dict(), "trace": traceback.format_exc()[-_TRACE_LIMIT:]}
     if request.step in KEPT:
         _complain_to(Path(os.devnull))  # a file of the attempt's that stays open would outlive its folder on NFS
     send(answer)
@@ -142,8 +145,9 @@ class _PipeHandler(logging.Handler):
 
 
 def _send_logs(send: Send, level: str) -> None:
-    """Send log lines to the parent, which knows where they go."""
+    """Send log lines to the parent, which knows where they go; those at info go into the job's story in any case."""
     shared: list[structlog.typing.Processor] = [
+        structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
         structlog.processors.format_exc_info,
     ]
@@ -159,7 +163,7 @@ def _send_logs(send: Send, level: str) -> None:
     )
     root = logging.getLogger()
     root.handlers[:] = [handler]
-    root.setLevel(level.upper())
+    root.setLevel(min(logging.INFO, logging.getLevelNamesMapping()[level.upper()]))
     structlog.configure(
         processors=[
             structlog.stdlib.filter_by_level,

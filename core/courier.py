@@ -24,23 +24,26 @@ def serve(desk: Desk, job: str, delivery: str, contracts: Mapping[str, Contract]
     folder = JobFolder(desk.host.settings.jobs_root, job)
     errand = Errand(folder, DELIVER, delivery)
     wait: float | None
+    reason = ""
     try:
         with lease.hold(desk.redis, errand.name, desk.host.settings.lease_seconds):
             record, wait = messenger.attempt(desk.host.settings, folder, delivery, contracts)
+        reason = record.answer
         _show(desk, folder, record)
     except LeaseHeld as busy:
-        wait = busy.seconds_left + 0.1
+        wait, reason = busy.seconds_left + 0.1, str(busy)
     except (FileNotFoundError, UnknownJob):
         if folder.path.exists():
-            wait = desk.host.settings.callback_retry_seconds  # a network file system shows it late
+            # A network file system shows it late.
+            wait, reason = desk.host.settings.callback_retry_seconds, "its record can't be seen from here yet"
         else:
             _log.error("message dropped: its job's folder is gone")
             wait = None
-    except Exception:  # noqa: BLE001  # an ack now would lose the delivery
-        _log.exception("unexpected fault")
-        wait = desk.host.settings.callback_retry_seconds
+    except Exception as error:  # noqa: BLE001  # an ack now would lose the delivery
+        _log.exception("unexpected fault", reason=str(error))
+        wait, reason = desk.host.settings.callback_retry_seconds, f"{type(error).__name__}: {error}"
     if wait is not None:
-        send(desk, errand, wait)
+        send(desk, errand, wait, reason)
 
 
 def _show(desk: Desk, folder: JobFolder, record: Delivery) -> None:

@@ -66,6 +66,7 @@ def submit(
     idempotency_key: str | None = None,
     attributes: Mapping[str, Any] | None = None,
     callbacks: Sequence[Callback] = (),
+    correlation_id: str | None = None,
     settings: Settings | None = None,
     host: Host | None = None,
 ) -> str:
@@ -74,8 +75,9 @@ def submit(
     With a `presentation`, `source` is the presenter's take, and one film is composed of both; `steps` are then by
     default compose and encode, else encode. `source` and `output` lie under `media_roots`, where the workers see them
     too. With an idempotency key the same request, however often it is made, is one job; without one each call is a new
-    job. Each of the `callbacks` is told when the job is over. With a `host`, what its plugins can tell is wrong is
-    refused now; without one the job fails with those words.
+    job. Each of the `callbacks` is told when the job is over. A `correlation_id` stands in each line of the log about
+    the job and in the callbacks' header `X-Correlation-ID`; by default it is the job's id. With a `host`, what its
+    plugins can tell is wrong is refused now; without one the job fails with those words.
 
     Raises:
         BadCall: `host` was given, and no engine can do this.
@@ -98,6 +100,7 @@ def submit(
         priority=priority,
         attributes=attributes or {},
         callbacks=tuple(callbacks),
+        correlation_id=correlation_id,
     )
     if host:
         pipeline.check(host, job, elsewhere=True)

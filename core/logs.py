@@ -1,38 +1,61 @@
-"""structlog for us and for every library that logs through the standard library: one format, on standard error."""
+"""structlog for us and for every library that logs through the standard library: one format, on standard error.
+
+Lines about a job also go into its story (core/story.py). No line holds a secret of the settings.
+"""
 
 from __future__ import annotations
 
 import logging
+import re
 import sys
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, urlsplit
 
 import structlog
+from pydantic import BaseModel, SecretStr
 
+from core import story
 from core.settings import Settings
+
+if TYPE_CHECKING:
+    from structlog.typing import EventDict, Processor, WrappedLogger
+
+#: What stands in a secret's place.
+HIDDEN = "[hidden]"
+
+#: A shorter secret is no secret, and its letters are in every word.
+_SHORTEST_SECRET = 4
+
+#: The password of an address, whoever's it is.
+_PASSWORD = re.compile(r"(\w://[^\s/:@]{0,100}:)[^\s/@]{1,200}@")
 
 
 def configure(settings: Settings) -> None:
     """Send every log line of this process to standard error, as `settings.log_format` says."""
-    shared: list[structlog.typing.Processor] = [
+    shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.StackInfoRenderer(),
+        # As text in all forms: a structured trace holds the local variables, passwords too.
+        structlog.processors.format_exc_info,
+        hide_secrets(settings),
+        # Before lines are left out by their level: a job's story is the same whatever the terminal shows.
+        story.keep(settings.jobs_root),
     ]
-    renderers: list[structlog.typing.Processor] = (
-        [structlog.processors.dict_tracebacks, structlog.processors.JSONRenderer()]
+    renderer: Processor = (
+        structlog.processors.JSONRenderer(default=str, ensure_ascii=False)
         if settings.log_format == "json"
-        else [
-            structlog.dev.ConsoleRenderer(
-                colors=sys.stderr.isatty(),
-                exception_formatter=structlog.dev.plain_traceback,  # rich's shows local variables, passwords too
-            )
-        ]
+        else structlog.dev.ConsoleRenderer(
+            colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback, sort_keys=False
+        )
     )
     handler = logging.StreamHandler()
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *renderers],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
         )
     )
     root = logging.getLogger()
@@ -40,11 +63,49 @@ def configure(settings: Settings) -> None:
     root.setLevel(settings.log_level.upper())
     structlog.configure(
         processors=[
-            structlog.stdlib.filter_by_level,
             *shared,
+            structlog.stdlib.filter_by_level,
             structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
         ],
         logger_factory=structlog.stdlib.LoggerFactory(),
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=False,
     )
+
+
+def hide_secrets(settings: Settings) -> Processor:
+    """Return a processor that takes the settings' secrets, and passwords in addresses, out of a line."""
+    secrets = {secret for secret in _secrets(settings) if len(secret) >= _SHORTEST_SECRET}
+    # The longest first: one may begin with another.
+    pattern = re.compile("|".join(re.escape(one) for one in sorted(secrets, key=len, reverse=True)) or r"(?!)")
+
+    def clean(value: Any) -> Any:
+        if isinstance(value, str):
+            return _PASSWORD.sub(rf"\g<1>{HIDDEN}@", pattern.sub(HIDDEN, value))
+        if isinstance(value, Mapping):
+            return {key: clean(one) for key, one in value.items()}
+        if isinstance(value, list | tuple):
+            return [clean(one) for one in value]
+        return value
+
+    def processor(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+        for name, value in event.items():
+            if not name.startswith("_"):
+                event[name] = clean(value)
+        return event
+
+    return processor
+
+
+def _secrets(value: Any) -> Iterator[str]:
+    if isinstance(value, SecretStr):
+        yield value.get_secret_value()
+    elif isinstance(value, BaseModel):
+        for name in type(value).model_fields:
+            yield from _secrets(getattr(value, name))
+    elif isinstance(value, tuple):
+        for one in value:
+            yield from _secrets(one)
+    elif isinstance(value, str) and "://" in value:
+        password = urlsplit(value).password
+        yield from {password, unquote(password)} if password else ()

@@ -17,6 +17,9 @@ from core.portal import Answer
 from core.settings import Settings
 from core.storage import JobFolder
 
+#: Says to the receiver which of its requests this is about.
+CORRELATION_HEADER = "X-Correlation-ID"
+
 _log = structlog.get_logger()
 
 
@@ -62,6 +65,7 @@ class Case:
         callbacks.save(
             self.folder, self.delivery.model_copy(update={"tries": self.delivery.tries + 1, "uncertain": True})
         )
+        headers = {**headers, CORRELATION_HEADER: self.manifest.job.correlation}
         self.answer = portal.post(url, body, headers, self.settings)
         return self.answer
 
@@ -100,7 +104,16 @@ def _settle(case: Case, verdict: Verdict) -> tuple[Delivery, float | None]:
             "answered_at": now(),
         }
     )
-    log = _log.bind(job=case.folder.id, delivery=delivery.id, kind=delivery.callback.kind, answer=verdict.words)
+    log = _log.bind(
+        job=case.folder.id,
+        correlation_id=case.manifest.job.correlation,
+        step=callbacks.DELIVER,
+        callback=_without_query(delivery.callback.url),
+        delivery=delivery.id,
+        kind=delivery.callback.kind,
+        state=str(case.state),
+        answer=verdict.words,
+    )
     wait = None
     if verdict.fate in ("taken", "withheld"):
         after = after.model_copy(update={"state": "delivered" if verdict.fate == "taken" else "withheld"})
@@ -117,6 +130,11 @@ def _settle(case: Case, verdict: Verdict) -> tuple[Delivery, float | None]:
             log.warning("portal not told yet", tries=after.tries, next_try=round(wait))
     callbacks.save(case.folder, after)
     return after, wait
+
+
+def _without_query(url: str) -> str:
+    """Return an address without what may be a secret: a receiver's own query; Esup-Pod's, relative, holds only ids."""
+    return url.partition("?")[0] if "://" in url else url
 
 
 def _pause(tries: int, settings: Settings, answer: Answer | None) -> float:

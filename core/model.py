@@ -39,6 +39,17 @@ def check_id(value: str) -> str:
     return value
 
 
+#: What a header and a line of a log can carry.
+CORRELATION_ID = re.compile(r"^[A-Za-z0-9_.:/+=@-]{1,128}$")
+
+
+def check_correlation_id(value: str) -> str:
+    """Return `value` if a header and a line of a log can carry it; raise ValueError otherwise."""
+    if not CORRELATION_ID.fullmatch(value):
+        raise ValueError(f"{value!r} is no correlation id: 1 to 128 letters, digits and any of _.:/+=@-")
+    return value
+
+
 def now() -> datetime:
     return datetime.now(UTC)
 
@@ -118,12 +129,19 @@ class Job(Model):
     downloads: tuple[Download, ...] = ()
     #: Who is told when the job is over; its steps never see them.
     callbacks: tuple[Callback, ...] = ()
+    #: The submitter's own name for what this job belongs to: in every line of the log, and in the callbacks' header.
+    correlation_id: Annotated[str, AfterValidator(check_correlation_id)] | None = None
 
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True, serialize_by_alias=True)
 
     @property
     def source(self) -> Source:
         return self.sources[0]
+
+    @property
+    def correlation(self) -> str:
+        """The submitter's correlation id; without one the job's own."""
+        return self.correlation_id or self.id
 
 
 class Artifact(Model):

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager, suppress
+from contextvars import copy_context
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -18,7 +19,7 @@ from typing import cast
 
 import structlog
 
-from core import access, callbacks, commit, fetch, manifest, parts, runner, storage
+from core import access, callbacks, commit, fetch, manifest, parts, runner, steplog, storage, story
 from core.callbacks import DELIVER
 from core.commit import Lock, folder_lock
 from core.context import Progress
@@ -28,6 +29,7 @@ from core.manifest import FINISH
 from core.model import Division, Job, Manifest, Part, Plan, State, Step, StepResult, Work, now
 from core.runner import StepAnswer, StepRequest
 from core.settings import Settings
+from core.steplog import StepLog
 from core.storage import JobFolder, Scratch
 
 #: Seconds without a sign of life after which an attempt of another host counts as dead.
@@ -64,11 +66,21 @@ def submit(job: Job, root: Path) -> tuple[JobFolder, bool]:
         raise JobConflict(
             f"job {stored.id} exists with a different request", remedy="use another idempotency key", job=stored.id
         )
+    if new:
+        tell(folder, "submitted", source=str(job.source.path), steps=",".join(job.steps), language=job.language)
     return folder, new
 
 
+def tell(folder: JobFolder, event: str, **about: object) -> None:
+    """Add to a job's story what its submitter does: in a portal's process, whose log is not ours to write."""
+    line = {"timestamp": f"{now():%Y-%m-%dT%H:%M:%S.%fZ}", "level": "info", "event": event, "job": folder.id}
+    with suppress(OSError):
+        story.append(folder, {**line, "correlation_id": folder.job().correlation, **about})
+
+
 def _same_request(one: Job, other: Job) -> bool:
-    return one.model_dump(exclude={"created_at"}) == other.model_dump(exclude={"created_at"})
+    told_apart_by = {"created_at", "correlation_id"}  # of the call, not of what it asks for
+    return one.model_dump(exclude=told_apart_by) == other.model_dump(exclude=told_apart_by)
 
 
 def new_id() -> str:
@@ -188,21 +200,23 @@ def run_step(
         scratch = _next_attempt(host, folder, name)
     except LimitExceeded as error:
         return fail(folder, name, str(error))
+    log = StepLog(folder.job(), step, work.part, scratch.attempt)
     try:
         with _cleaned(scratch):
             started_at, run = now(), folder.run()
-            answer = _attempt(host, folder, step, work, scratch, on_progress, watch)
+            answer = _attempt(host, folder, step, work, scratch, log.following(on_progress), watch)
             before_commit()
             result = _success(folder, run, fix_plan(host, folder, step), answer, scratch, started_at)
-            return commit.commit(folder, result, scratch)
+            standing = commit.commit(folder, result, scratch)
     except Permanent as error:
-        _log.info("step failed", job=folder.id, step=name, reason=str(error), exc_info=True)
-        return fail(folder, name, str(error))
-    except StepCrashed:
+        return fail(folder, name, str(error), error)
+    except StepCrashed as error:
         attempts = storage.attempts(folder, name)
         if len(attempts) >= host.settings.step_attempts:
-            return fail(folder, name, _gave_up(attempts))
+            return fail(folder, name, _gave_up(attempts), error)
         raise
+    log.ended(result, standing)
+    return standing
 
 
 def divide(
@@ -225,13 +239,16 @@ def divide(
         with _cleaned(scratch):
             answer = _attempt(host, folder, step, Work(verb="divide"), scratch, lambda progress: None, watch)
     except Permanent as error:
-        return fail(folder, step, str(error))
-    except StepCrashed:
+        return fail(folder, step, str(error), error)
+    except StepCrashed as error:
         attempts = storage.attempts(folder, name)
         if len(attempts) >= host.settings.step_attempts:
-            return fail(folder, step, _gave_up(attempts))
+            return fail(folder, step, _gave_up(attempts), error)
         raise
-    return parts.fix(folder, step, answer.division or Division())
+    division = parts.fix(folder, step, answer.division or Division())
+    if division.parts:
+        _log.info("divided", job=folder.id, step=step, parts=len(division.parts))
+    return division
 
 
 def _begin(host: Host, folder: JobFolder, step: Step) -> None:
@@ -353,24 +370,28 @@ def _gave_up(attempts: list[Scratch]) -> str:
     return f"gave up after {len(attempts)} attempts: {last}"
 
 
-def fail(folder: JobFolder, step: str, reason: str) -> StepResult:
-    """Commit the failure of a step, unless something was committed meanwhile. Returns the result that stands."""
+def fail(folder: JobFolder, step: str, reason: str, error: BaseException | None = None) -> StepResult:
+    """Commit the failure of a step, unless something was committed meanwhile. Returns the result that stands.
+
+    The log gets the reason, and the trace of `error`.
+    """
     moment = now()
     attempts = storage.attempts(folder, step)
-    return commit.commit(
-        folder,
-        StepResult(
-            job=folder.id,
-            step=step,
-            run=folder.run(),
-            attempt=attempts[-1].attempt if attempts else manifest.last_attempt(folder, step),
-            state=State.FAILED,
-            reason=reason,
-            host=storage.host_name(),
-            started_at=moment,
-            finished_at=moment,
-        ),
+    ours = StepResult(
+        job=folder.id,
+        step=step,
+        run=folder.run(),
+        attempt=attempts[-1].attempt if attempts else manifest.last_attempt(folder, step),
+        state=State.FAILED,
+        reason=reason,
+        host=storage.host_name(),
+        started_at=moment,
+        finished_at=moment,
     )
+    standing = commit.commit(folder, ours)
+    if standing is ours:
+        steplog.failed(ours, error)
+    return standing
 
 
 # The end of a job
@@ -412,7 +433,7 @@ def finish(host: Host, folder: JobFolder, *, lock: Lock = folder_lock) -> StepRe
 
 def give_up(host: Host, folder: JobFolder, step: str, error: AmphipodError) -> StepResult:
     """Fail `step` because of an error that will not be waited out."""
-    result = fail(folder, step, str(error))
+    result = fail(folder, step, str(error), error)
     return _close(host, folder, result) if step == FINISH else result
 
 
@@ -422,11 +443,21 @@ def _close(host: Host, folder: JobFolder, ours: StepResult) -> StepResult:
     whole = manifest.fold(folder)
     storage.write_replacing(folder.manifest, whole.to_json())
     storage.remove(folder.downloads)
+    if standing is ours:
+        _log_end(whole, ours)
     if standing is ours and ours.state is State.FAILED:
         host.manager.job_failed(whole.job, ours)
     elif standing is ours and ours.state is State.SUCCEEDED:
         host.manager.job_published(whole.job, whole)
     return standing
+
+
+def _log_end(whole: Manifest, result: StepResult) -> None:
+    """Tell how a job has ended; an error was told where it happened, so this is none."""
+    seconds = (result.finished_at - whole.job.created_at).total_seconds()
+    about = {"reason": result.reason, "published_in": whole.published_in and str(whole.published_in)}
+    told = {name: value for name, value in about.items() if value}
+    _log.info(f"job {result.state}", job=result.job, step=FINISH, since_submitted=round(max(seconds, 0.0), 1), **told)
 
 
 def cancel(folder: JobFolder) -> None:
@@ -439,6 +470,7 @@ def cancel(folder: JobFolder) -> None:
     if whole.state.is_final and whole.state is not State.CANCELLED:
         raise JobConflict(f"job {folder.id} has already {whole.state}", job=folder.id)
     storage.write_replacing(folder.cancelled, json.dumps({"run": folder.run(), "at": now().isoformat()}) + "\n")
+    tell(folder, "cancel asked for")
 
 
 def retry(folder: JobFolder) -> int:
@@ -459,6 +491,7 @@ def retry(folder: JobFolder) -> int:
         )
     with suppress(FileExistsError):  # somebody retries it at the same moment: one run for both
         storage.write_once(folder.retry(whole.run), json.dumps({"at": now().isoformat()}) + "\n")
+        tell(folder, "retry asked for", run=whole.run + 1)
     return whole.run + 1
 
 
@@ -477,18 +510,19 @@ def run_embedded(
     A step that crashes is tried again; one that meets a full disk or a service out of reach fails at once, because
     somebody is waiting.
     """
-    while step := next_step(folder):
-        try:
-            if step == FINISH:
-                finish(host, folder)
-            else:
-                _run_embedded_step(host, folder, cast("Step", step), jobs, on_progress)
-        except StepCrashed as error:
-            _log.warning("attempt failed", job=folder.id, step=step, reason=str(error))
-        except Transient as error:
-            give_up(host, folder, step, error)
-        except Cancelled:
-            continue
+    with structlog.contextvars.bound_contextvars(job=folder.id, correlation_id=folder.job().correlation):
+        while step := next_step(folder):
+            try:
+                if step == FINISH:
+                    finish(host, folder)
+                else:
+                    _run_embedded_step(host, folder, cast("Step", step), jobs, on_progress)
+            except StepCrashed as error:
+                _log.warning("attempt failed", step=step, reason=str(error), exc_info=True)
+            except Transient as error:
+                give_up(host, folder, step, error)
+            except Cancelled:
+                continue
     return manifest.fold(folder)
 
 
@@ -533,11 +567,11 @@ def _run_parts(
                 run_part(each, folder, step, part, on_progress=whole.reporter(part), watch=watch)
                 return
             except StepCrashed as error:
-                _log.warning("attempt failed", job=folder.id, step=parts.name(step, part), reason=str(error))
+                _log.warning("attempt failed", step=step, part=part.name, reason=str(error), exc_info=True)
 
     with ThreadPoolExecutor(jobs, thread_name_prefix=step) as pool:
         try:
-            for done in as_completed([pool.submit(run, part) for part in division.parts]):
+            for done in as_completed([pool.submit(copy_context().run, run, part) for part in division.parts]):
                 done.result()
         except BaseException:
             stopped.set()

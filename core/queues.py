@@ -34,6 +34,9 @@ _SUFFIX: Mapping[Priority, str] = {"high": ".high", "normal": "", "low": ".low"}
 
 _DELAYED = ".DQ"
 
+#: Characters of the reason that a message which was put back carries for a person.
+_REASON_LIMIT = 300
+
 
 def by_priority(queue: str) -> tuple[str, ...]:
     """Return the queues that a bare name stands for, the most urgent first."""
@@ -64,12 +67,12 @@ def expand(queues: Iterable[str]) -> set[str]:
 
 
 def message(
-    step: str, job: str, priority: Priority = "normal", *, part: str = "", tries: int = 0
+    step: str, job: str, priority: Priority = "normal", *, part: str = "", tries: int = 0, reason: str = ""
 ) -> dramatiq.Message[None]:
     """Return the message that has `step` of a job done, or a part of it.
 
     `part` is a part's name or `parts.JOIN`, or of `DELIVER` the delivery's id; `tries` counts the passing faults that
-    were met so far.
+    were met so far, `reason` says why it is put back.
     """
     import dramatiq
 
@@ -78,5 +81,5 @@ def message(
         actor_name=step,
         args=(job,),
         kwargs={"part": part, "tries": tries},
-        options={},
+        options={"reason": reason[:_REASON_LIMIT]} if reason else {},
     )

@@ -36,6 +36,9 @@ POLL = 0.25
 #: File in an attempt's scratch folder that holds what its child has said on standard output and error.
 COMPLAINTS = "stderr.log"
 
+#: Bytes of that file that are shown when its child has died.
+_LAST_WORDS = 4096
+
 _log = structlog.get_logger()
 
 
@@ -92,13 +95,14 @@ def run(
             elif "log" in message:
                 _relog(message["log"], request)
             elif "error" in message:
-                raise errors.from_dict(message["error"])
+                raise _with_trace(errors.from_dict(message["error"]), message.get("trace", ""), request.step)
             elif "answer" in message:
                 answer = StepAnswer.model_validate(message["answer"])
                 storage.remove(request.scratch.parent / f"{request.step}.kept")
                 return answer
-        words = _obituary(child.wait(), complaints, request.step)
-        raise StepCrashed(words, job=request.job, step=request.step)
+        last_words = _last_words(complaints)
+        death = StepCrashed(_obituary(child.wait(), last_words, request.step), job=request.job, step=request.step)
+        raise _with_trace(death, "\n".join(last_words), request.step)
     finally:
         if answer and request.step in KEPT:
             keeper.put(child)
@@ -134,16 +138,30 @@ def _relog(event: dict[str, Any], request: StepRequest) -> None:
     level = event.pop("level", "info")
     words = event.pop("event", "")
     event.pop("timestamp", None)
-    logger = _log.bind(job=request.job, step=request.step)
+    about = {"part": request.work.part.name} if request.work.part else {}
+    logger = _log.bind(job=request.job, step=request.step, **about)
     getattr(logger, level if level in ("debug", "info", "warning", "error", "critical") else "info")(words, **event)
 
 
-def _obituary(code: int, complaints: Path, step: str) -> str:
+def _with_trace(error: errors.AmphipodError, trace: str, step: str) -> errors.AmphipodError:
+    """Have whoever logs this error's trace also show what the child said."""
+    if trace:
+        error.add_note(f"\nIn the process of {step}:\n{trace}")
+    return error
+
+
+def _last_words(complaints: Path) -> list[str]:
+    """Return the end of what a child that died has printed."""
     try:
-        lines = complaints.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+        with complaints.open("rb") as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - _LAST_WORDS))
+            return file.read().decode(errors="replace").strip().splitlines()
     except FileNotFoundError:
-        lines = []
-    last = f": {lines[-1]}" if lines else ""
+        return []
+
+
+def _obituary(code: int, last_words: list[str], step: str) -> str:
+    last = f": {last_words[-1]}" if last_words else ""
     if code >= 0:
         return f"the process of {step} ended with status {code} and no answer{last}"
     name = signal.Signals(-code).name

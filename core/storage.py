@@ -123,6 +123,10 @@ class JobFolder:
     def callbacks(self) -> Path:
         return self.path / "callbacks"
 
+    @property
+    def story(self) -> Path:
+        return self.path / "story"
+
     def retry(self, number: int) -> Path:
         return self.path / f"retry.{number}.json"
 

@@ -76,21 +76,21 @@ def serve(desk: Desk, step: str, job: str, part: str, tries: int) -> None:
         with lease.hold(desk.redis, errand.name, desk.host.settings.lease_seconds) as held:
             _work(desk, errand, held)
     except LeaseHeld as busy:
-        _again(desk, errand, busy.seconds_left + 0.1)
+        _again(desk, errand, busy.seconds_left + 0.1, str(busy))
     except HandBack:
-        _log.info("handed back: the worker stops")
-        _again(desk, errand, 0)
+        _again(desk, errand, 0, "the worker stops")
     except UnknownJob as error:
         if tries >= _LOOKS_FOR_FOLDER:
             _log.error("message dropped", reason=str(error))
         else:
-            _again(desk, replace(errand, tries=tries + 1), _delay(desk, tries))
+            _again(desk, replace(errand, tries=tries + 1), _delay(desk, tries), str(error))
     except Transient as error:
         _retry(desk, errand, error)
     except Cancelled:
+        _log.info("stopped: the job was cancelled, or another part of it has failed")
         _send_following(desk, errand)
     except Exception as error:  # noqa: BLE001  # an ack now would lose the job; its reason is kept and it is tried again
-        _log.exception("unexpected fault")
+        _log.exception("unexpected fault", reason=str(error))
         _retry(desk, errand, Transient(f"{type(error).__name__}: {error}"))
     else:
         _send_following(desk, errand)
@@ -166,8 +166,7 @@ def _tell(desk: Desk, folder: JobFolder, state: State, reason: str | None = None
 
 def _retry(desk: Desk, errand: Errand, error: Transient) -> None:
     if errand.tries < desk.host.settings.step_retries:
-        _log.warning("to be tried again", reason=str(error), tries=errand.tries + 1)
-        _again(desk, replace(errand, tries=errand.tries + 1), _delay(desk, errand.tries))
+        _again(desk, replace(errand, tries=errand.tries + 1), _delay(desk, errand.tries), str(error), error)
         return
     result = pipeline.give_up(desk.host, errand.folder, errand.step, error)
     if errand.step == FINISH:
@@ -196,20 +195,31 @@ def _send_following(desk: Desk, errand: Errand) -> None:
         send(desk, Errand(folder, step, parts.JOIN), 0)
 
 
-def _again(desk: Desk, errand: Errand, delay: float) -> None:
+def _again(desk: Desk, errand: Errand, delay: float, reason: str, error: Transient | None = None) -> None:
+    """Put the message back, and say why; an error is worth a warning with its trace."""
     with suppress(UnknownJob):
         if delay and pipeline.next_step(errand.folder) != errand.step:
             delay = min(delay, 1.0)  # done by another: only what comes next is left to send
-    send(desk, errand, delay)
+    about = {"reason": reason, "next_try": round(delay, 1)}
+    if error:
+        _log.warning("put back", **about, tries=errand.tries, exc_info=error)
+    else:
+        _log.info("put back", **about)
+    send(desk, errand, delay, reason)
 
 
-def send(desk: Desk, errand: Errand, delay: float) -> None:
-    """Enqueue the message of an errand, for `delay` seconds from now; returns when Redis has it."""
+def send(desk: Desk, errand: Errand, delay: float, reason: str = "") -> None:
+    """Enqueue the message of an errand, for `delay` seconds from now; returns when Redis has it.
+
+    `reason` says why it is put back, for whoever looks at what is delayed.
+    """
     try:
         priority = errand.folder.job().priority
     except UnknownJob:
         priority = "normal"
-    message = queues.message(errand.step, errand.folder.id, priority, part=errand.part, tries=errand.tries)
+    message = queues.message(
+        errand.step, errand.folder.id, priority, part=errand.part, tries=errand.tries, reason=reason
+    )
     _insist(lambda: desk.broker.enqueue(message, delay=round(delay * 1000) if delay else None))
 
 

@@ -15,6 +15,7 @@ ROOT = Path(__file__).parents[1]
 ORDER = (
     ("core.backoff", "core.errors", "core.model"),
     ("core.context", "core.hookspecs", "core.settings", "core.storage"),
+    ("core.story",),
     ("core.access", "core.children", "core.logs", "core.manager", "core.manifest", "core.shadowing", "core.spool"),
     ("core.callbacks", "core.commit", "core.fetch", "core.portal"),
     ("core.connection", "core.queues", "core.visitors"),
@@ -22,7 +23,7 @@ ORDER = (
     ("core.statements",),
     ("core.intake",),
     ("core.emission",),
-    ("core.parts", "core.runner", "core.steps"),
+    ("core.parts", "core.runner", "core.steplog", "core.steps"),
     ("core.child", "core.pipeline", "core.watch_page"),
     ("core.breaker", "core.lease", "core.live", "core.slots", "core.workers"),
     ("core.delivery",),

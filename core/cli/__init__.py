@@ -19,6 +19,7 @@ COMMANDS: Mapping[str, str] = {
     "submit": "core.cli.jobs",
     "status": "core.cli.jobs",
     "wait": "core.cli.jobs",
+    "logs": "core.cli.logs",
     "cancel": "core.cli.jobs",
     "retry": "core.cli.jobs",
     "tell": "core.cli.jobs",

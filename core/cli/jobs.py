@@ -11,6 +11,7 @@ import typer
 from core import jobs
 from core.cli import progress
 from core.cli.options import (
+    CorrelationOption,
     EngineOption,
     JsonOption,
     LanguageOption,
@@ -18,6 +19,7 @@ from core.cli.options import (
     OptionsOption,
     OutOption,
     PresentationOption,
+    parse_correlation,
     parse_engines,
     parse_options,
     parse_steps,
@@ -48,6 +50,7 @@ def submit(
         str | None, typer.Option("--idempotency-key", help="The same key and request, however often, are one job.")
     ] = None,
     notify: NotifyOption = None,
+    correlation_id: CorrelationOption = None,
     wait_for_it: Annotated[bool, typer.Option("--wait", help="Wait, with progress, as `amphipod wait` does.")] = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -64,6 +67,7 @@ def submit(
         priority=_priority(priority),
         idempotency_key=idempotency_key,
         callbacks=parse_webhooks(notify or []),
+        correlation_id=parse_correlation(correlation_id),
         settings=host.settings,
         host=host,
     )

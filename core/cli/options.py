@@ -12,7 +12,7 @@ import typer
 
 from core import settings
 from core.errors import BadCall
-from core.model import STEPS, Callback, Step
+from core.model import STEPS, Callback, Step, check_correlation_id
 from core.settings import Settings
 
 if TYPE_CHECKING:
@@ -33,6 +33,10 @@ OutOption = Annotated[
 LanguageOption = Annotated[str, typer.Option("--language", help="What is spoken: fr, en, ... or auto.")]
 NotifyOption = Annotated[
     list[str] | None, typer.Option("--notify", help="Address that gets a signed POST at the job's end; repeat it.")
+]
+CorrelationOption = Annotated[
+    str | None,
+    typer.Option("--correlation-id", help="Your name for what this belongs to; in each log line and callback."),
 ]
 OptionsOption = Annotated[
     list[str] | None,
@@ -103,6 +107,14 @@ def parse_engines(pairs: Sequence[str]) -> dict[Step, str]:
     for step in engines:
         parse_steps(step)
     return cast("dict[Step, str]", engines)
+
+
+def parse_correlation(text: str | None) -> str | None:
+    """Read the name that the submitter has for what a job belongs to."""
+    try:
+        return check_correlation_id(text) if text is not None else None
+    except ValueError as error:
+        raise BadCall(f"--correlation-id {error}") from error
 
 
 def parse_webhooks(urls: Sequence[str]) -> tuple[Callback, ...]:

@@ -15,6 +15,7 @@ from core import callbacks, pipeline, storage, watch_page
 from core import jobs as jobs_module
 from core.cli import progress, summary
 from core.cli.options import (
+    CorrelationOption,
     EngineOption,
     JsonOption,
     LanguageOption,
@@ -23,6 +24,7 @@ from core.cli.options import (
     OutOption,
     PresentationOption,
     State,
+    parse_correlation,
     parse_engines,
     parse_options,
     parse_steps,
@@ -52,6 +54,7 @@ def run(
         int, typer.Option("--jobs", min=1, help="Parts of a long lecture that are encoded at the same time.")
     ] = 1,
     notify: NotifyOption = None,
+    correlation_id: CorrelationOption = None,
     page: Annotated[bool, typer.Option("--page", help="Also write watch.html, a page that plays the result.")] = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show the log.")] = False,
     as_json: JsonOption = False,
@@ -73,6 +76,7 @@ def run(
         options=parse_options(option or []),
         engines=parse_engines(engine or []),
         callbacks=parse_webhooks(notify or []),
+        correlation_id=parse_correlation(correlation_id),
     )
     pipeline.check(host, job)
     folder, _ = pipeline.submit(job, host.settings.jobs_root)

@@ -25,7 +25,7 @@ def build(settings: Settings) -> list[Middleware]:
     Dramatiq's time limit is left out: it can't interrupt C code, core/runner.py can.
     """
     return [
-        LogContext(),
+        LogContext(settings),
         WorkerSetup(settings),
         Registry(settings),
         Shutdown(),

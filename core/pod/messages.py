@@ -16,7 +16,7 @@ from pydantic import ValidationError
 
 from core import jobs, pipeline, statements, storage
 from core.errors import BadCall
-from core.model import Job, Model, Statement, check_id, now
+from core.model import CORRELATION_ID, Job, Model, Statement, check_id, now
 from core.pod.tasks import TASKS, Desk
 from core.settings import Settings
 
@@ -87,7 +87,10 @@ def _read(message: Message, settings: Settings) -> Job | Statement:
     try:
         args, kwargs, _embed = json.loads(message.body)
         desk = Desk(_job_id(message.id), settings.media_roots)
-        return task(**inspect.signature(task).bind(desk, *args, **kwargs).arguments)
+        wanted = task(**inspect.signature(task).bind(desk, *args, **kwargs).arguments)
+        if isinstance(wanted, Job) and CORRELATION_ID.fullmatch(message.id):
+            return wanted.model_copy(update={"correlation_id": message.id})
+        return wanted
     except ValidationError as error:
         wrong = [f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors()]
         raise BadCall(f"arguments of {message.task}: {'; '.join(wrong)}") from error

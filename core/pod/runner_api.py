@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from importlib.metadata import version
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Depends, HTTPException, Path, Response
+from fastapi import APIRouter, Depends, Header, HTTPException, Path, Response
 from fastapi.responses import FileResponse
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from pydantic import BaseModel
@@ -16,7 +16,8 @@ from pydantic import BaseModel
 from core import jobs, manifest
 from core.errors import BadCall, JobConflict, OutOfReach, UnknownJob
 from core.hookspecs import NAME
-from core.model import Manifest, State
+from core.messenger import CORRELATION_HEADER
+from core.model import CORRELATION_ID, Manifest, State
 from core.pod.runner_result import File, files
 from core.pod.runner_tasks import Task, job_of
 from core.settings import Settings
@@ -63,10 +64,15 @@ def router(settings: Settings) -> APIRouter:
     tasks = APIRouter(prefix="/task", dependencies=[Depends(check_token)], responses=_REFUSALS)
 
     @tasks.post("/execute", responses={400: {"model": Words}, 503: {"model": Words}})
-    def execute(task: Task) -> TaskState:
+    def execute(
+        task: Task,
+        correlation_id: Annotated[
+            str | None, Header(alias=CORRELATION_HEADER, pattern=CORRELATION_ID.pattern, max_length=128)
+        ] = None,
+    ) -> TaskState:
         """Take a task; once this has answered it is stored and on its queue."""
         with _refusals():
-            job = job_of(task, settings)
+            job = job_of(task, settings).model_copy(update={"correlation_id": correlation_id})
             jobs.send(job, settings)
         return TaskState(task_id=job.id, status="running")
 
