@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import ipaddress
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
-from urllib.parse import quote, urlsplit
+from urllib.parse import unquote, urlsplit
 
 from core import Statement
+from plugins.xapi.names import Names, words
 
 #: Whoever has one of these is an agent or a group, wherever in a statement it stands.
 _IDENTIFIERS = ("mbox", "mbox_sha1sum", "openid", "account")
@@ -24,18 +24,36 @@ _IDENTIFIERS = ("mbox", "mbox_sha1sum", "openid", "account")
 #: Fields that hold an agent or a group even when nothing identifies it.
 _ROLES = ("actor", "authority", "instructor", "team")
 
-#: Formats that a store checks and that no person writes; a name must not tear them ("2026" is one, too).
-_KEPT = ("id", "timestamp", "stored", "registration", "objectType", "version", "duration")
+#: Fields of xAPI whose values come from a vocabulary or have a fixed form, by the field that they stand below. No
+#: person writes them, and a store checks them: somebody called Played must not tear the verb.
+_FIXED = {
+    "": ("id", "timestamp", "stored", "version", "objectType"),
+    "verb": ("id",),
+    "object": ("objectType", "timestamp"),
+    "definition": ("type", "interactionType"),
+    "category": ("id", "objectType"),
+    "parent": ("objectType",),
+    "grouping": ("objectType",),
+    "other": ("objectType",),
+    "context": ("registration", "language"),
+    "statement": ("id", "objectType"),
+    "result": ("duration",),
+    "attachments": ("usageType", "contentType", "sha2"),
+}
 
-#: Stands for what was taken out; a word, so that an address with it is still one.
-REDACTED = "redacted"
+#: Addresses of things. A person's name is taken out of them, unless it is a word of the vocabulary: with it a login
+#: `video` would give every film a new address.
+_ADDRESSES = ("id", "moreInfo", "fileUrl", "fileURL")
 
-#: A name of one or two letters would be found in every other word.
-_SHORTEST = 3
+#: What is a term of a vocabulary, and where: the words of its path are nobody's name.
+_VOCABULARY = (("verb", "id"), ("definition", "type"), ("category", "id"), ("attachments", "usageType"))
 
-_MAILBOX = re.compile(r"(?:mailto:)?[^\s\"'<>(),;:/\[\]\\]+(?:@|%40)[^\s\"'<>(),;:/@\[\]\\?&#]+", re.IGNORECASE)
-_IPV4 = re.compile(r"(?<![\w.])(?:\d{1,3}\.){3}\d{1,3}(?![\w]|\.\d)")
-_IPV6 = re.compile(r"(?<![\w:.])[0-9a-fA-F:]*:[0-9a-fA-F:]*:[0-9a-fA-F:.]*")
+#: An IRI, or a word; with blanks or a mailbox in it, it is neither.
+_IRI = re.compile(r"(?!mailto:)[a-z][a-z0-9+.-]*:[^\s\"<>]+", re.IGNORECASE)
+_TERM = re.compile(rf"{_IRI.pattern}|[^\s@\"<>]+", re.IGNORECASE)
+_SCHEME_AND_HOST = re.compile(r"[a-z][a-z0-9+.-]*:(?://[^/?#]*)?", re.IGNORECASE)
+
+_OF_ADDRESSES = frozenset({"http", "https", "urn", "www"})
 
 
 @dataclass(frozen=True)
@@ -64,10 +82,36 @@ class Scheme:
 
 
 def anonymised(statement: Statement, scheme: Scheme) -> dict[str, Any]:
-    """Return the statement with everyone in it renamed, and names, mailboxes and IP addresses gone from the rest."""
-    names = _Names(_said_of(statement))
-    changed: dict[str, Any] = _Pass(scheme, names).over(statement)
+    """Return the statement with everyone in it renamed, and names, mailboxes and IP addresses gone from the rest.
+
+    The vocabulary stays as it is: IRIs of verbs, types, categories and attachments, keys of extensions and of fields.
+    """
+    changed: dict[str, Any] = _Pass(scheme, Names(_said_of(statement)), vocabulary_of(statement)).over(statement)
     return changed
+
+
+def vocabulary_of(statement: Statement) -> frozenset[str]:
+    """Return the words of the terms that a statement uses, and of any address, in lower case."""
+    return _OF_ADDRESSES.union(word for term in _terms(statement) for word in words(unquote(_path(term))))
+
+
+def _path(term: str) -> str:
+    host = _SCHEME_AND_HOST.match(term)
+    return term[host.end() :] if host else term
+
+
+def _terms(value: object, field: str = "") -> Iterator[str]:
+    if isinstance(value, Mapping):
+        for key, below in value.items():
+            if key == "extensions" and isinstance(below, Mapping):
+                yield from below
+            elif isinstance(below, str) and (field, key) in _VOCABULARY:
+                yield below
+            elif key not in _ROLES:
+                yield from _terms(below, key)
+    elif _is_list(value):
+        for below in value:  # type: ignore[attr-defined]
+            yield from _terms(below, field)
 
 
 def _identity(agent: Mapping[str, Any]) -> str:
@@ -102,56 +146,66 @@ def _said_of(value: object, *, agent: bool = False) -> Iterator[str]:
         yield value
 
 
-class _Names:
-    """Finds in any text what names the people of one statement."""
-
-    def __init__(self, said: Iterator[str]) -> None:
-        words: set[str] = set()
-        for one in said:
-            bare = re.sub("^mailto:", "", one.strip(), flags=re.IGNORECASE)
-            words.update({one.strip(), bare, bare.partition("@")[0], bare.rstrip("/").rpartition("/")[2]})
-        words.update({quote(word) for word in words} | {quote(word, safe="") for word in words})
-        long_enough = sorted((word for word in words if len(word) >= _SHORTEST), key=len, reverse=True)
-        pattern = "|".join(map(re.escape, long_enough))
-        self._pattern = re.compile(rf"(?<!\w)(?:{pattern})(?!\w)", re.IGNORECASE) if pattern else None
-
-    def redact(self, text: str) -> str:
-        if self._pattern:
-            text = self._pattern.sub(REDACTED, text)
-        text = _MAILBOX.sub(REDACTED, text)
-        text = _IPV4.sub(_redact_address, text)
-        return _IPV6.sub(_redact_address, text) if text.count(":") > 1 else text
-
-
-def _redact_address(found: re.Match[str]) -> str:
-    """Take out an IP address; what only looks like one (a time, 00:01:02) stays."""
-    try:
-        ipaddress.ip_address(found[0].rstrip(":.") if not found[0].endswith("::") else found[0])
-    except ValueError:
-        return found[0]
-    return REDACTED
-
-
 class _Pass:
     """One pass over a statement."""
 
-    def __init__(self, scheme: Scheme, names: _Names) -> None:
+    def __init__(self, scheme: Scheme, names: Names, vocabulary: frozenset[str]) -> None:
         self._scheme = scheme
         self._names = names
+        self._vocabulary = vocabulary
 
     def over(self, value: Any, field: str = "") -> Any:
-        if _is_agent(value) or (field in _ROLES and isinstance(value, Mapping)):
+        """Return what stands in a field of xAPI."""
+        if _is_person(value, field):
             return self._scheme.rename(value)
         if isinstance(value, Mapping):
-            return {
-                self._names.redact(key): below if key in _KEPT and self._is_kept(below) else self.over(below, key)
-                for key, below in value.items()
-            }
+            return _with_keys(map(self._term, value), [self._below(field, key, below) for key, below in value.items()])
         if _is_list(value):
             return [self.over(below, field) for below in value]
         return self._names.redact(value) if isinstance(value, str) else value
 
-    @staticmethod
-    def _is_kept(value: object) -> bool:
-        """Tell a UUID, a time or a kind from an address, which may name someone."""
-        return isinstance(value, str) and not re.search(r"[/@\s]", value)
+    def _below(self, field: str, key: str, value: Any) -> Any:
+        if key == "extensions" and isinstance(value, Mapping):
+            return _with_keys(map(self._term, value), map(self._free, value.values()))
+        if (field, key) == ("verb", "display") and isinstance(value, Mapping):
+            return _with_keys(map(self._term, value), map(self._beside_vocabulary, value.values()))
+        if isinstance(value, str):
+            if key in _FIXED.get(field, ()):
+                return self._term(value)
+            if key in _ADDRESSES:
+                return self._beside_vocabulary(value)
+        return self.over(value, key)
+
+    def _free(self, value: Any, field: str = "") -> Any:
+        """Return what stands in an extension, where nothing but an IRI is known to be no person's."""
+        if _is_person(value, field):
+            return self._scheme.rename(value)
+        if isinstance(value, Mapping):
+            keys = (key if _IRI.fullmatch(key) else self._names.redact(key) for key in value)
+            return _with_keys(keys, [self._free(below, key) for key, below in value.items()])
+        if _is_list(value):
+            return [self._free(below, field) for below in value]
+        return self._names.redact(value) if isinstance(value, str) else value
+
+    def _term(self, text: str) -> str:
+        return text if _TERM.fullmatch(text) else self._names.redact(text)
+
+    def _beside_vocabulary(self, text: Any) -> Any:
+        return self._names.redact(text, but=self._vocabulary) if isinstance(text, str) else self.over(text)
+
+
+def _is_person(value: object, field: str) -> bool:
+    return _is_agent(value) or (field in _ROLES and isinstance(value, Mapping))
+
+
+def _with_keys(keys: Iterable[str], values: Iterable[Any]) -> dict[str, Any]:
+    """Return a mapping; keys that came before get a number, because two names may be redacted to one word."""
+    changed: dict[str, Any] = {}
+    numbers: dict[str, int] = {}
+    for key, value in zip(keys, values, strict=True):
+        unlike = key
+        while unlike in changed:
+            numbers[key] = numbers.get(key, 1) + 1
+            unlike = f"{key}-{numbers[key]}"
+        changed[unlike] = value
+    return changed
