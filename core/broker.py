@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
@@ -90,12 +91,16 @@ class _GatedConsumer(_RedisConsumer):
                 time.sleep(_POLL)
                 return None
         message = Message.decode(fetched)
+        self._gate.name_holder(f"{message.actor_name} of {message.args[0]} in process {os.getpid()}")
         self.queued_message_ids.add(message.message_id)
         return MessageProxy(message)
 
     def _fetch(self) -> bytes | None:
         """Fetch a message if there is a slot to run it in; the slot is kept only with a message."""
-        if self._is_outranked() or not self._gate.enter():
+        if self._is_outranked():
+            return None
+        if not self._gate.enter():
+            self._gate.tell_holders(self.queue_name, lambda: self._waiting(self.queue_name))
             return None
         fetched = None
         try:
@@ -108,7 +113,10 @@ class _GatedConsumer(_RedisConsumer):
     def _is_outranked(self) -> bool:
         if not self._more_urgent or self._gate.goes_first(self.queue_name):
             return False
-        return any(self.broker.client.llen(f"{self.broker.namespace}:{queue}") for queue in self._more_urgent)
+        return any(self._waiting(queue) for queue in self._more_urgent)
+
+    def _waiting(self, queue: str) -> int:
+        return int(self.broker.client.llen(f"{self.broker.namespace}:{queue}"))
 
     # A message that can't be acknowledged now keeps the gate: Dramatiq goes on trying; nothing is fetched meanwhile.
 

@@ -5,12 +5,21 @@ from __future__ import annotations
 import fcntl
 import os
 import threading
+import time
+from collections.abc import Callable
 from pathlib import Path
+
+import structlog
 
 from core import queues
 
 #: Of so many turns, one lets a queue go before a more urgent one, so that none is starved.
 _TURNS = {"": 4, ".low": 8}
+
+#: Seconds between two looks at who holds the slots.
+_LOOK_EVERY = 2.0
+
+_log = structlog.get_logger()
 
 
 class Gate:
@@ -26,6 +35,8 @@ class Gate:
         self._lock = threading.Lock()
         self._descriptor: int | None = None
         self._turn = 0
+        self._looked = 0.0
+        self._told: list[str] = []
 
     @property
     def is_held(self) -> bool:
@@ -48,10 +59,33 @@ class Gate:
                 return True
             return False
 
+    def name_holder(self, words: str) -> None:
+        """Write into this process' slot what it does there, for others to read."""
+        with self._lock:
+            if self._descriptor is not None:
+                os.ftruncate(self._descriptor, 0)
+                os.pwrite(self._descriptor, words.encode(), 0)
+
+    def tell_holders(self, queue: str, waiting: Callable[[], int]) -> None:
+        """Log that messages wait while other processes hold the slots; once, and again when they hold them otherwise.
+
+        `waiting` counts the messages of `queue`; it is asked every `_LOOK_EVERY` seconds at the most.
+        """
+        clock = time.monotonic()
+        if self._descriptor is not None or clock - self._looked < _LOOK_EVERY:
+            return
+        self._looked = clock
+        slots = (self._folder / f"{self._queue}.{number}.slot" for number in range(self._slots))
+        holders = [words for slot in slots if slot.exists() and (words := slot.read_text(errors="replace"))]
+        if holders != self._told and (count := waiting()):
+            self._told = holders
+            _log.info("waiting for a slot", queue=queue, waiting=count, held_by="; ".join(holders))
+
     def leave(self, *, served: bool) -> None:
         """Give the slot back; `served` tells whether a message was done in it."""
         with self._lock:
             if self._descriptor is not None:
+                os.ftruncate(self._descriptor, 0)
                 os.close(self._descriptor)
                 self._descriptor = None
                 self._turn += served
