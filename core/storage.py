@@ -15,7 +15,9 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from core.errors import NoSpace, NotWritable, UnknownJob, UnsafePath
+from pydantic import ValidationError
+
+from core.errors import BadCall, NoSpace, NotWritable, UnknownJob, UnsafePath
 from core.model import Job, check_id
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -59,8 +61,20 @@ def resolve(path: Path, roots: Sequence[Path]) -> Path:
     path will do, relative to the current folder.
 
     Raises:
-        UnsafePath: the path has a `..` or leads out of the roots.
+        UnsafePath: the path has a `..`, leads out of the roots, or can't be a path at all.
     """
+    try:
+        return _resolve(path, roots)
+    except UnsafePath:
+        raise
+    except (OSError, RuntimeError, ValueError) as error:  # up to Python 3.12 a loop of links is a RuntimeError
+        if isinstance(error, OSError) and error.errno not in (errno.ENAMETOOLONG, errno.ELOOP):
+            raise
+        words = (error.strerror if isinstance(error, OSError) else str(error)) or ""
+        raise UnsafePath(f"{path}: can't be a path ({words.lower()})", path=str(path)) from error
+
+
+def _resolve(path: Path, roots: Sequence[Path]) -> Path:
     if ".." in path.parts:
         raise UnsafePath(f"{path}: a path may not climb with '..'", path=str(path))
     if not roots:
@@ -162,13 +176,23 @@ def store(job: Job, root: Path) -> tuple[JobFolder, bool]:
 
     The folder's `mkdir` is not the commit, `request.json` is: a job whose maker died in between is completed by
     the next call with the same id.
+
+    Raises:
+        BadCall: no file can hold it (JSON nested too deep, half of a surrogate pair).
+        NotWritable, NoSpace
     """
+    try:
+        text = job.to_json()
+        Job.model_validate_json(text)  # it nests deeper than we can read, before it does than we can write
+    except ValueError as error:
+        words = error.errors()[0]["msg"] if isinstance(error, ValidationError) else error
+        raise BadCall(f"job {job.id} can't be stored ({words})", job=job.id) from error
     folder = JobFolder(root, job.id)
     with disk_errors(root):
         for path in (folder.path, folder.steps, folder.scratch, folder.out):
             path.mkdir(parents=True, exist_ok=True)
         try:
-            write_once(folder.request, job.to_json())
+            write_once(folder.request, text)
         except FileExistsError:
             return folder, False
     return folder, True

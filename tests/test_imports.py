@@ -38,6 +38,7 @@ ORDER = (
     ("core.actors",),
     ("core.pod.mediapackage", "core.pod.settings_file"),
     ("core.pod.tasks",),
+    ("core.pod.parking", "core.pod.transport"),
     ("core.pod.messages", "core.pod.runner_result", "core.pod.runner_tasks"),
     ("core.pod",),
     ("core.web",),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, cast
 
@@ -56,17 +57,23 @@ def parked(
     retry: Annotated[bool, typer.Option("--retry", help="Try them again, after an upgrade say.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """List the messages of Esup-Pod that the bridge could not act on: unknown tasks, wrong arguments, unsafe paths."""
+    """List the messages of Esup-Pod that the bridge could not act on, with their files; to drop one, remove its file.
+
+    Unknown tasks, wrong arguments, unsafe paths, what is no message. Exit code 1 if --retry leaves some.
+    """
     from core import logs
-    from core.pod import messages
+    from core.pod import messages, parking
 
     settings = cast("State", context.obj).settings()
     logs.configure(settings)
-    if retry:
-        typer.echo(f"{messages.take_parked(settings)} messages taken")
-    found = [(path, one) for path, one in messages.parked(settings)]
+    taken = messages.take_parked(settings) if retry else 0
+    found = list(parking.parked(settings))
     if as_json:
-        typer.echo(json.dumps([one.model_dump(mode="json") | {"file": str(path)} for path, one in found], indent=2))
-        return
-    for path, one in found:
-        typer.echo(f"{path.stem}  {one.message.task}\n    {one.reason}")
+        typer.echo(json.dumps([asdict(one) | {"file": str(path)} for path, one in found], indent=2, default=str))
+    else:
+        if retry:
+            typer.echo(f"{taken} messages taken")
+        for path, one in found:
+            typer.echo(f"{path}  {parking.printable(one.message.task)}\n    {one.reason}")
+    if retry and found:
+        raise typer.Exit(1)

@@ -12,16 +12,20 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import structlog
-from kombu.connection import Connection
 from kombu.entity import Exchange, Queue
 from kombu.mixins import ConsumerMixin
 
-from core.errors import AmphipodError, OutOfReach
-from core.pod.messages import Message, take
+from core.errors import OutOfReach
+from core.pod.messages import reason_of, take
+from core.pod.parking import Message, park
+from core.pod.transport import FAULT, TolerantConnection
 from core.settings import Settings
 
 #: Messages that are held unacknowledged at a time.
 _PREFETCH = 10
+
+#: Times that a message is tried before it is parked, `retry_seconds` apart.
+_TRIES = 3
 
 _log = structlog.get_logger()
 
@@ -50,11 +54,11 @@ class Bridge(ConsumerMixin):
     """Serves queues of one broker in a thread of its own."""
 
     def __init__(self, url: str, queues: Sequence[str], settings: Settings) -> None:
-        self.connection = Connection(url, transport_options=dict(transport_options(settings)))
+        self.connection = TolerantConnection(url, transport_options=dict(transport_options(settings)))
         self._queues = queues
         self._settings = settings
         self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self.run, name=f"bridge {','.join(queues)}", daemon=True)
+        self._thread = threading.Thread(target=self._serve, name=f"bridge {','.join(queues)}", daemon=True)
 
     def start(self) -> None:
         """Connect, then begin.
@@ -90,25 +94,56 @@ class Bridge(ConsumerMixin):
     def on_connection_error(self, exc: Exception, interval: float) -> None:
         _log.warning("Esup-Pod's broker is waited for", reason=str(exc), next_try=interval)
 
-    def _receive(self, received: Any) -> None:
-        body = received.body
+    def on_decode_error(self, message: Any, exc: Exception) -> None:
+        """Park it; kombu would drop it."""
+        self._receive(message, fault=f"{type(exc).__name__}: {exc}")
+
+    def _serve(self) -> None:
+        """Consume until we are to stop: whatever happens, the bridge connects anew."""
+        while not self.should_stop:
+            try:
+                self.run()
+            except Exception:  # noqa: BLE001  # nobody would start this thread again
+                _log.exception("unexpected fault; the bridge connects anew", queues=list(self._queues))
+                self._stopping.wait(self._settings.retry_seconds)
+
+    def _receive(self, received: Any, fault: str = "") -> None:
+        headers = received.headers or {}
+        body = received.body or b""
         message = Message(
-            queue=received.delivery_info.get("routing_key") or "",
-            headers=received.headers or {},
-            body=body if isinstance(body, str) else bytes(body).decode(errors="replace"),
+            queue=str(received.delivery_info.get("routing_key") or ""),
+            headers=headers,
+            body=body if isinstance(body, str) else bytes(body).decode(errors="surrogateescape"),
+            fault=fault or str(headers.get(FAULT, "")),
         )
-        if self._insist(message):
+        if self._dispose(message):
             received.ack()
 
-    def _insist(self, message: Message) -> bool:
-        """Take a message, however long our Redis or disk is away; False when the bridge stops before that."""
+    def _dispose(self, message: Message) -> bool:
+        """Take a message or park it, however long our Redis or disk is away; False when the bridge stops before that.
+
+        Only an outage is waited out. Any other fault is the message's until the contrary is shown: the next one may do.
+        """
+        tries = 0
         while not self.should_stop:
             try:
                 take(message, self._settings)
                 return True
-            except AmphipodError as error:
+            except OutOfReach as error:
                 _log.warning("message waits", task_id=message.id, reason=str(error))
-            except Exception:  # noqa: BLE001  # the message is not lost: it is tried again, and shown
-                _log.exception("unexpected fault; message waits", task_id=message.id)
+            except Exception as error:  # noqa: BLE001  # the message is not lost: it is tried again, then kept
+                tries += 1
+                _log.warning("message waits", task_id=message.id, reason=reason_of(error), tries=tries, exc_info=True)
+                if tries >= _TRIES and self._park(message, error):
+                    return True
             self._stopping.wait(self._settings.retry_seconds)
         return False
+
+    def _park(self, message: Message, error: Exception) -> bool:
+        """Keep a message for a person; where that fails too, our disk is at fault and not the message."""
+        try:
+            park(message, f"{reason_of(error)} (tried {_TRIES} times)", self._settings)
+        except Exception as obstacle:  # noqa: BLE001  # it waits, and is shown
+            _log.error("message waits: it can be neither taken nor parked", task_id=message.id, reason=str(obstacle))
+            return False
+        return True

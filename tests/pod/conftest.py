@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from core.pod.messages import Message
+from core.pod.parking import Message
 from core.settings import Settings
 
 from ..service.conftest import RedisServer, redis_server, service, start, toy_service, until  # noqa: F401  # fixtures
