@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING
@@ -52,6 +52,12 @@ _PRESET_REFS: Mapping[str, int] = {
 #: Frames that x264 keeps at least, because its B-frames form a pyramid (x264 encoder/set.c).
 _PYRAMID_FRAMES = 4
 
+#: Pixels that a picture may be wide (x264 encoder/encoder.c, MAX_RESOLUTION; SVT-AV1's limit is the same).
+WIDEST = 16_384
+
+#: Lines of the smallest picture with half as many of chroma.
+_LOWEST = 2
+
 
 @dataclass(frozen=True)
 class Rendition:
@@ -80,16 +86,44 @@ class Rendition:
 
 def renditions_for(video: VideoTrack, profile: Profile) -> tuple[Rendition, ...]:
     """Return the rungs of the ladder that the source fills, lowest first; at least one."""
+    renditions = [_rendition(rung, video, profile) for rung in _filled(video, profile)]
+    # What is too wide is shrunk, several rungs to one size: the lowest stands for them.
+    by_name = {rendition.name: rendition for rendition in reversed(renditions)}
+    return tuple(reversed(by_name.values()))
+
+
+def shrunk_notes(video: VideoTrack, profile: Profile) -> Iterator[str]:
+    """Say of each rung that would be wider than an encoder takes what became of it."""
+    for rung in _filled(video, profile):
+        asked = _lines(rung, video, profile)
+        if _width(asked, video) > WIDEST:
+            made = _rendition(rung, video, profile)
+            yield (
+                f"{asked} lines of a film of {video.width}x{video.height} would be wider than the {WIDEST} pixels that "
+                f"an encoder takes: it is encoded with {made.height}"
+            )
+
+
+def _filled(video: VideoTrack, profile: Profile) -> Sequence[RenditionSpec]:
     # H.264 first of each height: the first of all is what players begin with.
     rungs = sorted(profile.renditions, key=lambda rung: (rung.height, rung.codec == "av1"))
-    filled = [rung for rung in rungs if rung.height <= video.height] or rungs[:1]
-    return tuple(_rendition(rung, video, profile) for rung in filled)
+    return [rung for rung in rungs if rung.height <= video.height] or rungs[:1]
+
+
+def _lines(rung: RenditionSpec, video: VideoTrack, profile: Profile) -> int:
+    return rung.height if profile.upscale_lowest else min(rung.height, max(video.height // 2 * 2, 2))
+
+
+def _width(height: int, video: VideoTrack) -> int:
+    """As ffmpeg's scale=-2: the nearest even width, upwards from the middle."""
+    return max((height * video.width + video.height) // (2 * video.height) * 2, 2)
 
 
 def _rendition(rung: RenditionSpec, video: VideoTrack, profile: Profile) -> Rendition:
-    height = rung.height if profile.upscale_lowest else min(rung.height, max(video.height // 2 * 2, 2))
-    # As ffmpeg's scale=-2: the nearest even width, upwards from the middle.
-    width = max((height * video.width + video.height) // (2 * video.height) * 2, 2)
+    height = _lines(rung, video, profile)
+    while (width := _width(height, video)) > WIDEST and height > _LOWEST:
+        height = max(height * WIDEST // width // 2 * 2, _LOWEST)
+    width = min(width, WIDEST)
     refs = rung.refs or _PRESET_REFS[profile.preset]
     level = level_for(width, height, video.rate, refs, rung.max_rate)
     name = f"{height}p" if rung.codec == "h264" else f"{height}p_av1"

@@ -10,6 +10,7 @@ from core import Artifact, StepOutput
 from plugins.encode import dash
 from plugins.encode.chapters import write_chapters
 from plugins.encode.film import shown_notes
+from plugins.encode.ladder import shrunk_notes
 from plugins.encode.playlist import AudioChoice, Variant, bandwidths, master
 from plugins.encode.pod_manifest import Made, pod_manifest
 from plugins.encode.profiles import Opus
@@ -45,10 +46,13 @@ def publish(
 
     :param start: when the encode began, seconds since 1970.
     """
-    output, media = context.output, film.media
+    output, media, lost = context.output, film.media, []
     thumbnails = stills.thumbnails if stills else ()
     if media.cover is not None:
-        thumbnails = save_cover(media, output, options)
+        try:
+            thumbnails = save_cover(media, output, options)
+        except ValueError:
+            lost.append("the cover is no picture, or is cut off, and was left out")
     overview = tuple(file for file in (stills.sprite, stills.index) if file) if stills else ()
     made = Made(done.renditions, audio, thumbnails, overview, subtitles)
     if done.renditions:
@@ -63,7 +67,7 @@ def publish(
     return StepOutput(
         artifacts=tuple(_artifacts(made, film, done, output)),
         facts=_facts(film, done),
-        notes=(*shown_notes(film), *done.notes, *_subtitle_notes(media)),
+        notes=(*shown_notes(film), *done.notes, *lost, *_track_notes(media, options)),
     )
 
 
@@ -227,7 +231,9 @@ def _facts(film: Film, done: Transcoded) -> dict[str, Any]:
     return facts
 
 
-def _subtitle_notes(media: Media) -> Iterator[str]:
+def _track_notes(media: Media, options: EncodeOptions) -> Iterator[str]:
+    if media.video:
+        yield from shrunk_notes(media.video, options.ladder)
     for track in media.subtitles:
         if not track.is_text:
             yield f"subtitle track {track.index} is made of pictures, not text, and was left out"

@@ -6,6 +6,7 @@ film of less than 100 seconds, each 90 lines high; none for a film of less than 
 
 from __future__ import annotations
 
+import io
 from bisect import bisect_left
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +16,7 @@ from av.video.reformatter import Interpolation
 from PIL import Image
 
 from plugins.encode.timecode import clock
+from plugins.media.picture_file import decode_picture
 from plugins.media.source_file import open_source, packets
 
 if TYPE_CHECKING:
@@ -114,12 +116,14 @@ class Stills:
 
 
 def save_cover(media: Media, folder: Path, options: EncodeOptions) -> tuple[Path, ...]:
-    """Write the attached picture as each of the thumbnails: Pod shows the second, so one wouldn't do."""
-    assert media.cover is not None
+    """Write the attached picture as each of the thumbnails: Pod shows the second, so one wouldn't do.
+
+    :raises ValueError: it is no picture, or is cut off.
+    """
     with open_source(media.path) as container:
-        stream = container.streams[media.cover]
-        frames = (frame for packet in packets(container, [stream]) for frame in packet.decode())
-        image = _image(next(frame for frame in frames if isinstance(frame, VideoFrame)))
+        attached = next(packets(container, [container.streams[media.cover or 0]]), None)
+        # By its bytes: taggers call a JPEG a PNG, and libav takes their word.
+        image = decode_picture(io.BytesIO(bytes(attached or b""))).convert("RGB")
     image.thumbnail(_COVER_SIZE)
     paths = thumbnail_paths(folder, options)
     for path in paths:

@@ -15,6 +15,12 @@ from plugins.media.boxes import boxes
 _EBML = b"\x1a\x45\xdf\xa3"
 _MATROSKA_SEGMENT = b"\x18\x53\x80\x67"
 
+#: Boxes that lie in no other (ISO/IEC 14496-12, 6.2.3, and QuickTime's).
+_TOP_LEVEL = set(b"ftyp moov mdat moof mfra free skip wide pnot uuid meta sidx ssix styp prft pdin emsg udta".split())
+
+#: Sizes of RIFF chunks that say "unknown": near 2 GiB (sox 0x7FFFF024, arecord 0x7FFFFF24), near 4 GiB (ffmpeg).
+_OPEN = range(0x7FFF_F000, 0x8000_1000), range(0xFFFF_F000, 0x1_0000_0000)
+
 
 def is_truncated(path: Path) -> bool:
     """Tell whether an MP4, Matroska, WebM, AVI or WAVE file is shorter than it says; other kinds don't say."""
@@ -22,23 +28,22 @@ def is_truncated(path: Path) -> bool:
     with path.open("rb") as file:
         head = file.read(12)
         if head[4:8] == b"ftyp":
-            return max(end for _, end in boxes(file)) > size
+            return _mp4_end(file) > size
         if head[:4] == _EBML:
             return _matroska_end(file) > size
-        if head[:4] == b"RIFF":
-            return 8 + int.from_bytes(head[4:8], "little") > size
-    return False
+    return (_riff_end(head) or 0) > size
 
 
 def shortening(path: Path) -> float:
     """Return by how much the duration that libav gives for an AVI or WAVE file falls short of the stated one.
 
-    It reduces their durations to what is there, in proportion to the bytes. 1 for a whole file and for other kinds.
+    It reduces their durations to what is there, in proportion to the bytes. 1 for a whole file and for other kinds; 0
+    for one that doesn't say how long it is.
     """
     with path.open("rb") as file:
         head = file.read(8)
-    stated = 8 + int.from_bytes(head[4:8], "little") if head[:4] == b"RIFF" else 0
-    return max(stated / path.stat().st_size, 1.0)
+    end = _riff_end(head)
+    return 0.0 if end is None else max(end / path.stat().st_size, 1.0)
 
 
 def is_cut(reached: float, expected: float) -> bool:
@@ -49,6 +54,19 @@ def is_cut(reached: float, expected: float) -> bool:
 def cut_off(path: Path, reached: float, expected: float) -> BadSource:
     problem = f"{path} was cut off: it ends at second {reached:.1f} of {expected:.1f}"
     return BadSource(problem, remedy="upload it again, whole", path=str(path))
+
+
+def _mp4_end(file: BinaryIO) -> int:
+    """Return where the last box ends; bytes that are no box lie behind it."""
+    return max((end for kind, end in boxes(file) if kind in _TOP_LEVEL), default=0)
+
+
+def _riff_end(head: bytes) -> int | None:
+    """Return where a RIFF chunk ends, 0 for another kind; None if the one who wrote it into a pipe left that open."""
+    if head[:4] != b"RIFF":
+        return 0
+    size = int.from_bytes(head[4:8], "little")
+    return None if size == 0 or any(size in placeholders for placeholders in _OPEN) else 8 + size
 
 
 def _matroska_end(file: BinaryIO) -> int:

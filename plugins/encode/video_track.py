@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import itertools
 import math
-import struct
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Literal
 
 import av
 from av.filter import Graph
 
+from plugins.encode.orientation import orientation
 from plugins.media.source_file import open_source, packets
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ def describe(stream: VideoStream, frame: VideoFrame, path: Path, duration: float
     """Describe a track from its first frame."""
     aspect = stream.sample_aspect_ratio or stream.codec_context.sample_aspect_ratio or Fraction(1)
     width, height = max(round(frame.width * aspect), 1), frame.height
-    turn, is_mirrored = _orientation(frame)
+    turn, is_mirrored = orientation(frame)
     if turn in {90, 270}:
         width, height = height, width
     assert stream.time_base is not None
@@ -100,19 +100,6 @@ def describe(stream: VideoStream, frame: VideoFrame, path: Path, duration: float
         fields=_fields(stream, frame, path, duration),
         keep_one_in=keep_one_in,
     )
-
-
-def _orientation(frame: VideoFrame) -> tuple[int, bool]:
-    """Read the display matrix (ISO/IEC 14496-12, 6.2.2): degrees clockwise, and whether to mirror before."""
-    try:
-        matrix = bytes(cast("Mapping[str, Any]", frame.side_data)["DISPLAYMATRIX"])
-    except KeyError:
-        return 0, False
-    a, b, _, c, d = struct.unpack("=5i", matrix[:20])
-    is_mirrored = a * d - b * c < 0
-    if is_mirrored:
-        a, b = -a, -b
-    return round(math.degrees(math.atan2(b, a)) / 90) * 90 % 360, is_mirrored
 
 
 def _colour(frame: VideoFrame) -> Colour:

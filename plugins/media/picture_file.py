@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 from core import BadSource
 from plugins.media.source_file import check_file
@@ -21,12 +21,25 @@ def read_picture(path: Path, what: str) -> Image:
     :param what: what it is for, as the message of a refusal names it.
     :raises BadSource: it is no picture, or can't be read.
     """
-    from PIL import Image
-
     check_file(path)
     try:
-        with Image.open(path, formats=PICTURES) as picture:
-            return picture.convert("RGBA")
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        with path.open("rb") as file:
+            return decode_picture(file)
+    except (OSError, ValueError) as error:
         problem = f"the {what} {path} can't be read as a picture"
         raise BadSource(problem, remedy="give a PNG", path=str(path)) from error
+
+
+def decode_picture(file: IO[bytes]) -> Image:
+    """Decode the first picture by what its bytes say, whatever it is called.
+
+    :raises ValueError: it is none, or is cut off.
+    """
+    from PIL import Image
+
+    try:
+        with Image.open(file, formats=PICTURES) as picture:
+            return picture.convert("RGBA")
+    # Pillow's readers raise what they stumble over.
+    except (OSError, SyntaxError, EOFError, IndexError, Image.DecompressionBombError) as error:
+        raise ValueError("no picture") from error

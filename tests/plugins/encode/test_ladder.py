@@ -4,7 +4,7 @@ from fractions import Fraction
 
 import pytest
 
-from plugins.encode.ladder import level_for, renditions_for
+from plugins.encode.ladder import level_for, renditions_for, shrunk_notes
 from plugins.encode.profiles import LECTURE, POD, Profile
 from plugins.encode.video_track import Colour, VideoTrack
 
@@ -26,6 +26,10 @@ def track(width: int, height: int, rate: int = 25) -> VideoTrack:
         ((1080, 1920), POD, ["202x360", "406x720", "608x1080"]),
         ((1919, 1079), POD, ["640x360", "1280x720"]),
         ((1024, 768), POD, ["480x360", "960x720"]),
+        ((8192, 64), POD, ["16384x128"]),
+        ((8192, 64), LECTURE, ["8192x64"]),
+        ((30_000, 1080), POD, ["10000x360", "16334x588"]),
+        ((20_000, 2), POD, ["16384x2"]),
     ],
 )
 def test_each_rung_that_the_source_fills_comes_out_even_and_in_its_aspect(
@@ -60,3 +64,12 @@ def test_a_high_bit_rate_asks_for_a_higher_level() -> None:
 def test_pods_rungs_state_their_true_level_and_keep_pods_reference_frames() -> None:
     options = [rendition.x264_options(POD) for rendition in renditions_for(track(1920, 1080), POD)]
     assert [(option["level"], option["refs"]) for option in options] == [("3.0", "5"), ("3.1", "2"), ("4.0", "1")]
+
+
+def test_a_rung_that_is_wider_than_an_encoder_takes_is_shrunk_with_a_note() -> None:
+    wide = track(30_000, 1080)
+
+    assert [rendition.name for rendition in renditions_for(wide, POD)] == ["360p", "588p"]
+    assert len(list(shrunk_notes(wide, POD))) == 2
+    assert "1080 lines of a film of 30000x1080 would be wider than the 16384 pixels" in [*shrunk_notes(wide, POD)][-1]
+    assert not list(shrunk_notes(track(8192, 64), LECTURE))
