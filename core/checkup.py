@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from core import pipeline, portal, shadowing, storage
 from core.errors import AmphipodError, EngineMissing
@@ -94,6 +94,7 @@ def _service(settings: Settings) -> Iterator[Finding]:
             yield Finding(subject, ok=True, words="answers")
             yield _persistence(client, subject)
             found = list(workers.alive(client))
+            yield from _unserved(client, found)
     except AmphipodError as error:
         yield Finding(subject, ok=False, words=str(error))
         return
@@ -110,6 +111,16 @@ def _service(settings: Settings) -> Iterator[Finding]:
             yield Finding(subject, ok=False, words=words)
         else:
             yield Finding(subject, ok=True, words=f"amphipod {ours}, shares {settings.jobs_root}")
+
+
+def _unserved(client: redis.Redis, alive: Iterable[Mapping[str, Any]]) -> Iterator[Finding]:
+    """Tell of the queues on which messages wait that nobody reads."""
+    from core import monitor
+
+    for one in monitor.unserved(client, alive):
+        queue, messages = one["queue"], one["messages"]
+        words = f"messages waiting: {messages}, and no worker is running: start one with `amphipod worker {queue}`"
+        yield Finding(f"queue {queue}", ok=False, words=words)
 
 
 def _pod(settings: Settings) -> Finding:

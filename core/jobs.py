@@ -6,16 +6,17 @@ Importing it needs neither av nor dramatiq nor redis; they are loaded when somet
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from core import callbacks as callbacks_module
-from core import live, manifest, monitor, pipeline, storage
+from core import live, manifest, monitor, parts, pipeline, storage
 from core import settings as settings_module
 from core.errors import BadSettings, UnknownJob
-from core.model import Callback, Job, Manifest, Model, Priority, Source, State, Step
+from core.manifest import FINISH
+from core.model import STEPS, Callback, Job, Manifest, Model, Priority, Source, State, Step
 from core.pipeline import Host
 from core.settings import Settings
 from core.storage import JobFolder
@@ -51,6 +52,8 @@ class Status(Model):
     state: State
     steps: Mapping[str, StepStatus] = {}
     reason: str | None = None
+    #: Queue that a waiting job is on, or may be, and that no worker reads.
+    unserved: str | None = None
 
 
 def submit(
@@ -143,33 +146,92 @@ def status(job: str, *, settings: Settings | None = None) -> Status:
     """
     settings = settings or settings_module.load()
     whole: Manifest | None
+    folder = JobFolder(settings.jobs_root, job)
     try:
-        whole = manifest.fold(JobFolder(settings.jobs_root, job))
+        whole = manifest.fold(folder)
     except UnknownJob:
         whole = None
         if settings.broker_url is None:
             raise
-    known: Mapping[str, Any] = {}
-    if settings.broker_url and not (whole and whole.state.is_final):
-        with _redis(settings) as client:
-            known = live.read(client, job)
-    if whole:
-        return _of_manifest(whole, known.get("progress", {}))
-    if not known:
-        raise UnknownJob(f"no job {job}", remedy="check the id, AMPHIPOD_JOBS_ROOT and AMPHIPOD_BROKER_URL", job=job)
-    running = {
-        step: StepStatus(state=State.RUNNING, progress=StepProgress(**progress))
-        for step, progress in known.get("progress", {}).items()
-    }
-    return Status(id=job, state=State(known.get("state", State.WAITING)), steps=running, reason=known.get("reason"))
+    if settings.broker_url is None or (whole and whole.state.is_final):
+        assert whole
+        return _of_manifest(whole, _at_work(folder, whole), {})
+    with _redis(settings) as client:
+        known = live.read(client, job)
+        if whole is None and not known:
+            remedy = "check the id, AMPHIPOD_JOBS_ROOT and AMPHIPOD_BROKER_URL"
+            raise UnknownJob(f"no job {job}", remedy=remedy, job=job)
+        steps = [*(whole.job.steps if whole else STEPS), FINISH]
+        busy = _leased(client, job, steps, known.get("parts", {}) if whole is None else _parts(folder, steps))
+        if whole is None:
+            return _of_redis(client, job, known, busy)
+        if not known:  # not on a queue of this Redis: done in-process, or Redis has lost it
+            busy |= _at_work(folder, whole)
+        found = _of_manifest(whole, busy, known.get("progress", {}))
+        if found.state is State.WAITING and known:
+            waits_for = next((step for step, how in found.steps.items() if how.state is State.WAITING), FINISH)
+            found = found.model_copy(update={"unserved": _unserved(client, waits_for)})
+        return found
 
 
-def _of_manifest(whole: Manifest, progress: Mapping[str, Any]) -> Status:
+def _parts(folder: JobFolder, steps: Iterable[str]) -> dict[str, list[str]]:
+    divisions = ((step, parts.division(folder, step)) for step in steps)
+    return {step: [part.name for part in divided.parts] for step, divided in divisions if divided}
+
+
+def _leased(client: redis.Redis, job: str, steps: Iterable[str], divided: Mapping[str, Sequence[str]]) -> set[str]:
+    """Return the steps that somebody alive works on: whoever died no longer holds its lease."""
+    from core import lease
+
+    pieces = {step: ("", parts.JOIN, *divided.get(step, ())) for step in steps}
+    step_of = {lease.name_of(job, step, part): step for step, those in pieces.items() for part in those}
+    return {step_of[name] for name in lease.held(client, step_of)}
+
+
+def _at_work(folder: JobFolder, whole: Manifest) -> set[str]:
+    """Return the steps that a living process works on, as the attempts' folders tell: for jobs that hold no lease."""
+    if whole.state.is_final:
+        return set()
+    attempts = storage.attempts(folder)
+    return {one.step.partition(".")[0] for one in attempts if not storage.is_abandoned(one, pipeline.ABANDONED_AFTER)}
+
+
+def _of_manifest(whole: Manifest, busy: Collection[str], progress: Mapping[str, Any]) -> Status:
+    """Tell how a job stands; what is begun and not over runs only where somebody is at it."""
     steps = {}
     for name, step in whole.steps.items():
-        far = StepProgress(**progress[name]) if name in progress and step.state is State.RUNNING else None
-        steps[name] = StepStatus(state=step.state, reason=step.reason, progress=far)
-    return Status(id=whole.job.id, state=whole.state, steps=steps, reason=whole.reason)
+        state = step.state
+        if not state.is_final and not whole.state.is_final:
+            state = State.RUNNING if name in busy else State.WAITING
+        far = StepProgress(**progress[name]) if name in progress and state is State.RUNNING else None
+        steps[name] = StepStatus(state=state, reason=step.reason, progress=far)
+    state = whole.state if whole.state.is_final else State.RUNNING if busy else State.WAITING
+    return Status(id=whole.job.id, state=state, steps=steps, reason=whole.reason)
+
+
+def _of_redis(client: redis.Redis, job: str, known: Mapping[str, Any], busy: Collection[str]) -> Status:
+    """Tell how a job stands where its files can't be seen."""
+    state = State(known.get("state", State.WAITING))
+    if not state.is_final:
+        state = State.RUNNING if busy else State.WAITING
+    progress = known.get("progress", {})
+    steps = {
+        step: StepStatus(state=State.RUNNING, progress=StepProgress(**progress[step]) if step in progress else None)
+        for step in STEPS
+        if step in busy and state is State.RUNNING
+    }
+    queue = None
+    if state is State.WAITING:
+        from core import workers
+
+        queue = next((one["queue"] for one in monitor.unserved(client, workers.alive(client))), None)
+    return Status(id=job, state=state, steps=steps, reason=known.get("reason"), unserved=queue)
+
+
+def _unserved(client: redis.Redis, step: str) -> str | None:
+    from core import queues
+
+    return None if monitor.is_served(client, queues.QUEUES[step]) else queues.QUEUES[step]
 
 
 def watch(job: str, *, settings: Settings | None = None) -> Iterator[Status]:
@@ -211,6 +273,7 @@ def retry(job: str, *, settings: Settings | None = None) -> None:
     with _redis(settings) as client:
         client.ping()
         pipeline.retry(folder)
+        live.forget_progress(client, job)
         _send_next(client, settings, folder)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import secrets
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 import structlog
@@ -33,6 +33,18 @@ return 0
 _RELEASE = "if redis.call('get', KEYS[1]) == ARGV[1] then return redis.call('del', KEYS[1]) end return 0"
 
 _log = structlog.get_logger()
+
+
+def name_of(job: str, step: str, part: str = "") -> str:
+    """Return the name of the lease that whoever works on a step, or a part of it, holds."""
+    return f"{job}.{step}.{part}" if part else f"{job}.{step}"
+
+
+def held(client: redis.Redis, names: Iterable[str]) -> set[str]:
+    """Return those of the leases that somebody alive holds, in one request."""
+    wanted = list(names)
+    holders = client.mget([f"{NAMESPACE}:lease:{name}" for name in wanted]) if wanted else []
+    return {name for name, holder in zip(wanted, holders, strict=True) if holder}
 
 
 class LeaseHeld(AmphipodError):

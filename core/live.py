@@ -55,8 +55,22 @@ def set_state(client: redis.Redis, job: str, state: State, reason: str | None = 
 
 
 def failed(client: redis.Redis) -> list[dict[str, Any]]:
-    """Return the latest failed jobs with their reasons, newest first."""
-    return [json.loads(entry) for entry in client.lrange(_FAILED_KEY, 0, -1)]
+    """Return the latest failed jobs with their reasons, newest first; not those that were tried again since."""
+    entries: dict[str, dict[str, Any]] = {}
+    for entry in map(json.loads, client.lrange(_FAILED_KEY, 0, -1)):
+        entries.setdefault(entry["id"], entry)
+    with client.pipeline(transaction=False) as pipe:
+        for job in entries:
+            pipe.hget(_key(job), "state")
+        states = pipe.execute()
+    return [entry for entry, state in zip(entries.values(), states, strict=True) if state in (None, State.FAILED)]
+
+
+def forget_progress(client: redis.Redis, job: str) -> None:
+    """Take back how far a job was, when its steps begin again."""
+    fields = [name for name in cast("list[str]", client.hkeys(_key(job))) if name.startswith(("progress.", "told."))]
+    if fields:
+        client.hdel(_key(job), *fields)
 
 
 def set_untold(client: redis.Redis, job: str, delivery: str, about: Mapping[str, Any]) -> None:
@@ -160,12 +174,19 @@ def _seldom(tell: Callable[[Progress], None]) -> Callable[[Progress], None]:
 
 
 def read(client: redis.Redis, job: str) -> dict[str, Any]:
-    """Return `{"state", "reason", "progress": {step: {...}}}` of what is known; {} when nothing is."""
+    """Return `{"state", "reason", "progress": {step: {...}}, "parts": {step: [names]}}` of what is known.
+
+    Of the parts, those that have told how far they are; {} when nothing is known.
+    """
     fields = cast("dict[str, str]", client.hgetall(_key(job)))
     progress = {
         name.removeprefix("progress."): json.loads(value)
         for name, value in fields.items()
         if name.startswith("progress.")
     }
+    parts: dict[str, list[str]] = {}
+    for name in fields:
+        if name.startswith("part."):
+            parts.setdefault(name.split(".")[1], []).append(name.split(".")[2])
     known: dict[str, Any] = {name: fields[name] for name in ("state", "reason") if fields.get(name)}
-    return known | ({"progress": progress} if progress else {})
+    return known | ({"progress": progress} if progress else {}) | ({"parts": parts} if parts else {})

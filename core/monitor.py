@@ -3,34 +3,122 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from core import live, queues, workers
+from core import lease, live, queues, workers
 from core.queues import NAMESPACE
 
 if TYPE_CHECKING:
     import redis
 
+#: Delayed messages of a queue that are read to be shown.
+_DELAYED_READ = 100
+
 
 def overview(client: redis.Redis) -> dict[str, Any]:
-    """Return `{"queues": {name: {waiting, delayed, dead}}, "running": [...], "failed": [...], "untold": [...]}`.
+    """Return what a person or a page needs to know, with one entry a job however many messages it has.
 
-    What runs comes from the workers' own word, with its progress; the rest is counted by Redis.
+    `{"queues": {name: {waiting, delayed, dead}}, "unserved": [...], "running": [...], "delayed": [...],
+    "failed": [...], "untold": [...]}`. Queues count messages. What runs is what a worker says and a live lease
+    confirms; what is delayed says why and until when; what has failed was not tried again since.
     """
-    names = [name for queue in queues.QUEUES.values() for name in queues.by_priority(queue)]
+    table = _counts(client)
+    alive = list(workers.alive(client))
+    return {
+        "queues": table,
+        "unserved": _unserved(table, alive),
+        "running": _running(client, alive),
+        "delayed": _delayed(client, [name for name, counts in table.items() if counts["delayed"]]),
+        "failed": live.failed(client),
+        "untold": live.untold(client),
+    }
+
+
+def unserved(client: redis.Redis, alive: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return the queues with messages that none of the living workers reads: `{queue, messages}`."""
+    return _unserved(_counts(client), alive)
+
+
+def is_served(client: redis.Redis, queue: str) -> bool:
+    """Tell whether a worker of this queue lives."""
+    return queue in _served(workers.alive(client))
+
+
+def _served(alive: Iterable[Mapping[str, Any]]) -> set[str]:
+    """Return the queues that a worker reads; one with a fault takes nothing."""
+    return {queue for worker in alive if not worker.get("fault") for queue in worker["queues"]}
+
+
+def _counts(client: redis.Redis) -> dict[str, dict[str, int]]:
+    names = [name for queue in dict.fromkeys(queues.QUEUES.values()) for name in queues.by_priority(queue)]
     with client.pipeline(transaction=False) as pipe:
         for name in names:
             pipe.llen(f"{NAMESPACE}:{name}")
             pipe.hlen(f"{NAMESPACE}:{name}.DQ.msgs")
             pipe.zcard(f"{NAMESPACE}:{name}.XQ")
         counts = iter(pipe.execute())
-    table = {name: {"waiting": next(counts), "delayed": next(counts), "dead": next(counts)} for name in names}
-    running = []
-    for worker in workers.alive(client):
-        for job in worker["jobs"]:
-            progress = live.read(client, job["job"]).get("progress", {}).get(job["step"])
-            running.append(job | {"host": worker["host"], "worker": worker["id"], "progress": progress})
-    return {"queues": table, "running": running, "failed": live.failed(client), "untold": live.untold(client)}
+    return {name: {"waiting": next(counts), "delayed": next(counts), "dead": next(counts)} for name in names}
+
+
+def _unserved(table: Mapping[str, Mapping[str, int]], alive: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    served = _served(alive)
+    found: dict[str, int] = {}
+    for name, counts in table.items():
+        queue = queues.bare(name)
+        messages = counts["waiting"] + counts["delayed"]
+        if messages and queue not in served:
+            found[queue] = found.get(queue, 0) + messages
+    return [{"queue": queue, "messages": messages} for queue, messages in found.items()]
+
+
+def _running(client: redis.Redis, alive: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    said = [(worker, job) for worker in alive for job in worker["jobs"] if job["job"]]
+    names = [lease.name_of(job["job"], job["step"], job.get("part", "")) for _, job in said]
+    held = lease.held(client, names)
+    found: dict[str, dict[str, Any]] = {}
+    for (worker, job), name in zip(said, names, strict=True):
+        if name not in held:
+            continue  # its worker has died, or another's lease has sent it away
+        one = found.setdefault(
+            job["job"], {**job, "host": worker["host"], "worker": worker["id"], "hosts": [], "parts": []}
+        )
+        one["since"] = min(one["since"], job["since"])
+        one["hosts"] = sorted({*one["hosts"], worker["host"]})
+        one["parts"] += [job["part"]] if job.get("part") else []
+    for one in found.values():
+        one["progress"] = live.read(client, one["job"]).get("progress", {}).get(one["step"])
+    return list(found.values())
+
+
+def _delayed(client: redis.Redis, names: Iterable[str]) -> list[dict[str, Any]]:
+    """Read what waits for its time, `_DELAYED_READ` messages of a queue at the most."""
+    found: dict[str, dict[str, Any]] = {}
+    for name in names:
+        bodies = client.hscan_iter(f"{NAMESPACE}:{name}.DQ.msgs", count=_DELAYED_READ)
+        for _, body in islice(bodies, _DELAYED_READ):
+            one = _delayed_message(name, json.loads(body))
+            if one and (one["job"] not in found or one["next_try"] < found[one["job"]]["next_try"]):
+                found[one["job"]] = one
+    return sorted(found.values(), key=lambda one: str(one["next_try"]))
+
+
+def _delayed_message(queue: str, message: Mapping[str, Any]) -> dict[str, Any] | None:
+    job = next(iter(message["args"]), None)
+    if not isinstance(job, str):
+        return None
+    options, about = message["options"], message["kwargs"]
+    return {
+        "job": job,
+        "step": message["actor_name"],
+        "part": about.get("part", ""),
+        "queue": queue,
+        "reason": options.get("reason", ""),
+        "tries": about.get("tries", 0),
+        "next_try": datetime.fromtimestamp(options.get("eta", 0) / 1000, UTC).isoformat(timespec="seconds"),
+    }
 
 
 def queued_jobs(client: redis.Redis) -> set[str]:

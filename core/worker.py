@@ -62,7 +62,7 @@ class Errand:
 
     @property
     def name(self) -> str:
-        return f"{self.folder.id}.{self.step}.{self.part}".rstrip(".")
+        return lease.name_of(self.folder.id, self.step, self.part)
 
 
 def serve(desk: Desk, step: str, job: str, part: str, tries: int) -> None:

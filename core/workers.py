@@ -10,7 +10,7 @@ import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from core import storage
 from core.queues import NAMESPACE
@@ -24,21 +24,33 @@ _FORGET_AFTER = 20
 
 _KEY = f"{NAMESPACE}:worker:"
 
+#: Set of the ids that have beaten; who is silent is taken out by the next reader.
+_IDS = f"{NAMESPACE}:workers"
+
 
 def beat(client: redis.Redis, about: Mapping[str, Any]) -> None:
     """Say that a worker lives, and what it does."""
-    client.set(_KEY + about["id"], json.dumps(about), ex=_FORGET_AFTER)
+    with client.pipeline(transaction=False) as pipe:
+        pipe.set(_KEY + about["id"], json.dumps(about), ex=_FORGET_AFTER)
+        pipe.sadd(_IDS, about["id"])
+        pipe.execute()
 
 
 def strike_off(client: redis.Redis, worker: str) -> None:
     """Forget a worker that has stopped."""
-    client.delete(_KEY + worker)
+    with client.pipeline(transaction=False) as pipe:
+        pipe.delete(_KEY + worker)
+        pipe.srem(_IDS, worker)
+        pipe.execute()
 
 
 def alive(client: redis.Redis) -> Iterator[dict[str, Any]]:
     """Return every worker process that gave a sign of life: host, pid, queues, threads, version, beacon, jobs."""
-    keys = sorted(client.scan_iter(_KEY + "*", count=1000))
-    for words in client.mget(keys) if keys else ():
+    ids = sorted(cast("set[str]", client.smembers(_IDS)))
+    answers = client.mget([_KEY + one for one in ids]) if ids else []
+    if silent := [one for one, words in zip(ids, answers, strict=True) if not words]:
+        client.srem(_IDS, *silent)
+    for words in answers:
         if words:
             yield json.loads(words)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 from typing import Annotated, cast
 
@@ -30,6 +31,9 @@ from core.context import Progress
 from core.jobs import Status
 from core.model import Priority, State
 from core.settings import Settings
+
+#: Seconds for which a queue may be without a worker before whoever waits is told.
+_PATIENCE = 3.0
 
 JobArgument = Annotated[str, typer.Argument(help="The job's id, as `submit` printed it.")]
 
@@ -138,13 +142,38 @@ def _print(current: Status, *, as_json: bool) -> None:
         far = step.progress
         words = f" {far.done / far.total:.0%} at {far.speed:.1f}x on {far.host}" if far and far.total else ""
         typer.echo(f"  {name:<10} {step.state}{words}{f': {step.reason}' if step.reason else ''}")
+    if current.unserved:
+        typer.echo(f"  {_start(current.unserved)}")
+
+
+def _start(queue: str) -> str:
+    return f"it waits, and no worker of `{queue}` is running: start one with `amphipod worker {queue}`"
+
+
+class _Unserved:
+    """Says once which worker is missing, and again when it is another; one that restarts has a moment to come back."""
+
+    def __init__(self, shown: progress.Show) -> None:
+        self._shown = shown
+        self._queue: str | None = None
+        self._since = time.monotonic()
+        self._said: str | None = None
+
+    def look(self, current: Status) -> None:
+        if current.unserved != self._queue:
+            self._queue, self._since = current.unserved, time.monotonic()
+        if self._queue and self._queue != self._said and time.monotonic() - self._since >= _PATIENCE:
+            self._said = self._queue
+            self._shown.say(_start(self._queue))
 
 
 def _wait(settings: Settings, job: str, *, as_json: bool) -> None:
     first = jobs.status(job, settings=settings)
     last = first
     with progress.show(tuple(first.steps) or ("encode",)) as shown:
+        unserved = _Unserved(shown)
         for last in jobs.watch(job, settings=settings):
+            unserved.look(last)
             for name, step in last.steps.items():
                 if step.progress:
                     shown.progress(name, Progress(step.progress.done, step.progress.total, step.progress.speed))

@@ -13,8 +13,8 @@ from core.cli.options import JsonOption, State
 
 
 def jobs(context: typer.Context, as_json: JsonOption = False) -> None:
-    """Show the queues (waiting, delayed, dead), what runs where and how far, the latest failures with reasons,
-    and what a portal could not be told yet.
+    """Show the queues (waiting, delayed, dead messages), what runs where and how far, what is delayed until when and
+    why, the latest failures with reasons, and what a portal could not be told yet: one line a job.
     """
     view = _ask(context, monitor.overview)
     if as_json:
@@ -24,10 +24,15 @@ def jobs(context: typer.Context, as_json: JsonOption = False) -> None:
     for name, counts in view["queues"].items():
         if any(counts.values()) or "." not in name:
             typer.echo(f"{name:<20} {counts['waiting']:>8} {counts['delayed']:>8} {counts['dead']:>8}")
+    for one in view["unserved"]:
+        queue = one["queue"]
+        typer.echo(f"no worker of `{queue}` is running and messages wait: start one with `amphipod worker {queue}`")
     for job in view["running"]:
         far = job["progress"]
         percent = f" {far['done'] / far['total']:.0%}" if far and far["total"] else ""
-        typer.echo(f"running {job['job']} {job['step']}{percent} on {job['host']}, since {job['since']}")
+        typer.echo(f"running {job['job']} {job['step']}{percent} on {', '.join(job['hosts'])}, since {job['since']}")
+    for job in view["delayed"]:
+        typer.echo(f"delayed {job['job']} {job['step']}, next try {job['next_try']}: {job['reason'] or 'asked for'}")
     for job in view["failed"]:
         typer.echo(f"failed  {job['id']}: {job['reason']}")
     for one in view["untold"]:

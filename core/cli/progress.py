@@ -24,6 +24,8 @@ class Show(Protocol):
 
     def ended(self, step: str, word: str) -> None: ...
 
+    def say(self, words: str) -> None: ...
+
 
 @contextmanager
 def show(steps: tuple[str, ...]) -> Iterator[Show]:
@@ -54,6 +56,9 @@ class _Bars:
     def ended(self, step: str, word: str) -> None:
         self._bars.update(self._tasks[step], completed=1.0 if word == "succeeded" else None, words=word)
 
+    def say(self, words: str) -> None:
+        self._bars.console.print(words, markup=False, highlight=False)
+
 
 class _Lines:
     def __init__(self) -> None:
@@ -67,6 +72,9 @@ class _Lines:
 
     def ended(self, step: str, word: str) -> None:
         typer.echo(f"{step}: {word}", err=True)
+
+    def say(self, words: str) -> None:
+        typer.echo(words, err=True)
 
 
 def _words(progress: StepProgress) -> str:

@@ -45,6 +45,7 @@ class Registry(Middleware):
 
     def before_process_message(self, _broker: Broker, message: MessageProxy) -> None:
         job = {"job": queues.job_of(message) or "", "step": message.actor_name, "since": now().isoformat()}
+        job["part"] = str(message.kwargs.get("part", ""))
         with self._lock:
             self._jobs[message.message_id] = job
         self._beat()

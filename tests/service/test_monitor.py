@@ -1,7 +1,11 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
+import sys
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -69,6 +73,113 @@ class TestOverview:
         assert (failed["id"], failed["reason"]) == (job, "encode: a.mp4: blank")
 
 
+class TestOneEntryAJob:
+    def test_a_job_whose_worker_died_does_not_run(
+        self, start: Start, submit: Submit, redis_server: RedisServer, toy_service: Settings
+    ) -> None:
+        worker = start("encoding")
+        job = submit(sleep=30)
+        child_of(job)
+        until(lambda: monitor.overview(redis_server.client)["running"], what="it runs")
+        assert jobs.status(job, settings=toy_service).state is State.RUNNING
+
+        worker.signal(signal.SIGKILL)
+
+        def is_waiting() -> bool:
+            return jobs.status(job, settings=toy_service).state is State.WAITING
+
+        until(is_waiting, 5, "its lease ends")
+        assert monitor.overview(redis_server.client)["running"] == []
+        step = jobs.status(job, settings=toy_service).steps["encode"]
+        assert (step.state, step.progress) == (State.WAITING, None)
+
+    def test_what_is_delayed_is_told_with_reason_and_next_try(
+        self, start: Start, submit: Submit, ended: Ended, redis_server: RedisServer, tmp_path: Path
+    ) -> None:
+        start("encoding", "callbacks", threads=2, retry_seconds="20")
+        (tmp_path / "media" / "file").touch()
+        job = submit(output=tmp_path / "media" / "file" / "0042", write="x")
+
+        (one,) = until(lambda: monitor.overview(redis_server.client)["delayed"], what="it is delayed")
+
+        assert (one["job"], one["step"], one["tries"], one["queue"]) == (job, "encode", 1, "encoding")
+        assert "cannot be written" in one["reason"]
+        assert 0 < (datetime.fromisoformat(one["next_try"]) - datetime.now(UTC)).total_seconds() < 25
+
+    def test_a_job_that_failed_and_then_succeeded_is_no_failure(
+        self,
+        start: Start,
+        submit: Submit,
+        ended: Ended,
+        redis_server: RedisServer,
+        toy_service: Settings,
+        tmp_path: Path,
+    ) -> None:
+        start("encoding", "callbacks", threads=2, step_retries="0")
+        (tmp_path / "media" / "file").touch()
+        job = submit(output=tmp_path / "media" / "file" / "0042", write="x")
+        ended(job)
+        until(lambda: monitor.overview(redis_server.client)["failed"], what="the failure is listed")
+        (tmp_path / "media" / "file").unlink()
+
+        jobs.retry(job, settings=toy_service)
+        assert monitor.overview(redis_server.client)["failed"] == []
+        until(lambda: jobs.status(job, settings=toy_service).state is State.SUCCEEDED, what="it succeeds")
+
+        assert monitor.overview(redis_server.client)["failed"] == []
+
+    def test_many_messages_of_a_job_are_one_entry(self, toy_service: Settings, redis_server: RedisServer) -> None:
+        client, about = redis_server.client, {"queues": ["encoding"], "version": "1", "beacon": ""}
+        for host, names in (("enc-1", ["p1", "p2"]), ("enc-2", ["p3", "p4"])):
+            working = [{"job": "j1", "step": "encode", "since": "2026", "part": part} for part in names]
+            workers.beat(client, {**about, "id": f"{host}.1", "host": host, "jobs": working})
+        for part in ("p1", "p2", "p3"):
+            client.set(f"amphipod:lease:j1.encode.{part}", "somebody")
+
+        (one,) = monitor.overview(client)["running"]
+
+        assert (one["job"], one["hosts"], one["parts"]) == ("j1", ["enc-1", "enc-2"], ["p1", "p2", "p3"])
+
+
+class TestNoWorker:
+    def test_a_waiting_job_says_which_queue_nobody_reads(
+        self,
+        start: Start,
+        submit: Submit,
+        ended: Ended,
+        toy_service: Settings,
+        redis_server: RedisServer,
+        tmp_path: Path,
+    ) -> None:
+        job = submit(write="x")
+        elsewhere = toy_service.model_copy(update={"jobs_root": tmp_path / "another host's disk"})
+        for settings in (toy_service, elsewhere):
+            assert jobs.status(job, settings=settings).unserved == "encoding"
+        assert monitor.overview(redis_server.client)["unserved"] == [{"queue": "encoding", "messages": 1}]
+
+        start("encoding")
+        until(lambda: jobs.status(job, settings=toy_service).unserved == "callbacks", what="the encode is done")
+        start("callbacks")
+
+        assert ended(job).unserved is None
+
+    def test_whoever_waits_is_told_once_which_worker_to_start(
+        self, start: Start, submit: Submit, toy_service: Settings
+    ) -> None:
+        job = submit(write="x")
+        command = [sys.executable, "-m", "core.cli", "wait", job]
+        waiting = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        assert waiting.stderr
+        line = waiting.stderr.readline()
+        start("encoding", "callbacks", threads=2)
+
+        _, rest = waiting.communicate(timeout=30)
+
+        assert line == "it waits, and no worker of `encoding` is running: start one with `amphipod worker encoding`\n"
+        assert waiting.returncode == 0
+        assert "no worker" not in rest
+
+
 class TestProgress:
     def test_it_is_written_at_most_once_a_second(
         self, start: Start, submit: Submit, redis_server: RedisServer, ended: Ended
@@ -132,6 +243,16 @@ class TestDoctor:
         assert findings[f"Redis 127.0.0.1:{redis_server.port}/0 persistence"].words == "append-only file"
         (worker,) = [finding for subject, finding in findings.items() if subject.startswith("worker ")]
         assert "shares" in worker.words
+
+    def test_a_queue_that_nobody_reads(self, submit: Submit, toy_service: Settings) -> None:
+        submit(write="x")
+
+        finding = self.examine()["queue encoding"]
+
+        assert not finding.ok
+        assert (
+            finding.words == "messages waiting: 1, and no worker is running: start one with `amphipod worker encoding`"
+        )
 
     def test_a_redis_that_keeps_nothing(self, toy_service: Settings, redis_server: RedisServer) -> None:
         redis_server.client.config_set("appendonly", "no")
