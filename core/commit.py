@@ -15,21 +15,16 @@ from contextlib import AbstractContextManager
 from datetime import datetime
 from pathlib import Path
 
-from core import storage
+from core import conflicts, ledger, storage
 from core.access import Access
+from core.conflicts import STAGE_PREFIX, Claim
 from core.errors import HookFailed, NotWritable, StepCrashed
-from core.model import Artifact, Job, Model, State, StepResult
+from core.ledger import Entry, Ledger, Mark
+from core.model import KINDS, Artifact, Job, Model, State, StepResult
 from core.storage import JobFolder, Scratch, disk_errors
-
-#: Prefix of the folder, inside the one that is published into, where new files wait for their renames.
-STAGE_PREFIX = ".amphipod-"
 
 #: The copy of `publish.json` that a stage carries, for whoever finds the stage.
 JOURNAL = ".publish.json"
-
-#: A reader that meets a new name finds what it names already there: segments before playlists, playlists before the
-#: master, info last because Pod takes it for the sign that all is complete.
-_LAST_KINDS = ("playlist", "thumbnail", "sprite", "sprite_index", "subtitle", "caption", "master", "info")
 
 
 # A step's result
@@ -99,9 +94,12 @@ class PublishedFile(Model):
     """One name to be replaced; `source` is relative to the job's folder."""
 
     name: str
+    step: str
     source: str
     size: int
     sha256: str
+    #: Seconds since 1970.
+    modified_at: float
 
 
 class Publication(Model):
@@ -112,18 +110,26 @@ class Publication(Model):
     created_at: datetime
     output: Path
     stage: str
+    #: What the job is made of, as the ledger has it.
+    sources: tuple[str, ...]
     files: tuple[PublishedFile, ...]
-    #: Names that an earlier job of ours published here and this one doesn't.
+    #: Names that an earlier job of the same source and steps published here and this one doesn't.
     remove: tuple[str, ...]
 
-
-class Ledger(Model):
-    """`<root>/outputs/<digest of the path>.json`: who published last into a folder, and what."""
-
-    output: Path
-    job: str
-    created_at: datetime
-    names: tuple[str, ...]
+    def entries(self) -> Iterator[Entry]:
+        """Yield the folder's new entries in the ledger, one a step."""
+        for step in dict.fromkeys(file.step for file in self.files):
+            yield Entry(
+                job=self.job,
+                created_at=self.created_at,
+                step=step,
+                sources=self.sources,
+                files={
+                    file.name: Mark(size=file.size, modified_at=file.modified_at)
+                    for file in self.files
+                    if file.step == step
+                },
+            )
 
 
 Lock = Callable[[Path], AbstractContextManager[None]]
@@ -163,12 +169,15 @@ def publish(
     lock: Lock = folder_lock,
     access: Access = Access(),  # noqa: B008  # frozen
 ) -> State:
-    """Replace what `job.output` holds by the files of `results`.
+    """Put the files of `results` into `job.output`, and remove what an earlier job of the same source and steps left.
 
     Nothing half written is ever visible: files are staged inside the folder, then renamed in an order that is safe
     for readers. A publish that was killed is completed here first, whoever's it was.
 
-    Returns SUCCEEDED, or SUPERSEDED when a younger job has published there meanwhile.
+    Returns SUCCEEDED, or SUPERSEDED when a younger job has published the same there meanwhile.
+
+    Raises:
+        WouldReplace: one of the files would take the place of one that is not this job's, or that it reads.
     """
     output = job.output
     if output is None:
@@ -176,20 +185,37 @@ def publish(
     prepare_output(output)
     with lock(output):
         complete_interrupted(output, folder.root)
-        ledger = _read_ledger(folder.root, output)
-        if ledger and ledger.job != job.id and ledger.created_at > job.created_at:
+        ours = conflicts.claim(folder.root, job, results)
+        if _is_superseded(ours, results):
             return State.SUPERSEDED
+        _check(ours, results)
         stage = output / f"{STAGE_PREFIX}{job.id}.{secrets.token_hex(4)}"
         try:
             with disk_errors(output):
-                publication = _stage(folder, job, results, stage, ledger, access)
+                publication = _stage(folder, ours, results, stage, access)
                 access.grant(output)
+            _check(ours, results)  # copying takes its time
         except BaseException:
             storage.remove(stage)
             raise
         storage.write_replacing(folder.publication, publication.to_json())
         _roll_forward(publication, folder.root)
     return State.SUCCEEDED
+
+
+def _is_superseded(ours: Claim, results: Sequence[StepResult]) -> bool:
+    """Tell whether a younger job has published one of these steps of this source."""
+    return any(
+        entry.job != ours.job.id and entry.created_at > ours.job.created_at and ours.owns(entry, result.step)
+        for entry in ours.ledger.entries
+        for result in results
+    )
+
+
+def _check(ours: Claim, results: Sequence[StepResult]) -> None:
+    made = {artifact.path: result.step for result in results for artifact in result.artifacts}
+    ours.check_inputs([*made, *ours.to_remove(made)])
+    ours.check(made)
 
 
 def complete_interrupted(output: Path, root: Path) -> None:
@@ -215,38 +241,38 @@ def _is_committed(publication: Publication, stage: Path) -> bool:
     return recorded.stage == publication.stage
 
 
-def _stage(
-    folder: JobFolder, job: Job, results: Sequence[StepResult], stage: Path, ledger: Ledger | None, access: Access
-) -> Publication:
+def _stage(folder: JobFolder, ours: Claim, results: Sequence[StepResult], stage: Path, access: Access) -> Publication:
     stage.mkdir()
     files = []
-    for result in results:
-        for artifact in sorted(result.artifacts, key=_rank):
-            source = f"{result.folder}/{artifact.path}"
-            target = stage / artifact.path
-            target.parent.mkdir(parents=True, exist_ok=True)
-            link_or_copy(folder.path / source, target)
-            access.grant(target)
-            files.append(
-                PublishedFile(name=artifact.path, source=source, size=artifact.size or 0, sha256=artifact.sha256 or "")
+    made = [(artifact, result) for result in results for artifact in result.artifacts]
+    for artifact, result in sorted(made, key=lambda one: KINDS.index(one[0].kind)):
+        source = f"{result.folder}/{artifact.path}"
+        target = stage / artifact.path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        link_or_copy(folder.path / source, target)
+        access.grant(target)
+        files.append(
+            PublishedFile(
+                name=artifact.path,
+                step=result.step,
+                source=source,
+                size=artifact.size or 0,
+                sha256=artifact.sha256 or "",
+                modified_at=target.stat().st_mtime,
             )
-    assert job.output is not None
-    names = {file.name for file in files}
+        )
     publication = Publication(
-        job=job.id,
+        job=folder.id,
         job_folder=folder.path.resolve(),
-        created_at=job.created_at,
-        output=job.output,
+        created_at=ours.job.created_at,
+        output=ours.output,
         stage=stage.name,
+        sources=ours.sources,
         files=tuple(files),
-        remove=tuple(sorted(set(ledger.names) - names)) if ledger else (),
+        remove=ours.to_remove({file.name: file.step for file in files}),
     )
     storage.write_once(stage / JOURNAL, publication.to_json())
     return publication
-
-
-def _rank(artifact: Artifact) -> int:
-    return _LAST_KINDS.index(artifact.kind) + 1 if artifact.kind in _LAST_KINDS else 0
 
 
 def link_or_copy(source: Path, target: Path) -> None:
@@ -260,6 +286,8 @@ def link_or_copy(source: Path, target: Path) -> None:
             shutil.copyfileobj(reader, writer, 1 << 20)
             writer.flush()
             os.fsync(writer.fileno())
+        found = source.stat()
+        os.utime(target, ns=(found.st_atime_ns, found.st_mtime_ns))  # as a link has it: the ledger knows a file by it
 
 
 def put_back(folder: JobFolder, *, access: Access) -> State:
@@ -268,12 +296,28 @@ def put_back(folder: JobFolder, *, access: Access) -> State:
     Returns SUPERSEDED when another job has published there meanwhile.
     """
     publication = Publication.model_validate_json(folder.publication.read_bytes())
-    ledger = _read_ledger(folder.root, publication.output)
-    if ledger and ledger.job != folder.id:
+    known = ledger.read(folder.root, publication.output)
+    if known.entries and all(entry.job != folder.id for entry in known.entries):
         return State.SUPERSEDED
     for file in publication.files:
         put(folder.path / file.source, publication.output / file.name, access, replace=False)
     return State.SUCCEEDED
+
+
+def place(folder: JobFolder, source: Path, target: Path, access: Access) -> None:
+    """As `put`, where somebody else's file may be.
+
+    Raises:
+        WouldReplace: what lies there is not of this job's sources.
+    """
+    job = folder.job()
+    conflicts.check_place(folder.root, job, target)
+    found = source.stat()
+    mark = Mark(size=found.st_size, modified_at=found.st_mtime)
+    sources = ledger.sources(folder.root, job)
+    entry = Entry(job=job.id, created_at=job.created_at, step=job.steps[0], sources=sources, files={target.name: mark})
+    ledger.write(folder.root, Ledger(output=target, entries=(entry,)))
+    put(source, target, access)
 
 
 def put(source: Path, target: Path, access: Access, *, replace: bool = True) -> None:
@@ -303,24 +347,6 @@ def _roll_forward(publication: Publication, root: Path) -> None:
                 (stage / file.name).replace(target)
         for name in publication.remove:
             (output / name).unlink(missing_ok=True)
-    ledger = Ledger(
-        output=output,
-        job=publication.job,
-        created_at=publication.created_at,
-        names=tuple(file.name for file in publication.files),
-    )
-    path = _ledger_path(root, output)
-    path.parent.mkdir(exist_ok=True)
-    storage.write_replacing(path, ledger.to_json())
+    known = ledger.read(root, output)
+    ledger.write(root, known.updated(publication.entries(), publication.remove))
     storage.remove(stage)
-
-
-def _ledger_path(root: Path, output: Path) -> Path:
-    return root / "outputs" / f"{hashlib.sha256(os.fsencode(output.resolve())).hexdigest()[:32]}.json"
-
-
-def _read_ledger(root: Path, output: Path) -> Ledger | None:
-    try:
-        return Ledger.model_validate_json(_ledger_path(root, output).read_bytes())
-    except FileNotFoundError:
-        return None

@@ -7,6 +7,7 @@
     │   │   ├── UnsafePath     (also a ValueError)
     │   │   ├── UnknownJob     (also a KeyError)
     │   │   ├── JobConflict
+    │   │   ├── WouldReplace
     │   │   ├── EngineMissing
     │   │   ├── AmbiguousEngine
     │   │   └── OptionConflict
@@ -98,6 +99,10 @@ class UnknownJob(BadCall, KeyError):
 
 class JobConflict(BadCall):
     """The request contradicts what the job already is."""
+
+
+class WouldReplace(BadCall):
+    """A publish would touch a file that the job reads, or one that is not its own."""
 
 
 class EngineMissing(BadCall):

@@ -87,6 +87,18 @@ def step_options(job: Job, step: Step) -> Mapping[str, Any] | None:
     """
 
 
+@hookspec
+def file_names(job: Job, step: Step, options: Mapping[str, Any]) -> Sequence[str] | None:
+    """Say under which names your engine for `step`, or your captions, may write files.
+
+    Asked before any work, of who will do the step, so that a job that would replace one of its own sources, or what
+    isn't its own, is refused at once. Without an answer that is found out when all is done.
+
+    :param options: as your engine will get them.
+    :return: shell patterns, `audio_192k.*`; they must cover all names and should cover no others.
+    """
+
+
 # The steps
 
 

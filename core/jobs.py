@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from core import callbacks as callbacks_module
-from core import live, manifest, monitor, parts, pipeline, storage
+from core import conflicts, live, manifest, monitor, parts, pipeline, storage
 from core import settings as settings_module
 from core.errors import BadSettings, UnknownJob
 from core.manifest import FINISH
@@ -62,6 +62,7 @@ def submit(
     presentation: str | Path | None = None,
     steps: Sequence[Step] | None = None,
     output: str | Path | None = None,
+    replace: bool = False,
     language: str = "auto",
     options: Mapping[str, Any] | None = None,
     engines: Mapping[Step, str] | None = None,
@@ -77,14 +78,16 @@ def submit(
 
     With a `presentation`, `source` is the presenter's take, and one film is composed of both; `steps` are then by
     default compose and encode, else encode. `source` and `output` lie under `media_roots`, where the workers see them
-    too. With an idempotency key the same request, however often it is made, is one job; without one each call is a new
-    job. Each of the `callbacks` is told when the job is over. A `correlation_id` stands in each line of the log about
-    the job and in the callbacks' header `X-Correlation-ID`; by default it is the job's id. With a `host`, what its
-    plugins can tell is wrong is refused now; without one the job fails with those words.
+    too; files in `output` that are another source's, or nobody's, are not replaced, unless `replace` says so. With an
+    idempotency key the same request, however often it is made, is one job; without one each call is a new job. Each of
+    the `callbacks` is told when the job is over. A `correlation_id` stands in each line of the log about the job and in
+    the callbacks' header `X-Correlation-ID`; by default it is the job's id. With a `host`, what its plugins can tell is
+    wrong is refused now; without one the job fails with those words.
 
     Raises:
         BadCall: `host` was given, and no engine can do this.
         BadSettings: no broker or no media roots are set.
+        WouldReplace: `output` holds what is not this job's; found now, or when the job fails.
         UnsafePath: `source` or `output` lies outside the media roots.
         JobConflict: the key belongs to a different request.
         OutOfReach: Redis does not answer; with a key, calling again is safe.
@@ -97,6 +100,7 @@ def submit(
         sources=sources(settings, source, presentation),
         steps=tuple(steps or (("compose", "encode") if presentation else ("encode",))),
         output=storage.resolve(Path(output), settings.media_roots) if output else None,
+        replace=replace,
         language=language,
         options=options or {},
         engines=engines or {},
@@ -107,6 +111,8 @@ def submit(
     )
     if host:
         pipeline.check(host, job, elsewhere=True)
+    elif not JobFolder(settings.jobs_root, job.id).request.exists():
+        conflicts.foresee(settings.jobs_root, job, dict.fromkeys(job.steps), ())
     send(job, settings)
     return job.id
 

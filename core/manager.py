@@ -274,6 +274,22 @@ class Manager:
         overlays = [(name, self._call(self._only("step_options", name), job=job, step=step)) for name in names]
         return [(name, answer) for name, answers in overlays for answer in answers]
 
+    def file_names(self, job: Job, step: Step, plan: Plan) -> tuple[str, ...] | None:
+        """Return patterns of the names that a step's files may have; None when one of those who write doesn't say."""
+        writers = (
+            sorted(self._providers("write_captions"))
+            if step == "transcribe"
+            else [engine.plugin for engine in plan.engines]
+        )
+        if not set(writers) <= self._providers("file_names"):
+            return None
+        answers = [
+            answer
+            for name in writers
+            for answer in self._call(self._only("file_names", name), job=job, step=step, options=plan.options)
+        ]
+        return tuple(pattern for answer in answers for pattern in answer)
+
     def encode(
         self, engine: str, job: Job, source: Source, options: Mapping[str, Any], context: Context
     ) -> StepOutput | None:

@@ -13,9 +13,9 @@ import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 #: Raised when a change of these models can't be read by the previous release.
 SCHEMA = 1
@@ -26,6 +26,31 @@ STEPS: tuple[Step, ...] = ("compose", "encode", "transcribe", "emit")
 
 #: High is served first, low is never starved.
 Priority = Literal["high", "normal", "low"]
+
+#: What a file is for, in the order in which files are published, so that a reader who meets a new name finds what it
+#: names already there: media and texts, playlists, pictures before their index, the masters when all that they offer is
+#: in place, and last the info, which Esup-Pod takes for the sign that all is complete. "other" is for what a
+#: plugin makes of no other kind.
+Kind = Literal[
+    "film",  # a composed source
+    "part",  # of a divided step; never published
+    "segment",
+    "rendition",
+    "audio",
+    "transcript",
+    "other",
+    "audio_playlist",
+    "playlist",
+    "thumbnail",
+    "sprite",
+    "sprite_index",
+    "subtitle",
+    "caption",
+    "chapters",
+    "master",
+    "info",
+]
+KINDS: tuple[Kind, ...] = get_args(Kind)
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
 
@@ -115,6 +140,11 @@ class Job(Model):
     steps: tuple[Step, ...] = Field(min_length=1)
     #: Folder to publish into; None publishes in the job's own folder.
     output: Path | None = None
+    #: Whether files in that folder that are not this job's may be replaced, and what the same steps of another source
+    #: have published there removed. What the job itself reads never is.
+    replace: bool = False
+    #: Files elsewhere that whoever is told of the job's end puts in place; what lies there must be of the same source.
+    placed: tuple[Path, ...] = ()
     #: BCP 47 tag of what is spoken, or "auto".
     language: str = "auto"
     #: Options as the caller wrote them, `{"profile": "lecture"}`; each step takes those its engine knows.
@@ -144,15 +174,20 @@ class Job(Model):
         return self.correlation_id or self.id
 
 
+def _known_kind(value: object) -> object:
+    if value not in KINDS:
+        raise ValueError(f"{value!r} is no kind of file; there are {', '.join(KINDS)}")
+    return value
+
+
 class Artifact(Model):
     """One published file.
 
     An engine names what it knows; `size` and `sha256` are filled in when the step commits.
     """
 
-    #: What it is for: film (a composed source), rendition, playlist, master, segment, audio, thumbnail, sprite,
-    #: sprite_index, subtitle, caption, transcript, info. The next step finds what it needs by this word.
-    kind: str
+    #: What it is for. The next step finds what it needs by this word.
+    kind: Annotated[Kind, BeforeValidator(_known_kind)]
     path: str
     media_type: str
     size: int | None = None

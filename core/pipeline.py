@@ -8,7 +8,7 @@ import os
 import secrets
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager, suppress
 from contextvars import copy_context
@@ -19,7 +19,7 @@ from typing import cast
 
 import structlog
 
-from core import access, callbacks, commit, fetch, manifest, parts, runner, steplog, storage, story
+from core import access, callbacks, commit, conflicts, fetch, manifest, parts, runner, steplog, storage, story
 from core.callbacks import DELIVER
 from core.commit import Lock, folder_lock
 from core.context import Progress
@@ -100,6 +100,7 @@ def check(host: Host, job: Job, *, elsewhere: bool = False) -> None:
 
     Raises:
         BadCall
+        WouldReplace: its files would take the place of others that are not its own.
     """
 
     def is_known(step: Step) -> bool:
@@ -109,8 +110,15 @@ def check(host: Host, job: Job, *, elsewhere: bool = False) -> None:
     known = [step for step in job.steps if not elsewhere or is_known(step)]
     if len(known) == len(job.steps):
         host.manager.check_options(job)
-    for step in known:
-        host.manager.plan(job, step)
+    plans = {step: host.manager.plan(job, step) for step in known}
+    if not JobFolder(host.settings.jobs_root, job.id).request.exists():  # else it is the same request once more
+        _foresee(host, job, plans)
+
+
+def _foresee(host: Host, job: Job, plans: Mapping[Step, Plan]) -> None:
+    """Refuse a job whose publish can be foretold to be refused."""
+    names: conflicts.Names = {step: host.manager.file_names(job, step, plan) for step, plan in plans.items()}
+    conflicts.foresee(host.settings.jobs_root, job, names, [plan.options for plan in plans.values()])
 
 
 def fix_plan(host: Host, folder: JobFolder, step: Step) -> Plan:
@@ -298,6 +306,8 @@ def _attempt(
     job = folder.job()
     if step == "emit":
         return _emit(host, folder, job)
+    plan = fix_plan(host, folder, step)
+    _foresee(host, job, {step: plan})
     if job.output:
         commit.prepare_output(job.output)
     looked = 0.0
@@ -326,7 +336,7 @@ def _attempt(
         scratch=scratch.path.resolve(),
         # Links are left as they are: a portal knows its own paths by their letters.
         published=(job.output or folder.out / scratch.path.name).absolute(),
-        plan=fix_plan(host, folder, step),
+        plan=plan,
         manifest=manifest.fold(folder),
     )
     return runner.run(request, on_progress=on_progress, watch=watch_all)
@@ -415,8 +425,14 @@ def finish(host: Host, folder: JobFolder, *, lock: Lock = folder_lock) -> StepRe
     else:
         made = [result for result in results if result.artifacts]
         rights = access.of(host.settings)
-        published = commit.publish(folder, job, made, lock=lock, access=rights) if made else State.SUCCEEDED
-        state, reason = (published, None) if failed is None else (State.FAILED, f"{failed.step}: {failed.reason}")
+        try:
+            state = commit.publish(folder, job, made, lock=lock, access=rights) if made else State.SUCCEEDED
+            reason = None
+        except Permanent as error:
+            state, reason = State.FAILED, f"not published: {error}"
+        if failed is not None:
+            words = f"{failed.step}: {failed.reason}"
+            state, reason = State.FAILED, f"{words}; {reason}" if reason else words
     ours = StepResult(
         job=job.id,
         step=FINISH,

@@ -8,6 +8,7 @@ from string import Template
 from urllib.parse import quote
 
 from core import storage
+from core.errors import WouldReplace
 from core.model import Artifact, Manifest
 from core.storage import JobFolder
 
@@ -17,6 +18,7 @@ _PAGE = Template("""\
 <!DOCTYPE html>
 <html lang="en">
 <meta charset="utf-8">
+<meta name="generator" content="Amphipod">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>$title</title>
 <style>
@@ -32,10 +34,22 @@ $sprite
 """)
 
 
+def check(home: Path, *, replace: bool) -> None:
+    """Refuse to replace a page that isn't ours.
+
+    Raises:
+        WouldReplace
+    """
+    page = home / NAME
+    if page.exists() and not replace and 'content="Amphipod"' not in page.read_text(encoding="utf-8", errors="replace"):
+        raise WouldReplace(f"{page}: is there already, and no page of ours", remedy="leave out --page, or --replace")
+
+
 def write(manifest: Manifest, folder: JobFolder) -> Path:
     """Write the page where the job's files are, and return its path."""
     encode = manifest.steps["encode"]
     home = manifest.published_in or folder.path / (encode.folder or "")
+    check(home, replace=manifest.job.replace)
     page = home / NAME
     storage.write_replacing(page, render(manifest, home))
     return page

@@ -17,6 +17,8 @@ ORDER = (
     ("core.context", "core.hookspecs", "core.settings", "core.storage"),
     ("core.story",),
     ("core.access", "core.children", "core.logs", "core.manager", "core.manifest", "core.shadowing", "core.spool"),
+    ("core.inputs", "core.ledger"),
+    ("core.conflicts",),
     ("core.callbacks", "core.commit", "core.fetch", "core.portal"),
     ("core.connection", "core.queues", "core.visitors"),
     ("core.outbox",),

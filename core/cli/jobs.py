@@ -20,6 +20,7 @@ from core.cli.options import (
     OptionsOption,
     OutOption,
     PresentationOption,
+    ReplaceOption,
     parse_correlation,
     parse_engines,
     parse_options,
@@ -43,6 +44,7 @@ def submit(
     file: Annotated[Path, typer.Argument(help="The lecture, under a media root that the workers see too.")],
     presentation: PresentationOption = None,
     out: OutOption = None,
+    replace: ReplaceOption = False,
     steps: Annotated[
         str | None, typer.Option("--steps", help="Comma-separated: compose,encode,transcribe,emit; by default encode.")
     ] = None,
@@ -65,6 +67,7 @@ def submit(
         presentation=_from_here(presentation) if presentation else None,
         steps=parse_steps(steps) if steps else None,
         output=out.absolute() if out else None,
+        replace=replace,
         language=language,
         options=parse_options(option or []),
         engines=parse_engines(engine or []),

@@ -30,6 +30,9 @@ PresentationOption = Annotated[
 OutOption = Annotated[
     Path | None, typer.Option("--out", help="Folder to publish into; by default the job's own folder.")
 ]
+ReplaceOption = Annotated[
+    bool, typer.Option("--replace", help="Replace files in that folder that are another lecture's, or a person's own.")
+]
 LanguageOption = Annotated[str, typer.Option("--language", help="What is spoken: fr, en, ... or auto.")]
 NotifyOption = Annotated[
     list[str] | None, typer.Option("--notify", help="Address that gets a signed POST at the job's end; repeat it.")

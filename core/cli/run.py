@@ -23,6 +23,7 @@ from core.cli.options import (
     OptionsOption,
     OutOption,
     PresentationOption,
+    ReplaceOption,
     State,
     parse_correlation,
     parse_engines,
@@ -43,6 +44,7 @@ def run(
     file: Annotated[Path, typer.Argument(help="The lecture: any video or audio file.")],
     presentation: PresentationOption = None,
     out: OutOption = None,
+    replace: ReplaceOption = False,
     steps: Annotated[
         str | None,
         typer.Option("--steps", help="Comma-separated: compose,encode,transcribe,emit; by default all installed."),
@@ -72,6 +74,7 @@ def run(
         sources=sources,
         steps=asked,
         output=storage.resolve(out, host.settings.media_roots) if out else None,
+        replace=replace,
         language=language,
         options=parse_options(option or []),
         engines=parse_engines(engine or []),
@@ -79,6 +82,8 @@ def run(
         correlation_id=parse_correlation(correlation_id),
     )
     pipeline.check(host, job)
+    if page and job.output:
+        watch_page.check(job.output, replace=replace)
     folder, _ = pipeline.submit(job, host.settings.jobs_root)
     with _interruptible(), progress.show(job.steps) as shown:
         manifest = _run(host, folder, jobs, shown)

@@ -54,7 +54,7 @@ def tell_studio(case: Case) -> Verdict:
         return judge(api.post({**body, "msg": f"Amphipod, job {case.folder.id}: {case.reason}"}), None)
     if case.delivery.uncertain and not film.exists():
         return Verdict("taken", "told before; Esup-Pod has moved the film")
-    _place(case, "film", film)
+    commit.place(case.folder, _made(case, "film", film), film, access.of(case.settings))
     return judge(api.post({**body, "msg": _made_by(case, "compose")}), None)
 
 
@@ -65,7 +65,8 @@ def tell_transcribed(case: Case) -> Verdict:
     api, body = Api(case), case.delivery.callback.body
     if case.delivery.uncertain and (look := api.look(body["video_id"])) in ("taken", "gone"):
         return Verdict("taken" if look == "taken" else "refused", f"told before; the video is {look}")
-    _place(case, "caption", Path(body["temp_vtt_file"]))
+    captions = Path(body["temp_vtt_file"])  # named after the job, hence nobody else's
+    commit.put(_made(case, "caption", captions), captions, access.of(case.settings))
     answer = api.post({**body, "msg": _made_by(case, "transcribe")})
     return judge(answer, api.look(body["video_id"]) if is_open(answer) else None)
 
@@ -95,8 +96,8 @@ def _withheld(case: Case) -> Verdict:
     return Verdict("withheld", f"{case.state}: Esup-Pod has no call for it, and any other would tell of a success")
 
 
-def _place(case: Case, kind: str, target: Path) -> None:
-    """Put what the job has made where Pod looks for it; Pod uses it up."""
+def _made(case: Case, kind: str, target: Path) -> Path:
+    """Return the file that Pod looks for at `target`."""
     made = [
         case.folder.path / step.folder / artifact.path
         for step in case.manifest.steps.values()
@@ -105,7 +106,7 @@ def _place(case: Case, kind: str, target: Path) -> None:
     ]
     if not made:
         raise NotWritable(f"{target}: the job made no {target.suffix}", remedy="see its manifest", path=str(target))
-    commit.put(made[0], target, access.of(case.settings))
+    return made[0]
 
 
 def _made_by(case: Case, step: str) -> str:

@@ -110,6 +110,7 @@ def start_encoding_task(
         sources=(Source(path=source),),
         steps=("encode",),
         output=source.parent / f"{video_id:04}",
+        replace=True,  # the folder is this video's by its name, whatever source it had before
         options=options,
         attributes={"video_id": video_id},
         callbacks=(Callback(kind="pod-encoded", url=relative("store_remote_encoded_video", id=video_id), body=told),),
@@ -131,6 +132,7 @@ def start_studio_task(
         steps=("compose",),
         options={"layout": layout_of(presenter), **_clip(subtime)},
         attributes={"recording_id": recording_id},
+        placed=(desk.place(video_output),),
         callbacks=(
             Callback(
                 kind="pod-studio",

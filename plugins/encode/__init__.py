@@ -30,6 +30,13 @@ def options_schema(step: str) -> type[BaseModel] | None:
 
 
 @hookimpl
+def file_names(job: Job, step: str) -> Sequence[str] | None:
+    from plugins.encode.names import ENCODED, film_name
+
+    return {"encode": ENCODED, "compose": (film_name(job),)}.get(step)
+
+
+@hookimpl
 def encode(job: Job, source: Source, options: Mapping[str, Any], context: Context) -> StepOutput:
     from plugins.encode.engine import encode_lecture
     from plugins.encode.options import EncodeOptions

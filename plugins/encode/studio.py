@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from fractions import Fraction
@@ -18,6 +17,7 @@ from plugins.encode.engine import output_errors
 from plugins.encode.film import Scene
 from plugins.encode.ladder import Rendition, level_for
 from plugins.encode.lane import Lane
+from plugins.encode.names import film_name
 from plugins.encode.packaging import check_mp4, discard
 from plugins.encode.pictures import Timeline
 from plugins.encode.probe import probe
@@ -60,7 +60,7 @@ def compose_takes(job: Job, sources: Sequence[Source], options: ComposeOptions, 
         raise BadSource(f"no {options.layout} with pictures was given", remedy="choose another layout")
     heard = next((media for media in (takes.get("presenter"), *takes.values()) if media and media.audio), None)
     scenes = _common_clock(shown, heard, options)
-    name = f"{_file_name(job.attributes.get('name'))}.mp4"
+    name = film_name(job)
     with output_errors(context.output):
         track, seconds, frames = _write(scenes, shown, heard, options, context, context.output / name)
     artifact = Artifact(
@@ -81,12 +81,6 @@ def compose_takes(job: Job, sources: Sequence[Source], options: ComposeOptions, 
 
 def _is_shown(role: str, count: int, options: ComposeOptions) -> bool:
     return count == 1 or options.layout not in {"presenter", "presentation"} or role == options.layout
-
-
-def _file_name(name: object) -> str:
-    """Return a name without what can't stand in a file's."""
-    stem = str(name or "film").removesuffix(".mp4")
-    return re.sub(r"[^\w.-]+", "_", stem).strip("._") or "film"
 
 
 def _common_clock(shown: Sequence[Media], heard: Media | None, options: ComposeOptions) -> dict[Path, Scene]:

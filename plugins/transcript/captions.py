@@ -27,6 +27,14 @@ class Captions:
         self._media_roots = settings.media_roots
 
     @hookimpl
+    def file_names(self, step: str, options: Mapping[str, Any]) -> Sequence[str] | None:
+        from plugins.transcript.options import CaptionOptions
+
+        if step != "transcribe":
+            return None
+        return [f"transcript_*.{suffix}" for suffix in CaptionOptions.model_validate(dict(options)).formats]
+
+    @hookimpl
     def write_captions(
         self, job: Job, transcript: Transcript, options: Mapping[str, Any], context: Context
     ) -> Sequence[Artifact]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from core import Transcript
 from plugins.transcript.cues import Cue
@@ -17,7 +18,7 @@ _PARAGRAPH = 2.0
 class Format:
     """How one kind of file is called and written."""
 
-    kind: str
+    kind: Literal["caption", "transcript"]
     media_type: str
     render: Callable[[Transcript, Sequence[Cue]], str]
 

@@ -10,8 +10,9 @@ from textwrap import dedent
 import pytest
 
 from core import commit, storage
+from core.conflicts import STAGE_PREFIX
 from core.errors import HookFailed, NoSpace, NotWritable, StepCrashed
-from core.model import Artifact, Job, Source, State, StepResult, now
+from core.model import KINDS, Artifact, Job, Source, State, StepResult, now
 from core.storage import JobFolder, Scratch
 
 FILES = {
@@ -194,6 +195,28 @@ class TestPublish:
         with pytest.raises(NotWritable, match="file/0042"):
             commit.publish(folder, folder.job(), [committed(folder)])
 
+    def test_every_kind_of_file_has_its_place(self, tmp_path: Path) -> None:
+        folder = new_job(tmp_path / "root", output=tmp_path / "0042")
+        files = {f"{number}.x": kind for number, kind in enumerate(reversed(KINDS))}
+
+        commit.publish(folder, folder.job(), [committed(folder, files=files)])
+
+        publication = commit.Publication.model_validate_json(folder.publication.read_bytes())
+        order: list[str] = [files[file.name] for file in publication.files]
+        assert order == list(KINDS)
+        for named, naming in [
+            ("segment", "playlist"),
+            ("segment", "audio_playlist"),
+            ("audio_playlist", "master"),
+            ("playlist", "master"),
+            ("subtitle", "master"),
+            ("sprite", "sprite_index"),
+            ("master", "info"),
+            ("caption", "info"),
+            ("other", "playlist"),
+        ]:
+            assert order.index(named) < order.index(naming), (named, naming)
+
     def test_info_comes_last_and_playlists_after_segments(self, tmp_path: Path) -> None:
         output = tmp_path / "0042"
         folder = new_job(tmp_path / "root", output=output)
@@ -247,7 +270,7 @@ class TestKilledPublish:
         commit.complete_interrupted(output, root)
 
         assert [(output / name).read_text().split()[0] for name in FILES] == ["killed"] * len(FILES)
-        assert not [path for path in output.iterdir() if path.name.startswith(commit.STAGE_PREFIX)]
+        assert not [path for path in output.iterdir() if path.name.startswith(STAGE_PREFIX)]
 
     def test_killed_before_its_commit_it_leaves_the_old_files(self, tmp_path: Path) -> None:
         root, output = tmp_path / "root", tmp_path / "0042"

@@ -458,6 +458,26 @@ def test_hook_step_options(load: Load, job: Job) -> None:
     assert manager.step_options(job, "emit") == []
 
 
+FORETELLING = """
+@hookimpl
+def file_names(step, options):
+    return [f"{__name__}_*.txt"] if step == options.get("of", "transcribe") else None
+"""
+
+
+def test_hook_file_names(load: Load, job: Job) -> None:
+    manager = load(
+        ear=HEARING, ink=WRITING + FORETELLING, pen=WRITING + FORETELLING, one=ENGINE + FORETELLING, two=ENGINE
+    )
+    captions = manager.plan(job, "transcribe")
+    named = Job(id="j2", sources=job.sources, steps=("encode",), options={"of": "encode"}, engines={"encode": "one"})
+    silent = named.model_copy(update={"engines": {"encode": "two"}})
+
+    assert manager.file_names(job, "transcribe", captions) == ("ink_*.txt", "pen_*.txt")
+    assert manager.file_names(named, "encode", manager.plan(named, "encode")) == ("one_*.txt",)
+    assert manager.file_names(silent, "encode", manager.plan(silent, "encode")) is None
+
+
 def test_hook_encode(load: Load, job: Job, context: Context) -> None:
     output = load(one=ENGINE).encode("one", job, job.source, {"crf": 18}, context)
     assert output
@@ -473,7 +493,7 @@ def divide(source, options):
 @hookimpl
 def encode_part(part, context):
     (context.output / part.name).touch()
-    files = [Artifact(kind="piece", path=part.name, media_type="video/mp4")]
+    files = [Artifact(kind="part", path=part.name, media_type="video/mp4")]
     return PartOutput(part=part, artifacts=files, facts=part.facts)
 
 @hookimpl

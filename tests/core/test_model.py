@@ -73,3 +73,8 @@ def test_a_manifest_hands_over_by_kind() -> None:
 
     assert manifest.find("audio") == (audio,)
     assert manifest.find("caption") == ()
+
+
+def test_a_file_is_of_a_known_kind() -> None:
+    with pytest.raises(ValidationError, match=r"'slides' is no kind of file; there are film, part, .*, other, "):
+        Artifact(kind="slides", path="slides.pdf", media_type="application/pdf")

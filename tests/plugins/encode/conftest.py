@@ -6,6 +6,7 @@ import gc
 import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from PIL import Image
 import plugins.encode
 from core import Artifact, Source, StepOutput
 from core.testing import fake_context, fake_job, make_clip
+from plugins.encode.names import ENCODED
 
 #: x264 with B-frames and lookahead, as in production, in a tenth of the time.
 FAST = {"preset": "veryfast"}
@@ -167,6 +169,8 @@ def encode(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Encoded]:
         context = fake_context(tmp_path_factory.mktemp("job") / "job", source)
         job = fake_job(source, attributes=attributes or {})
         output = plugins.encode.encode(job, Source(path=source), FAST | options, context)
+        names = [artifact.path for artifact in output.artifacts]
+        assert [name for name in names if not any(fnmatchcase(name, one) for one in ENCODED)] == [], "not foretold"
         return Encoded(source, context.output, output)
 
     return run

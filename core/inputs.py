@@ -1,0 +1,45 @@
+"""Which files a job reads: they must never be replaced, removed or renamed by it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from core.model import Job
+
+#: Device and inode: one file under whatever name, by whatever link.
+FileId = tuple[int, int]
+
+
+def file_id(path: Path | str) -> FileId | None:
+    """Identify the file that a path leads to; None when there is none."""
+    try:
+        found = Path(path).stat()
+    except (OSError, ValueError):
+        return None
+    return found.st_dev, found.st_ino
+
+
+def of(job: Job, options: Iterable[Mapping[str, Any]]) -> dict[FileId, Path]:
+    """Return a job's sources, and every file that an option names by its path, whatever the option is called.
+
+    :param options: the job's own, and those that its steps were planned with.
+    """
+    named = (text for one in (job.options, *options) for text in _texts(one))
+    paths = [*(str(source.path) for source in job.sources), *named]
+    return {found: Path(path) for path in reversed(paths) if (found := file_id(path)) and not Path(path).is_dir()}
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """Yield the texts in options; one that is JSON, as the command line gives it, is not looked into: a plan has it."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Path):
+        yield str(value)
+    elif isinstance(value, Mapping):
+        for one in value.values():
+            yield from _texts(one)
+    elif isinstance(value, list | tuple):
+        for one in value:
+            yield from _texts(one)
