@@ -244,6 +244,7 @@ def divide(
     name = f"{step}.divide"
     try:
         scratch = _next_attempt(host, folder, name)
+        steplog.examining(folder.job(), step)
         with _cleaned(scratch):
             answer = _attempt(host, folder, step, Work(verb="divide"), scratch, lambda progress: None, watch)
     except Permanent as error:

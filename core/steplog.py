@@ -31,10 +31,7 @@ class StepLog:
         self._started = self._told_at = time.monotonic()
         self._told = 0.0
         self._media = part.weight if part else 0.0
-        seconds = waited.get()
-        self._log.info(
-            "taken", source=str(job.source.path), **({} if seconds is None else {"waited": round(seconds, 1)})
-        )
+        self._log.info("taken", source=str(job.source.path), **_waited())
 
     def following(self, report: Callable[[Progress], None]) -> Callable[[Progress], None]:
         """Return a function that tells each tenth, before it passes progress on; a part is but a tenth itself."""
@@ -65,8 +62,18 @@ class StepLog:
         self._log.info("done", seconds=round(seconds, 1), **speed, files=len(result.artifacts))
 
 
+def examining(job: Job, step: Step) -> None:
+    """Tell that a source is looked at to see whether the step can be divided."""
+    _log.info("examining", job=job.id, step=step, source=str(job.source.path), **_waited())
+
+
+def _waited() -> dict[str, float]:
+    seconds = waited.get()
+    return {} if seconds is None else {"waited": round(seconds, 1)}
+
+
 def failed(result: StepResult, error: BaseException | None) -> None:
     """Tell that a step has failed for good, with the trace of the error where there is one."""
     assert result.state is State.FAILED
-    about = {"job": result.job, "step": result.step, "attempt": result.attempt, "reason": result.reason}
-    _log.error("failed", **about, exc_info=error)
+    attempt = {"attempt": result.attempt} if result.attempt else {}
+    _log.error("failed", job=result.job, step=result.step, **attempt, reason=result.reason, exc_info=error)

@@ -99,7 +99,15 @@ class JobFolder:
 
     @property
     def path(self) -> Path:
-        return self.root / "jobs" / check_id(self.id)
+        """The folder itself.
+
+        Raises:
+            UnknownJob: no job can have this id.
+        """
+        try:
+            return self.root / "jobs" / check_id(self.id)
+        except ValueError as error:
+            raise UnknownJob(str(error), job=self.id) from error
 
     @property
     def request(self) -> Path:

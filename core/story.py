@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from core import storage
+from core.errors import UnknownJob
 from core.storage import JobFolder
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ def keep(root: Path) -> Processor:
         if isinstance(job, str) and job and event.get("level") != "debug":
             try:
                 append(JobFolder(root, job), {name: value for name, value in event.items() if name[:1] != "_"})
-            except (OSError, ValueError) as error:
+            except (OSError, UnknownJob) as error:
                 event["story"] = f"not written: {error}"
         return event
 
@@ -57,7 +58,7 @@ def append(folder: JobFolder, line: Mapping[str, Any]) -> None:
 
     Raises:
         OSError: it can't be written.
-        ValueError: `folder` has no id of a job.
+        UnknownJob: no job can have this id.
     """
     current = folder.story / f"{storage.host_name()}{_SUFFIX}"
     data = _text({**line, "host": storage.host_name()}).encode(errors="replace") + b"\n"

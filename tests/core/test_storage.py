@@ -117,7 +117,7 @@ class TestJobFolder:
             JobFolder(tmp_path, "nobody").job()
 
     def test_an_id_cannot_climb_out(self, tmp_path: Path) -> None:
-        with pytest.raises(ValueError, match="is not an id"):
+        with pytest.raises(UnknownJob, match="is not an id"):
             _ = JobFolder(tmp_path, "../other").path
 
 
