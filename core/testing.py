@@ -279,7 +279,7 @@ def _subtitles(container: OutputContainer, track: Subtitles, start: float) -> It
 def _cue(
     stream: Stream, codec: str, begin: float, end: float, text: str, new_packet: Callable[[bytes], Packet[Any]]
 ) -> Packet[Any]:
-    data = text.encode()
+    data = text.encode(errors="surrogateescape")
     packet = new_packet(struct.pack(">H", len(data)) + data if codec == "mov_text" else data)
     packet.stream = stream
     packet.time_base = Fraction(1, 1000)

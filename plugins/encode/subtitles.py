@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import re
 from collections import Counter
 from collections.abc import Iterable
@@ -10,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from plugins.encode.cue_text import read_cue
 from plugins.encode.timecode import clock
 
 if TYPE_CHECKING:
@@ -18,9 +18,6 @@ if TYPE_CHECKING:
 
     from plugins.encode.film import Scene
     from plugins.encode.probe import SubtitleTrack
-
-#: Override blocks of Advanced SubStation Alpha, the form to which libav decodes every text format.
-_ASS_TAGS = re.compile(r"\{[^}]*\}")
 
 
 @dataclass(frozen=True)
@@ -45,13 +42,8 @@ class SubtitleReader:
     def decode(self, packet: Packet[SubtitleStream]) -> list[Cue]:
         if packet.pts is None or not packet.size:
             return []
-        subtitle = packet.stream.decode2(packet)
-        if subtitle is None:
-            return []
+        text, shown = read_cue(packet)
         start = float(packet.pts * packet.time_base - self.scene.shift)
-        shown = float((packet.duration or 0) * packet.time_base) or subtitle.end_display_time / 1000
-        lines = (rect.dialogue.decode(errors="replace") for rect in subtitle if hasattr(rect, "dialogue"))
-        text = _plain("\n".join(lines))
         first, last = float(self.scene.at), float("inf" if self.scene.until is None else self.scene.until)
         cue = Cue(max(start, first), min(start + shown, last), text)
         return [cue] if text and cue.end > cue.start else []
@@ -73,10 +65,3 @@ def readers_for(tracks: Iterable[SubtitleTrack], folder: Path, scene: Scene) -> 
             number = f"_{seen[language]}" if seen[language] > 1 else ""
             readers.append(SubtitleReader(track, folder / f"subtitle_{language}{number}.vtt", scene))
     return readers
-
-
-def _plain(text: str) -> str:
-    """Turn an ASS dialogue into the text of a WebVTT cue, in which a blank line would end the cue."""
-    text = _ASS_TAGS.sub("", text).replace("\\N", "\n").replace("\\n", "\n").replace("\\h", " ")
-    lines = (line.strip() for line in text.splitlines())
-    return html.escape("\n".join(line for line in lines if line), quote=False)

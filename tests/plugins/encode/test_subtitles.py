@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import html
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -45,6 +46,60 @@ def test_styles_go_and_what_webvtt_would_take_for_markup_is_escaped(clip: Clip, 
     track = Subtitles("eng", [(0, 1, "<i>if</i> a < b && c")])
     encoded = encode(clip("a.mkv", subtitles=(track,)))
     assert "if a &lt; b &amp;&amp; c" in (encoded.folder / "subtitle_eng.vtt").read_text()
+
+
+#: What stands in a packet of each format, and what it says.
+FORMATS: dict[tuple[str, str], list[tuple[str, str]]] = {
+    ("a.mkv", "subrip"): [
+        ("Let S = {1, 2} and T = {}", "Let S = {1, 2} and T = {}"),
+        (r"{\an8}{\i1}top{\i0} {unclosed", "top {unclosed"),
+        ('<i>if</i> <font color="red">a</font> < b > c & d', "if a < b > c & d"),
+        ("List<int> &amp; <p>", "List<int> &amp; <p>"),
+        ("one\r\ntwo\\Nthree\\h four", "one\ntwo\nthree  four"),
+        (r"\nabla f = \hbar, C:\temp", r"\nabla f = \hbar, C:\temp"),
+    ],
+    ("a.webm", "webvtt"): [
+        ("Let S = {1, 2} and T = {}", "Let S = {1, 2} and T = {}"),
+        (r"\frac{1}{2} {\alpha} C:\new\home", r"\frac{1}{2} {\alpha} C:\new\home"),
+        ("<v Bob><i.loud>if</i> <00:00:00.500>a &lt; b &amp;&amp; c", "if a < b && c"),
+        ("a < b > c & d", "a < b > c & d"),
+        ("one\ntwo&nbsp;&eacute;&#233;", "one\ntwo\xa0éé"),
+    ],
+    ("a.mp4", "mov_text"): [
+        ("Let S = {1, 2} and T = {}", "Let S = {1, 2} and T = {}"),
+        (r"{\an8}top {unclosed", "top {unclosed"),
+        ("a < b > c & d &amp; <i>", "a < b > c & d &amp; <i>"),
+        ("one\ntwo", "one\ntwo"),
+        (r"\nabla f = \hbar, C:\new", r"\nabla f = \hbar, C:\new"),
+    ],
+    ("a.mkv", "ass"): [
+        ("0,0,Default,,0,0,0,,Let S = {1, 2}, and T = {}", "Let S = {1, 2}, and T = {}"),
+        (r"1,0,Default,,0,0,0,,{\i1\b1}bold{\i0}, \{x\}", "bold, {x}"),
+        ("2,0,Default,,0,0,0,,a < b > c & d", "a < b > c & d"),
+        (r"3,0,Default,,0,0,0,,one\Ntwo\nthree\hfour", "one\ntwo\nthree four"),
+    ],
+}
+
+
+@pytest.mark.parametrize(("name", "codec"), FORMATS)
+def test_each_format_keeps_its_text_and_loses_only_its_markup(
+    clip: Clip, encode: Encode, name: str, codec: str
+) -> None:
+    texts = FORMATS[name, codec]
+    lines = [(number / 10, number / 10 + 0.1, given) for number, (given, _) in enumerate(texts)]
+    encoded = encode(clip(name, seconds=1, width=160, height=90, subtitles=(Subtitles("eng", lines, codec),)))
+
+    written = (encoded.folder / "subtitle_eng.vtt").read_text(encoding="utf-8").split("\n\n")[1:]
+    shown = [html.unescape(block.strip("\n").split("\n", 1)[1]) for block in written]
+    assert shown == [said for _, said in texts]
+    assert "<" not in "".join(written).replace("-->", "")
+
+
+def test_text_that_is_no_unicode_is_read_as_far_as_it_goes(clip: Clip, encode: Encode) -> None:
+    """libav's decoder refuses the cue."""
+    track = Subtitles("fra", [(0, 1, "\udce9t\udce9")], "subrip")
+    encoded = encode(clip("a.mkv", seconds=1, width=160, height=90, subtitles=(track,)))
+    assert cues(encoded.folder / "subtitle_fra.vtt")[0][2] == "\ufffdt\ufffd"
 
 
 def test_subtitles_made_of_pictures_are_left_out_with_a_note(clip: Clip, encode: Encode) -> None:
