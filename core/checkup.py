@@ -5,30 +5,22 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from core import pipeline, portal, shadowing, storage
+from core import pipeline, shadowing, storage
 from core.errors import AmphipodError, EngineMissing
+from core.findings import Finding
 from core.hookspecs import NAME
 from core.manager import Manager
 from core.model import STEPS, Job, Source
 from core.pipeline import Host
+from core.pod import checkup as pod_checkup
 from core.settings import Settings
 
 if TYPE_CHECKING:
     import redis
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One thing looked at; `words` say what was found, or what to do about it."""
-
-    subject: str
-    ok: bool
-    words: str
 
 
 def examine(host: Host) -> Iterator[Finding]:
@@ -52,8 +44,7 @@ def examine(host: Host) -> Iterator[Finding]:
     yield from _steps(manager)
     if settings.broker_url:
         yield from _service(settings)
-    if settings.pod_api_url:
-        yield _pod(settings)
+    yield from pod_checkup.examine(settings)
 
 
 def _jobs_root(root: Path) -> Finding:
@@ -121,16 +112,6 @@ def _unserved(client: redis.Redis, alive: Iterable[Mapping[str, Any]]) -> Iterat
         queue, messages = one["queue"], one["messages"]
         words = f"messages waiting: {messages}, and no worker is running: start one with `amphipod worker {queue}`"
         yield Finding(f"queue {queue}", ok=False, words=words)
-
-
-def _pod(settings: Settings) -> Finding:
-    """Ask Esup-Pod's API for its root, as whoever the token is."""
-    subject = f"Esup-Pod {settings.pod_api_url}"
-    if settings.pod_api_token is None:
-        return Finding(subject, ok=False, words="no token: set POD_API_TOKEN")
-    token = f"Token {settings.pod_api_token.get_secret_value()}"
-    answer = portal.get(f"{(settings.pod_api_url or '').rstrip('/')}/", {"Authorization": token}, settings)
-    return Finding(subject, ok=answer.status == 200, words="answers" if answer.status == 200 else answer.words)
 
 
 def _persistence(client: redis.Redis, subject: str) -> Finding:

@@ -45,13 +45,21 @@ class Flusher:
 
     def start(self) -> None:
         if not self._routes:
-            _log.warning("no record store is set: statements wait", remedy="set AMPHIPOD_XAPI_LRS_URL")
+            _log.error("statements wait: this worker knows no record store", reason=self._obstacle())
             return
         self._run("intake", self._serve_intake)
         for route in self._routes:
             store = Store(route, self._manager, self._settings)
             for name in LANES:
                 self._run(f"{route.destination.name}.{name}", Lane(store, name).serve)
+
+    def _obstacle(self) -> str:
+        """Return why there is no store: its plugin can't work here, or none is set."""
+        try:
+            self._manager.choose("emit")
+        except AmphipodError as error:
+            return str(error)
+        return "none is set: set AMPHIPOD_XAPI_LRS_URL"
 
     def stop(self) -> None:
         self._stopping.set()

@@ -435,6 +435,8 @@ def _refuse(about: PluginInfo, error: Exception, where: str) -> PluginInfo:
     _log.debug("plugin refused", plugin=about.name, exc_info=error)
     if isinstance(error, PluginUnavailable):
         return replace(about, state="unavailable", reason=str(error), step=error.step)
+    if isinstance(error, BadSettings):
+        return replace(about, state="failed", reason=str(error), step=error.step)
     if isinstance(error, pluggy.PluginValidationError):
         return replace(about, state="invalid", reason=_describe(error))
     return replace(about, state="failed", reason=f"{where}: {_describe(error)}")

@@ -21,6 +21,9 @@ pod = typer.Typer(help="Serve an Esup-Pod: import its settings, see messages tha
 def import_settings(
     file: Annotated[Path, typer.Argument(help="Esup-Pod's settings_local.py; it is read, never executed.")],
     to: Annotated[Path, typer.Option("--to", help="File to write.")] = Path(settings_module.CONFIG_FILE),
+    jobs_root: Annotated[
+        Path, typer.Option("--jobs-root", help="Folder for jobs, which all hosts of Amphipod share.")
+    ] = Path("/srv/amphipod"),
     force: Annotated[bool, typer.Option("--force", help="Replace the file if it exists.")] = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -30,7 +33,7 @@ def import_settings(
     """
     from core.pod import settings_file
 
-    imported = settings_file.read(file)
+    imported = settings_file.read(file, jobs_root)
     if to.exists() and not force:
         raise BadCall(f"{to} exists", remedy="choose another with --to, or replace it with --force")
     new = to.with_name(f".{to.name}.new")
@@ -48,7 +51,11 @@ def import_settings(
         typer.echo(f"used     {name:<40} {target}")
     for name, reason in imported.ignored.items():
         typer.echo(f"ignored  {name:<40} {reason}")
-    typer.echo(f"\n{to} is written; `amphipod --config {to} doctor` looks at it.")
+    typer.echo(
+        f"\njobs_root is {jobs_root}: mount that folder on every host of Amphipod, writable for its user; "
+        "another with --jobs-root."
+    )
+    typer.echo(f"{to} is written; `amphipod --config {to} doctor` looks at it.")
 
 
 @pod.command("parked")

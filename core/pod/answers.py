@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from core.errors import BadSettings
 from core.messenger import Case, Verdict
+from core.pod.remedies import remedy_of
 from core.portal import Answer, get
 
 #: How a look at a video finds it. waiting: for our word. taken: it had it. idle: it waits for nobody and has nothing.
@@ -37,13 +38,6 @@ ANSWERS: Mapping[int, Fate | Mapping[Look, Fate]] = {
 
 #: Pod's steps after which our word is known to be stored; the first stays up while a transcription is under way.
 STORED = ("end of encoding", "done")
-
-_REMEDIES = {
-    401: "Esup-Pod does not know POD_API_TOKEN",
-    403: "the user of POD_API_TOKEN must be staff",
-    404: "is POD_API_URL right?",
-    405: "POD_API_URL must be Esup-Pod's last address, behind no redirect",
-}
 
 
 class Api:
@@ -85,10 +79,10 @@ def judge(answer: Answer, look: Look | None) -> Verdict:
     if not answer.status or answer.status in range(501, 600):
         return Verdict("again", answer.words)
     if answer.status in range(300, 400):
-        return Verdict("mend", f"{answer.words}: {_REMEDIES[405]}")
+        return Verdict("mend", f"{answer.words}: {remedy_of(answer)}")
     row = ANSWERS.get(answer.status, "mend")
     fate = row if isinstance(row, str) else row[look or _BLIND[answer.status]]
-    remedy = _REMEDIES.get(answer.status) if fate == "mend" else None
+    remedy = remedy_of(answer) if fate == "mend" else None
     words = [answer.words, *([f"the video is {look}"] if look else []), *([remedy] if remedy else [])]
     return Verdict(fate, "; ".join(words))
 

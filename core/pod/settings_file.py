@@ -49,7 +49,6 @@ USED: Mapping[str, tuple[Target, Callable[[Any], Any]]] = {
     "XAPI_LRS_URL": ("xapi_lrs_url", _same),
     "XAPI_LRS_LOGIN": ("xapi_lrs_login", _same),
     "XAPI_LRS_PWD": ("xapi_lrs_pwd", _same),
-    "XAPI_ANONYMIZE_ACTOR": ("xapi_anonymize_actor", bool),
     "VIDEO_RENDITIONS": ("options.renditions", _renditions),
     "FFMPEG_CRF": ("options.crf", float),
     "FFMPEG_PRESET": ("options.preset", _same),
@@ -80,6 +79,7 @@ IGNORED: Mapping[str, str] = {
     "EMAIL_": "mails stay Esup-Pod's own",
     "ENCODE_": "stays Esup-Pod's own",
     "TRANSCRIPT_VIDEO": "stays Esup-Pod's own",
+    "XAPI_ANONYMIZE_ACTOR": "Esup-Pod does it before it sends a statement; ours, done once more, stays off",
     "XAPI_AUTHENTICATED_NAME": "Esup-Pod names the actor before it sends a statement",
     "OPENCAST_": "stays Esup-Pod's own",
 }
@@ -97,8 +97,8 @@ class Imported:
     ignored: dict[str, str] = field(default_factory=dict)
 
 
-def read(path: Path) -> Imported:
-    """Read the literal assignments of a settings file.
+def read(path: Path, jobs_root: Path) -> Imported:
+    """Read the literal assignments of a settings file; `jobs_root` is for our own, as Esup-Pod has no such folder.
 
     Raises:
         BadCall: it can't be read, or is no Python.
@@ -115,6 +115,7 @@ def read(path: Path) -> Imported:
     if broker := imported.settings.get("pod_broker_url") or imported.settings.get("pod_xapi_broker_url"):
         # Our keys have a prefix of their own: one Redis can hold both.
         imported.settings.setdefault("broker_url", broker)
+    imported.settings["jobs_root"] = str(jobs_root)
     return imported
 
 
@@ -165,8 +166,15 @@ def to_toml(settings: Mapping[str, Any], source: Path) -> str:
     return "\n".join(lines) + "\n"
 
 
+#: What a reader of the file must know of a setting.
+_COMMENTS = {
+    "jobs_root": "# One folder for all hosts of Amphipod: mount it on each. Not below MEDIA_ROOT, which the web shows."
+}
+
+
 def _line(item: tuple[str, Any]) -> str:
-    return f"{item[0]} = {_toml(item[1])}"
+    line = f"{item[0]} = {_toml(item[1])}"
+    return f"{_COMMENTS[item[0]]}\n{line}" if item[0] in _COMMENTS else line
 
 
 def _toml(value: Any) -> str:

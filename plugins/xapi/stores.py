@@ -8,7 +8,8 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 
 from pydantic import SecretStr
 
-from core import PluginUnavailable, Statement
+from core import Statement
+from core.errors import BadSettings
 from plugins.xapi.anonymise import Scheme
 
 if TYPE_CHECKING:
@@ -19,12 +20,12 @@ def of(settings: Settings) -> Mapping[str, RecordStore]:
     """Return the stores by name, with all that the settings say of each.
 
     Raises:
-        PluginUnavailable: they contradict each other.
+        BadSettings: they contradict each other, or lack something.
     """
     found = settings.record_stores
     stores = {store.name: _completed(store, settings) for store in found}
     if len(stores) < len(found):
-        raise PluginUnavailable("two record stores have one name", remedy="see AMPHIPOD_XAPI_STORES", step="emit")
+        raise BadSettings("two record stores have one name", remedy="see AMPHIPOD_XAPI_STORES", step="emit")
     if any(store.anonymize for store in stores.values()):
         _check_scheme(settings)
     return stores
@@ -45,14 +46,14 @@ def _completed(store: RecordStore, settings: Settings) -> RecordStore:
 
 def _check_scheme(settings: Settings) -> None:
     if settings.xapi_anonymize_key is None:
-        raise PluginUnavailable(
-            "anonymising needs a secret",
-            remedy="set AMPHIPOD_XAPI_ANONYMIZE_KEY to a long random text, and keep it",
+        raise BadSettings(
+            "anonymising needs a secret, and AMPHIPOD_XAPI_ANONYMIZE_KEY is not set",
+            remedy="set it to a long random text and keep it, or leave it to an Esup-Pod that has XAPI_ANONYMIZE_ACTOR",
             step="emit",
         )
     home = urlsplit(settings.xapi_pseudonym_home)
     if not home.hostname or (settings.xapi_pseudonym_form == "mailbox" and home.hostname.endswith(".invalid")):
-        raise PluginUnavailable(
+        raise BadSettings(
             f"AMPHIPOD_XAPI_PSEUDONYM_HOME is {settings.xapi_pseudonym_home}",
             remedy="set it to an address of yours, https://video.univ.fr; stores refuse mailboxes at .invalid",
             step="emit",

@@ -149,6 +149,11 @@ BROKEN = {
         "unavailable",
         "pip install gpu-tools",
     ),
+    "mistaken": (
+        "from core import errors\n@hookimpl\ndef configure():\n    raise errors.BadSettings('no key: set KEY')",
+        "failed",
+        "no key: set KEY",
+    ),
     "both": (
         """
 class Both:

@@ -143,6 +143,8 @@ class FakePod:
             return fault, f"<h1>{fault}</h1>"
         if not parts.path.endswith("/"):
             return 301, ""
+        if not parts.path.startswith("/rest/"):
+            return (200, "<h1>Welcome</h1>") if method == "GET" else (403, "<h1>CSRF verification failed</h1>")
         if token != f"Token {self.token}":
             return 401, {"detail": "Invalid token."}
         if not self.staff:

@@ -41,7 +41,7 @@ TRANSCRIPTION_MODEL_PARAM = {"WHISPER": {"fr": {"model": "small", "download_root
 TRANSCRIPTION_NORMALIZE = True
 XAPI_LRS_URL = os.environ["LRS"]
 XAPI_LRS_LOGIN = ""
-XAPI_ANONYMIZE_ACTOR = False
+XAPI_ANONYMIZE_ACTOR = True
 '''
 
 
@@ -78,7 +78,26 @@ def test_what_is_used(imported: dict[str, dict[str, str]], tmp_path: Path) -> No
     ]
     assert found.options["models"] == {"WHISPER": {"fr": {"model": "small", "download_root": "/srv/models"}}}
     assert found.options["normalize"] is True
-    assert found.xapi_anonymize_actor is False
+    assert found.jobs_root == Path("/srv/amphipod")
+
+
+def test_people_that_esup_pod_has_hidden_are_not_hidden_again(
+    imported: dict[str, dict[str, str]], tmp_path: Path
+) -> None:
+    assert settings.load(tmp_path / "amphipod.toml").xapi_anonymize_actor is False
+    assert "before it sends" in imported["ignored"]["XAPI_ANONYMIZE_ACTOR"]
+
+
+def test_the_folder_of_jobs_is_said_to_be_shared(tmp_path: Path) -> None:
+    (tmp_path / "settings_local.py").write_text("MEDIA_ROOT = '/srv/pod/media'")
+    command = [sys.executable, "-m", "core.cli", "pod", "import-settings", str(tmp_path / "settings_local.py")]
+    said = subprocess.run(
+        [*command, "--jobs-root", "/mnt/jobs"], capture_output=True, text=True, check=True, cwd=tmp_path
+    )
+
+    assert "jobs_root is /mnt/jobs: mount that folder on every host" in said.stdout
+    assert "# One folder for all hosts" in (tmp_path / "amphipod.toml").read_text()
+    assert settings.load(tmp_path / "amphipod.toml").jobs_root == Path("/mnt/jobs")
 
 
 def test_what_is_not_and_why(imported: dict[str, dict[str, str]]) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from core import checkup, connection, jobs, monitor, workers
 from core import settings as settings_module
-from core.checkup import Finding
+from core.findings import Finding
 from core.jobs import Status
 from core.manager import Manager
 from core.model import State

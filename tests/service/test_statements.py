@@ -19,10 +19,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from core import connection, submit_statements
 from core import statements as waiting
 from core.errors import BadSettings, OutOfReach
+from core.flusher import Flusher
+from core.manager import Manager
 from core.outbox import LANES
 from core.settings import Settings
 
@@ -496,6 +499,20 @@ class TestFaultsOfTheStore:
         until(lambda: asked, what="it is asked")
         time.sleep(4)
         assert len(asked) < 8 + 8, "all lanes once, then one question a pause"
+
+
+def test_a_worker_names_what_keeps_it_from_every_store() -> None:
+    """The key and not the address, which is set."""
+    settings = Settings(broker_url="redis://127.0.0.1:9/0", xapi_lrs_url="http://a.example", xapi_anonymize_actor=True)
+    bare = settings.model_copy(update={"xapi_lrs_url": None})
+    with capture_logs() as logs:
+        Flusher(settings, Manager(settings)).start()
+        Flusher(bare, Manager(bare)).start()
+
+    keyless, storeless = (line for line in logs if line["event"].startswith("statements wait"))
+    assert keyless["log_level"] == "error"
+    assert "AMPHIPOD_XAPI_ANONYMIZE_KEY is not set" in keyless["reason"]
+    assert "set AMPHIPOD_XAPI_LRS_URL" in storeless["reason"]
 
 
 class TestPasswords:

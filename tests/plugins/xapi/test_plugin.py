@@ -14,8 +14,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from pydantic import SecretStr
 
-from core import PluginUnavailable
-from core.errors import BadCall
+from core.errors import BadCall, BadSettings
 from core.manager import Manager
 from core.settings import RecordStore, Settings, load
 from core.testing import fake_job
@@ -62,11 +61,11 @@ class TestStores:
 
     def test_two_stores_of_one_name_are_refused(self) -> None:
         two = (RecordStore(name="a", url="http://x"), RecordStore(name="a", url="http://y"))
-        with pytest.raises(PluginUnavailable, match="two record stores have one name"):
+        with pytest.raises(BadSettings, match="two record stores have one name"):
             stores.of(Settings(xapi_stores=two))
 
     def test_anonymising_without_a_key_is_refused(self) -> None:
-        with pytest.raises(PluginUnavailable, match="set AMPHIPOD_XAPI_ANONYMIZE_KEY"):
+        with pytest.raises(BadSettings, match="AMPHIPOD_XAPI_ANONYMIZE_KEY is not set"):
             stores.of(Settings(xapi_lrs_url="http://x", xapi_anonymize_actor=True))
 
     def test_mailboxes_need_a_host_that_a_store_takes(self) -> None:
@@ -76,7 +75,7 @@ class TestStores:
             xapi_anonymize_key=SecretStr("k"),
             xapi_pseudonym_form="mailbox",
         )
-        with pytest.raises(PluginUnavailable, match="AMPHIPOD_XAPI_PSEUDONYM_HOME"):
+        with pytest.raises(BadSettings, match="AMPHIPOD_XAPI_PSEUDONYM_HOME"):
             stores.of(settings)
 
     @pytest.mark.parametrize(
