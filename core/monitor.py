@@ -29,7 +29,7 @@ def overview(client: redis.Redis) -> dict[str, Any]:
     alive = list(workers.alive(client))
     return {
         "queues": table,
-        "unserved": _unserved(table, alive),
+        "unserved": unserved(client, alive),
         "running": _running(client, alive),
         "delayed": _delayed(client, [name for name, counts in table.items() if counts["delayed"]]),
         "failed": live.failed(client),
@@ -38,8 +38,21 @@ def overview(client: redis.Redis) -> dict[str, Any]:
 
 
 def unserved(client: redis.Redis, alive: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Return the queues with messages that none of the living workers reads: `{queue, messages}`."""
-    return _unserved(_counts(client), alive)
+    """Return the queues with messages that none of the living workers reads: `{queue, messages}`.
+
+    A message that a dead worker had waits too, though it is on no list until another worker looks for it.
+    """
+    served = _served(alive)
+    names = [name for name in _names() if queues.bare(name) not in served]
+    with client.pipeline(transaction=False) as pipe:
+        for name in names:
+            pipe.hlen(f"{NAMESPACE}:{name}.msgs")
+            pipe.hlen(f"{NAMESPACE}:{name}.DQ.msgs")
+        counts = iter(pipe.execute())
+    found: dict[str, int] = {}
+    for name in names:
+        found[queues.bare(name)] = found.get(queues.bare(name), 0) + next(counts) + next(counts)
+    return [{"queue": queue, "messages": messages} for queue, messages in found.items() if messages]
 
 
 def is_served(client: redis.Redis, queue: str) -> bool:
@@ -52,8 +65,12 @@ def _served(alive: Iterable[Mapping[str, Any]]) -> set[str]:
     return {queue for worker in alive if not worker.get("fault") for queue in worker["queues"]}
 
 
+def _names() -> list[str]:
+    return [name for queue in dict.fromkeys(queues.QUEUES.values()) for name in queues.by_priority(queue)]
+
+
 def _counts(client: redis.Redis) -> dict[str, dict[str, int]]:
-    names = [name for queue in dict.fromkeys(queues.QUEUES.values()) for name in queues.by_priority(queue)]
+    names = _names()
     with client.pipeline(transaction=False) as pipe:
         for name in names:
             pipe.llen(f"{NAMESPACE}:{name}")
@@ -61,17 +78,6 @@ def _counts(client: redis.Redis) -> dict[str, dict[str, int]]:
             pipe.zcard(f"{NAMESPACE}:{name}.XQ")
         counts = iter(pipe.execute())
     return {name: {"waiting": next(counts), "delayed": next(counts), "dead": next(counts)} for name in names}
-
-
-def _unserved(table: Mapping[str, Mapping[str, int]], alive: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    served = _served(alive)
-    found: dict[str, int] = {}
-    for name, counts in table.items():
-        queue = queues.bare(name)
-        messages = counts["waiting"] + counts["delayed"]
-        if messages and queue not in served:
-            found[queue] = found.get(queue, 0) + messages
-    return [{"queue": queue, "messages": messages} for queue, messages in found.items()]
 
 
 def _running(client: redis.Redis, alive: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:

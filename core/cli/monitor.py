@@ -25,8 +25,9 @@ def jobs(context: typer.Context, as_json: JsonOption = False) -> None:
         if any(counts.values()) or "." not in name:
             typer.echo(f"{name:<20} {counts['waiting']:>8} {counts['delayed']:>8} {counts['dead']:>8}")
     for one in view["unserved"]:
-        queue = one["queue"]
-        typer.echo(f"no worker of `{queue}` is running and messages wait: start one with `amphipod worker {queue}`")
+        queue, messages = one["queue"], one["messages"]
+        words = f"{messages} messages wait on `{queue}` and no worker of it is running"
+        typer.echo(f"{words}: start one with `amphipod worker {queue}`")
     for job in view["running"]:
         far = job["progress"]
         percent = f" {far['done'] / far['total']:.0%}" if far and far["total"] else ""

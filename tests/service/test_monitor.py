@@ -163,6 +163,12 @@ class TestNoWorker:
 
         assert ended(job).unserved is None
 
+    def test_a_message_that_a_dead_worker_had_waits_too(self, submit: Submit, redis_server: RedisServer) -> None:
+        submit(write="x")
+        redis_server.client.lpop("amphipod:encoding")
+
+        assert monitor.overview(redis_server.client)["unserved"] == [{"queue": "encoding", "messages": 1}]
+
     def test_whoever_waits_is_told_once_which_worker_to_start(
         self, start: Start, submit: Submit, toy_service: Settings
     ) -> None:

@@ -190,7 +190,7 @@ class TestLiveLease:
 
         until(lambda: redis_server.client.hlen("amphipod:encoding.DQ.msgs") == 1, what="the message is delayed")
         assert redis_server.client.hlen("amphipod:encoding.msgs") == 0
-        assert jobs.status(job, settings=toy_service).state is State.WAITING
+        assert jobs.status(job, settings=toy_service).state is State.RUNNING, "whoever holds the lease is at it"
 
         assert ended(job).state is State.SUCCEEDED
 
