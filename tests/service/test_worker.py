@@ -277,7 +277,7 @@ class TestRetry:
         blocker = tmp_path / "media" / "file"
         blocker.touch()
         job = submit(output=blocker / "0042", write="x")
-        until(lambda: "to be tried again" in (tmp_path / "worker-0.log").read_text(), what="the fault is met")
+        until(lambda: "put back" in (tmp_path / "worker-0.log").read_text(), what="the fault is met")
         blocker.unlink()
 
         assert ended(job).state is State.SUCCEEDED
