@@ -11,7 +11,6 @@ import dramatiq
 from dramatiq.middleware import CurrentMessage
 
 from core import broker, connection, contracts, courier, middleware, queues, settings, shadowing, statements, worker
-from core.callbacks import DELIVER
 from core.errors import AmphipodError, BadCall
 from core.manager import Manager
 from core.manifest import FINISH
@@ -34,6 +33,9 @@ except AmphipodError as fault:
 dramatiq.set_broker(BROKER)
 for _queue in queues.expand(queues.QUEUES.values()):
     BROKER.declare_queue(_queue)
+
+
+_DESTINATIONS = courier.Destinations()
 
 
 @cache
@@ -83,6 +85,6 @@ def finish(job: str, part: str = "", tries: int = 0) -> None:
     worker.serve(_desk(), FINISH, job, part, tries)
 
 
-@dramatiq.actor(queue_name=queues.QUEUES[DELIVER], max_retries=None)
-def deliver(job: str, part: str, tries: int = 0) -> None:  # noqa: ARG001  # every message of a job has it
-    courier.serve(_desk(), job, part, contracts.CONTRACTS)
+@dramatiq.actor(queue_name=queues.DELIVERIES, max_retries=None, priority=1)  # after what publishes
+def deliver(job: str, part: str, tries: int = 0) -> None:
+    courier.serve(_desk(), job, part, tries, contracts.CONTRACTS, _DESTINATIONS)

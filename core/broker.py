@@ -2,32 +2,32 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
-import time
-from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 import redis
-from dramatiq import Message, MessageProxy
-from dramatiq.brokers.redis import RedisBroker, _RedisConsumer
-from dramatiq.errors import ConnectionClosed
+from dramatiq import Message
+from dramatiq.brokers.redis import RedisBroker
+from dramatiq.common import dq_name
 
 from core import connection, queues
+from core.clock import RedisClock
+from core.consumers import Consumer, DelayedConsumer, GatedConsumer, JobConsumer, broker_error
 from core.queues import NAMESPACE
 from core.settings import Settings
+from core.shared_root import RootWatch
 from core.slots import Gate
 
 if TYPE_CHECKING:
-    from dramatiq import Consumer
     from dramatiq.middleware import Middleware
-
-#: Seconds between two looks at a heavy queue, or at its closed gate; each tells Redis that this worker lives.
-_POLL = 0.25
 
 #: Out of a million commands, those that look for dead workers' messages: all. Dramatiq's default finds them after
 #: 723 s; the cost of looking each time can't be measured.
 _MAINTENANCE = 1_000_000
+
+#: Messages that go to Redis in one request.
+_BATCH = 500
 
 
 def connect(settings: Settings, middleware: Sequence[Middleware] = ()) -> Broker:
@@ -39,7 +39,8 @@ class Broker(RedisBroker):
     """A RedisBroker that a bare `dramatiq core.actors` can use without harm.
 
     Dramatiq's prefetch is read before our code is loaded and hoards messages; here heavy queues hold one message a
-    slot of the host, light ones as many as there are threads.
+    slot of the host, light ones as many as there are threads, deliveries half of that. Whatever depends on the time
+    of day goes by Redis' clock.
     """
 
     def __init__(self, settings: Settings, middleware: Sequence[Middleware]) -> None:
@@ -50,6 +51,9 @@ class Broker(RedisBroker):
             maintenance_chance=_MAINTENANCE,
             heartbeat_timeout=round(settings.heartbeat_seconds * 1000),
         )
+        self.address = settings.broker_url
+        self.clock = RedisClock(self.client)
+        self.root = RootWatch(settings, connection.client(settings))
         self._gates = {queue: Gate(queue, settings.run_dir, settings.slots) for queue in queues.HEAVY}
         #: Set when a worker boots.
         self.worker_threads = 1
@@ -59,88 +63,87 @@ class Broker(RedisBroker):
         if queues.is_delayed(queue_name):
             # A new consumer remembers none of the delayed messages that the last one held when its connection broke.
             self._reclaim(queue_name)
-            return super().consume(queue_name, prefetch, timeout)
+            return DelayedConsumer(self, queue_name, prefetch, timeout)
         if gate is None:
-            return super().consume(queue_name, min(prefetch, self.worker_threads), timeout)
+            kind = JobConsumer if queues.is_of_jobs(queue_name) else Consumer
+            return kind(self, queue_name, min(prefetch, self._threads_for(queue_name)), timeout)
         if not gate.is_held:
             self._reclaim(queue_name)
-        return _GatedConsumer(self, queue_name, timeout, gate)
+        return GatedConsumer(self, queue_name, timeout, gate)
+
+    def _threads_for(self, queue_name: str) -> int:
+        """Return how many threads the messages of a light queue may keep busy.
+
+        A portal may take minutes to answer: deliveries leave half of the threads to what publishes.
+        """
+        return max(1, self.worker_threads // 2) if queue_name == queues.DELIVERIES else self.worker_threads
+
+    @property
+    def threads_for_destination(self) -> int:
+        """How many deliveries to one and the same host may be under way: half of all, so that others are told too."""
+        return max(1, self._threads_for(queues.DELIVERIES) // 2)
 
     def _reclaim(self, queue_name: str) -> None:
         """Put back what Redis has given to this process and this process does not have."""
-        with _connection_errors():
+        try:
             held = self.client.smembers(f"{self.namespace}:__acks__.{self.broker_id}.{queue_name}")
             if held:
                 self.do_requeue(queue_name, *held)
+        except redis.RedisError as error:
+            raise broker_error(error, self.address) from None
 
+    def enqueue(self, message: Message[Any], *, delay: int | None = None) -> Message[Any]:
+        """Enqueue a message, for `delay` milliseconds from now.
 
-class _GatedConsumer(_RedisConsumer):
-    """Fetches a message only when the host has a slot for it and no more urgent queue has one."""
+        Raises:
+            Refused, Forbidden: Redis does not take it.
+        """
+        return self.enqueue_all([message], delay=delay)[0]
 
-    def __init__(self, broker: Broker, queue_name: str, timeout: int, gate: Gate) -> None:
-        super().__init__(broker, queue_name, 1, timeout)
-        self._gate = gate
-        family = queues.by_priority(queues.bare(queue_name))
-        self._more_urgent = family[: family.index(queue_name)]
-
-    def __next__(self) -> MessageProxy | None:
-        with _connection_errors():
-            fetched = self._fetch()
-            if fetched is None:
-                self.broker.do_fetch(self.queue_name, 0)  # a heartbeat, and a look for dead workers' messages
-                time.sleep(_POLL)
-                return None
-        message = Message.decode(fetched)
-        self._gate.name_holder(f"{message.actor_name} of {message.args[0]} in process {os.getpid()}")
-        self.queued_message_ids.add(message.message_id)
-        return MessageProxy(message)
-
-    def _fetch(self) -> bytes | None:
-        """Fetch a message if there is a slot to run it in; the slot is kept only with a message."""
-        if self._is_outranked():
-            return None
-        if not self._gate.enter():
-            self._gate.tell_holders(self.queue_name, lambda: self._waiting(self.queue_name))
-            return None
-        fetched = None
+    def enqueue_all(self, messages: Iterable[Message[Any]], *, delay: int | None = None) -> list[Message[Any]]:
+        """Enqueue many messages, some hundreds in a request."""
         try:
-            fetched = next(iter(self.broker.do_fetch(self.queue_name, 1)), None)
-        finally:
-            if fetched is None:
-                self._gate.leave(served=False)
-        return fetched
+            ready = [self._prepared(message, delay) for message in messages]
+            for first in range(0, len(ready), _BATCH):
+                batch = ready[first : first + _BATCH]
+                for message in batch:
+                    self.emit_before("enqueue", message, delay)
+                self._put(batch)
+                for message in batch:
+                    self.emit_after("enqueue", message, delay)
+        except redis.RedisError as error:
+            raise broker_error(error, self.address) from None
+        return ready
 
-    def _is_outranked(self) -> bool:
-        if not self._more_urgent or self._gate.goes_first(self.queue_name):
-            return False
-        return any(self._waiting(queue) for queue in self._more_urgent)
+    def _put(self, batch: Sequence[Message[Any]]) -> None:
+        calls = [(message.queue_name, message.options["redis_message_id"], message.encode()) for message in batch]
+        if len(calls) == 1:  # a pipeline asks first whether Redis knows the script
+            self.do_enqueue(*calls[0])
+            return
+        with self.client.pipeline(transaction=False) as pipe:
+            for call in calls:
+                self._run(pipe, "enqueue", *call)
+            pipe.execute()
 
-    def _waiting(self, queue: str) -> int:
-        return int(self.broker.client.llen(f"{self.broker.namespace}:{queue}"))
+    def _prepared(self, message: Message[Any], delay: int | None) -> Message[Any]:
+        """Give a message its id in Redis, and its time if it is delayed, as Dramatiq does."""
+        options: dict[str, Any] = {"redis_message_id": str(uuid4())}
+        if delay is None:
+            return message.copy(options=options)
+        options["eta"] = self.clock.milliseconds() + delay
+        return message.copy(queue_name=dq_name(message.queue_name), options=options)
 
-    # A message that can't be acknowledged now keeps the gate: Dramatiq goes on trying; nothing is fetched meanwhile.
+    def _dispatch(self, command: str) -> Callable[..., Any]:
+        """As Dramatiq's, by Redis' clock: a host whose own is ahead would take all others for dead."""
 
-    def ack(self, message: MessageProxy) -> None:
-        with _connection_errors():
-            super().ack(message)
-        self._gate.leave(served=True)
+        def dispatch(queue_name: str, *arguments: Any) -> Any:
+            return self._run(None, command, queue_name, *arguments)
 
-    def nack(self, message: MessageProxy) -> None:
-        with _connection_errors():
-            super().nack(message)
-        self._gate.leave(served=True)
+        return dispatch
 
-    def requeue(self, messages: Iterable[MessageProxy]) -> None:
-        waiting = list(messages)
-        super().requeue(waiting)
-        if waiting:
-            self._gate.leave(served=False)
-
-
-@contextlib.contextmanager
-def _connection_errors() -> Iterator[None]:
-    """Give Dramatiq the error that it knows how to wait out; a time-out would make it forget the message."""
-    try:
-        yield
-    except (redis.ConnectionError, redis.TimeoutError) as error:
-        raise ConnectionClosed(error) from None
+    def _run(self, client: Any, command: str, queue_name: str, *arguments: Any) -> Any:
+        known: list[Any] = [command, self.clock.milliseconds(), queue_name, self.broker_id]
+        limits = [self.heartbeat_timeout, self.dead_message_ttl, self._should_do_maintenance(command)]
+        return self.scripts["dispatch"](
+            keys=[self.namespace], args=[*known, *limits, self._max_unpack_size(), *arguments], client=client
+        )

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import tempfile
+import time
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from core import pipeline, shadowing, storage
+from core import pipeline, shadowing, shared_root, storage
 from core.errors import AmphipodError, EngineMissing
 from core.findings import Finding
 from core.hookspecs import NAME
@@ -21,6 +23,9 @@ from core.settings import Settings
 
 if TYPE_CHECKING:
     import redis
+
+#: Seconds by which clocks may differ: what a signed callback and a reader of logs put up with.
+CLOCKS_MAY_DIFFER = 5.0
 
 
 def examine(host: Host) -> Iterator[Finding]:
@@ -76,14 +81,17 @@ def _steps(manager: Manager) -> Iterator[Finding]:
 
 
 def _service(settings: Settings) -> Iterator[Finding]:
-    from core import connection, workers
+    from core import connection, redis_health, workers
 
     subject = f"Redis {connection.redacted(settings)}"
     try:
         with connection.opened(settings) as client:
             client.ping()
             yield Finding(subject, ok=True, words="answers")
-            yield _persistence(client, subject)
+            for aspect, ok, words in redis_health.examine(client):
+                yield Finding(f"{subject} {aspect}", ok=ok, words=words)
+            yield _shared_root(client, settings.jobs_root)
+            yield _clocks(client, settings.jobs_root)
             found = list(workers.alive(client))
             yield from _unserved(client, found)
     except AmphipodError as error:
@@ -97,6 +105,10 @@ def _service(settings: Settings) -> Iterator[Finding]:
         if worker["version"] != ours:
             words = f"has amphipod {worker['version']}, this host {ours}: give all hosts the same version"
             yield Finding(subject, ok=False, words=words)
+        elif worker.get("fault"):
+            yield Finding(subject, ok=False, words=worker["fault"])
+        elif worker["beacon"] is None:
+            yield Finding(subject, ok=True, words=f"amphipod {ours}; no job was submitted yet")
         elif workers.read_beacon(settings.jobs_root, worker["host"]) != worker["beacon"]:
             words = f"does not share this host's {settings.jobs_root}: mount the same folder on both"
             yield Finding(subject, ok=False, words=words)
@@ -114,16 +126,28 @@ def _unserved(client: redis.Redis, alive: Iterable[Mapping[str, Any]]) -> Iterat
         yield Finding(f"queue {queue}", ok=False, words=words)
 
 
-def _persistence(client: redis.Redis, subject: str) -> Finding:
-    """Ask whether Redis survives its own end; a hosted one may refuse to say."""
-    from redis import ResponseError
+def _shared_root(client: redis.Redis, root: Path) -> Finding:
+    subject = f"jobs root {root} of the service"
+    fault = shared_root.examine(client, root)
+    if fault is None:
+        return Finding(subject, ok=True, words="the first job that is submitted will mark it")
+    if fault:
+        return Finding(subject, ok=False, words=f"{fault}: {shared_root.REMEDY}")
+    return Finding(subject, ok=True, words="the one that Redis knows")
 
-    try:
-        appends = client.config_get("appendonly").get("appendonly") == "yes"
-        saves = bool(client.config_get("save").get("save"))
-    except ResponseError:
-        return Finding(f"{subject} persistence", ok=True, words="not told; make sure that it writes to disk")
-    if appends:
-        return Finding(f"{subject} persistence", ok=True, words="append-only file")
-    words = "snapshots only: jobs since the last one need `amphipod resume`" if saves else "none"
-    return Finding(f"{subject} persistence", ok=False, words=f"{words}: set `appendonly yes`")
+
+def _clocks(client: redis.Redis, root: Path) -> Finding:
+    """Compare what this host takes for the time with Redis and with the shared file system."""
+    from core import clock
+
+    ahead = {"Redis": time.time() - clock.now(client)}
+    with suppress(AmphipodError, OSError):
+        ahead[str(root)] = time.time() - storage.clock(root)
+    wrong = {
+        name: f"{abs(seconds):.0f} s {'ahead of' if seconds > 0 else 'behind'} {name}"
+        for name, seconds in ahead.items()
+        if abs(seconds) > CLOCKS_MAY_DIFFER
+    }
+    if wrong:
+        return Finding("clock", ok=False, words=f"{' and '.join(wrong.values())}: have all hosts set theirs by NTP")
+    return Finding("clock", ok=True, words=f"agrees with {' and '.join(ahead)}")

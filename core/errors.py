@@ -151,6 +151,10 @@ class OutOfReach(Transient):
     exit_code = 3
 
 
+class HostUnfit(Transient):
+    """Not this host, but another one could do it."""
+
+
 class PluginUnavailable(AmphipodError):
     """A plugin can't work on this host; its message says what to install."""
 

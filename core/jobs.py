@@ -5,6 +5,7 @@ Importing it needs neither av nor dramatiq nor redis; they are loaded when somet
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -12,9 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from core import callbacks as callbacks_module
-from core import conflicts, live, manifest, monitor, parts, pipeline, storage
+from core import conflicts, live, manifest, monitor, parts, pipeline, recovery, shared_root, storage
 from core import settings as settings_module
-from core.errors import BadSettings, UnknownJob
+from core.errors import BadSettings, OutOfReach, UnknownJob
 from core.manifest import FINISH
 from core.model import STEPS, Callback, Job, Manifest, Model, Priority, Source, State, Step
 from core.pipeline import Host
@@ -125,9 +126,19 @@ def send(job: Job, settings: Settings, *, delay: float = 0) -> None:
         OutOfReach: Redis does not answer.
     """
     with _redis(settings) as client:
-        client.ping()  # a job that can't be sent is not stored either
-        folder, _ = pipeline.submit(job, settings.jobs_root)
-        _send_next(client, settings, folder, delay)
+        shared_root.claim(client, settings.jobs_root)
+        folder, new = pipeline.submit(job, settings.jobs_root)
+        if not new:
+            os.utime(folder.request)  # whoever made it, and could not send it, leaves it to us
+        stamp = folder.request.stat().st_mtime_ns
+        try:
+            _send_next(client, settings, folder, delay)
+        except BaseException:
+            if new and folder.request.stat().st_mtime_ns == stamp:
+                storage.discard(folder)  # nothing that was refused runs later
+            raise
+        if not folder.request.exists():
+            raise OutOfReach(f"job {job.id} was taken back by whoever sent it first", remedy="send it again")
 
 
 def sources(settings: Settings, source: str | Path, presentation: str | Path | None) -> tuple[Source, ...]:
@@ -299,38 +310,29 @@ def tell(job: str, *, settings: Settings | None = None) -> None:
         _send_next(client, settings, folder)
 
 
-def resume(*, settings: Settings | None = None) -> list[str]:
+def resume(*, settings: Settings | None = None, adopt: bool = False) -> list[str]:
     """Put back on their queues the jobs that are on none and are unfinished or have a portal to be told.
 
-    After a loss of Redis' data. Returns their ids.
+    After a loss of Redis' data; a worker of `callbacks` does it too, every few minutes. With `adopt` the jobs root of
+    this host becomes the service's, whatever it was before. Returns their ids.
 
     Raises:
         OutOfReach
     """
     settings = settings or settings_module.load()
-    resumed = []
     with _redis(settings) as client:
+        if adopt:
+            shared_root.adopt(client, settings.jobs_root)
+        shared_root.claim(client, settings.jobs_root)
         known = monitor.queued_jobs(client)
-        for request in sorted((settings.jobs_root / "jobs").glob("*/request.json")):
-            folder = JobFolder(settings.jobs_root, request.parent.name)
-            if folder.id not in known and pipeline.next_errands(folder):
-                _send_next(client, settings, folder)
-                resumed.append(folder.id)
-    return resumed
+        unknown = sorted(storage.names(settings.jobs_root).keys() - known)
+        return recovery.put_back(client, settings, recovery.unsent(settings.jobs_root, unknown))
 
 
 def _send_next(client: redis.Redis, settings: Settings, folder: JobFolder, delay: float = 0) -> None:
     """Enqueue what comes next for a job, if anything does; a message too many does no harm."""
-    from core import broker, queues
-
-    errands = pipeline.next_errands(folder)
-    if errands:
-        if pipeline.next_step(folder):
-            live.set_state(client, folder.id, State.CANCELLED if manifest.is_cancelled(folder) else State.WAITING)
-        sender = broker.connect(settings)
-        for step, part in errands:
-            message = queues.message(step, folder.id, folder.job().priority, part=part)
-            sender.enqueue(message, delay=round(delay * 1000) or None)
+    if found := recovery.look(folder):
+        recovery.put_back(client, settings, [found], delay)
 
 
 def _redis(settings: Settings) -> AbstractContextManager[redis.Redis]:

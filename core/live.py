@@ -54,6 +54,15 @@ def set_state(client: redis.Redis, job: str, state: State, reason: str | None = 
             pipe.execute()
 
 
+def set_states(client: redis.Redis, states: Mapping[str, State]) -> None:
+    """As `set_state`, for many jobs in one request; none has failed."""
+    with client.pipeline(transaction=False) as pipe:
+        for job, state in states.items():
+            pipe.hset(_key(job), mapping={"state": state, "reason": ""})
+            pipe.expire(_key(job), _KEEP_SECONDS)
+        pipe.execute()
+
+
 def failed(client: redis.Redis) -> list[dict[str, Any]]:
     """Return the latest failed jobs with their reasons, newest first; not those that were tried again since."""
     entries: dict[str, dict[str, Any]] = {}

@@ -26,6 +26,9 @@ QUEUES: Mapping[str, str] = {
     DELIVER: "callbacks",
 }
 
+#: Beside `callbacks`: a portal that does not answer keeps deliveries waiting, and nothing else.
+DELIVERIES = "callbacks.deliveries"
+
 #: Queues whose steps fill a machine: a message is fetched only when the host has a slot for it.
 HEAVY = ("encoding", "transcripting")
 
@@ -40,17 +43,23 @@ _REASON_LIMIT = 300
 
 def by_priority(queue: str) -> tuple[str, ...]:
     """Return the queues that a bare name stands for, the most urgent first."""
-    return tuple(queue + suffix for suffix in _SUFFIX.values())
+    family = tuple(queue + suffix for suffix in _SUFFIX.values())
+    return (*family, DELIVERIES) if queue == bare(DELIVERIES) else family
 
 
 def bare(queue: str) -> str:
-    """Return the bare name of a queue, of its priorities and of its delayed messages."""
-    return queue.removesuffix(_DELAYED).removesuffix(_SUFFIX["high"]).removesuffix(_SUFFIX["low"])
+    """Return the bare name of a queue, of those beside it and of their delayed messages."""
+    return queue.partition(".")[0]
 
 
 def is_delayed(queue: str) -> bool:
     """Tell Dramatiq's companion queue of messages that wait for their time."""
     return queue.endswith(_DELAYED)
+
+
+def is_of_jobs(queue: str) -> bool:
+    """Tell a queue whose messages are all about jobs; that of `emit` has statements too, which need no folder."""
+    return bare(queue) != QUEUES["emit"]
 
 
 def job_of(message: dramatiq.MessageProxy) -> str | None:
@@ -77,7 +86,7 @@ def message(
     import dramatiq
 
     return dramatiq.Message(
-        queue_name=QUEUES[step] + _SUFFIX[priority],
+        queue_name=DELIVERIES if step == DELIVER else QUEUES[step] + _SUFFIX[priority],
         actor_name=step,
         args=(job,),
         kwargs={"part": part, "tries": tries},

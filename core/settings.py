@@ -169,6 +169,11 @@ class Settings(BaseModel):
     step_retries: int = Field(
         default=20, ge=0, description="times that a passing fault (a full disk, say) is waited out before the job fails"
     )
+    recheck_seconds: float = Field(
+        default=300.0,
+        gt=0,
+        description="seconds between two looks, by one worker of `callbacks`, for unfinished jobs that are on no queue",
+    )
     threads: int = Field(default=0, ge=0, description="threads that a step may keep busy; 0: one a core")
     keep_seconds: float = Field(
         default=600.0,

@@ -9,6 +9,7 @@ import os
 import secrets
 import shutil
 import socket
+import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -163,7 +164,10 @@ class JobFolder:
 
     def run(self) -> int:
         """Number of the current run: 1, and one more for each retry."""
-        return 1 + sum(1 for _ in self.path.glob("retry.*.json"))
+        try:
+            return 1 + sum(name.startswith("retry.") for name in os.listdir(self.path))  # noqa: PTH208  # is asked often
+        except FileNotFoundError:
+            return 1
 
     def job(self) -> Job:
         """Read what was asked.
@@ -204,6 +208,33 @@ def store(job: Job, root: Path) -> tuple[JobFolder, bool]:
         except FileExistsError:
             return folder, False
     return folder, True
+
+
+def discard(folder: JobFolder) -> None:
+    """Remove a job that was stored but could not be sent; from one moment to the next nobody sees it any more."""
+    gone = folder.path.with_name(f".{folder.id}.{secrets.token_hex(4)}")
+    with contextlib.suppress(OSError):
+        folder.path.rename(gone)
+    remove(gone)
+
+
+def names(root: Path) -> dict[str, int]:
+    """Return the ids of all jobs, each with its folder's last change in nanoseconds, by the file system's clock."""
+    found = {}
+    with contextlib.suppress(FileNotFoundError), os.scandir(root / "jobs") as entries:
+        for entry in entries:
+            with contextlib.suppress(OSError):
+                if not entry.name.startswith("."):
+                    found[entry.name] = entry.stat().st_mtime_ns
+    return found
+
+
+def clock(folder: Path) -> float:
+    """Return the seconds since 1970 as the file system tells them, which for a shared one is its server's time."""
+    with disk_errors(folder), tempfile.TemporaryFile(dir=folder) as probe:
+        probe.write(b"\0")
+        probe.flush()
+        return os.fstat(probe.fileno()).st_mtime
 
 
 def write_once(path: Path, text: str) -> None:

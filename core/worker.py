@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import itertools
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -14,10 +15,11 @@ from typing import TypeVar, cast
 
 import redis
 import structlog
+from dramatiq.errors import ConnectionClosed
 
-from core import backoff, lease, live, parts, pipeline, queues, storage
+from core import backoff, connection, lease, live, media, parts, pipeline, queues, storage
 from core.broker import Broker
-from core.errors import Cancelled, Transient, UnknownJob
+from core.errors import Cancelled, HostUnfit, Transient, UnknownJob
 from core.lease import Lease, LeaseHeld
 from core.manifest import FINISH
 from core.middleware.shutdown import HandBack, Shutdown
@@ -29,10 +31,13 @@ from core.storage import JobFolder
 _ASK_EVERY = 0.5
 
 #: Longest delay, in seconds, of a step that meets a passing fault again and again.
-_LONGEST_DELAY = 600.0
+LONGEST_DELAY = 600.0
 
-#: Times that a job's folder is looked for: a network file system may show it seconds after the message came.
-_LOOKS_FOR_FOLDER = 8
+#: Longest pause, in seconds, before Redis is asked again whether it takes a message.
+_LONGEST_WAIT = 15.0
+
+#: Times that a job's folder is looked for, over half an hour: a network file system may show it late.
+LOOKS_FOR_FOLDER = 8
 
 _T = TypeVar("_T")
 
@@ -73,32 +78,54 @@ def serve(desk: Desk, step: str, job: str, part: str, tries: int) -> None:
     """
     errand = Errand(JobFolder(desk.host.settings.jobs_root, job), step, part, tries)
     try:
+        _serve(desk, errand)
+    except Exception as error:  # noqa: BLE001  # not even its failure could be kept; an ack now would lose the job
+        _log.exception("unexpected fault", reason=str(error))
+        _again(desk, errand, _delay(desk, tries), f"{type(error).__name__}: {error}")
+
+
+def _serve(desk: Desk, errand: Errand) -> None:
+    if not desk.broker.root.is_open():
+        elsewhere(desk, errand, desk.broker.root.fault)
+        return
+    try:
         with lease.hold(desk.redis, errand.name, desk.host.settings.lease_seconds) as held:
             _work(desk, errand, held)
-    except LeaseHeld as busy:
-        _again(desk, errand, busy.seconds_left + 0.1, str(busy))
     except HandBack:
         _again(desk, errand, 0, "the worker stops")
-    except UnknownJob as error:
-        if tries >= _LOOKS_FOR_FOLDER:
-            _log.error("message dropped", reason=str(error))
-        else:
-            _again(desk, replace(errand, tries=tries + 1), _delay(desk, tries), str(error))
-    except Transient as error:
-        _retry(desk, errand, error)
     except Cancelled:
         _log.info("stopped: the job was cancelled, or another part of it has failed")
         _send_following(desk, errand)
     except Exception as error:  # noqa: BLE001  # an ack now would lose the job; its reason is kept and it is tried again
-        _log.exception("unexpected fault", reason=str(error))
-        _retry(desk, errand, Transient(f"{type(error).__name__}: {error}"))
+        _meet(desk, errand, error)
     else:
         _send_following(desk, errand)
+
+
+def _meet(desk: Desk, errand: Errand, error: Exception) -> None:
+    """Put a message back that met an error; whose fault it is decides whether that counts as a try."""
+    match error:
+        case LeaseHeld():
+            _again(desk, errand, error.seconds_left + 0.1, str(error))
+        case redis.RedisError() | ConnectionClosed():
+            _again(desk, errand, 1, _words(desk, error))
+        case HostUnfit():
+            elsewhere(desk, errand, str(error))
+        case Transient() | UnknownJob() | OSError() if not desk.broker.root.is_open(now=True):
+            elsewhere(desk, errand, desk.broker.root.fault or str(error))
+        case UnknownJob():
+            _look_again(desk, errand, error)
+        case Transient():
+            _retry(desk, errand, error)
+        case _:
+            _log.exception("unexpected fault", reason=str(error))
+            _retry(desk, errand, Transient(f"{type(error).__name__}: {error}"))
 
 
 def _work(desk: Desk, errand: Errand, held: Lease) -> None:
     folder, step = errand.folder, cast("Step", errand.step)
     if errand.step == FINISH:
+        media.check_output(folder.job(), desk.host.settings)
         result = pipeline.finish(desk.host, folder, lock=_output_lock(desk))
         _tell(desk, folder, result.state, result.reason)
         return
@@ -106,6 +133,7 @@ def _work(desk: Desk, errand: Errand, held: Lease) -> None:
         return
     _tell(desk, folder, State.RUNNING)
     watch = _watch(desk, folder, held)
+    media.check(folder.job(), desk.host.settings)
     if errand.part == "":
         divided = pipeline.divide(desk.host, folder, step, watch=watch)
         if isinstance(divided, Division) and not divided.parts:
@@ -164,6 +192,21 @@ def _tell(desk: Desk, folder: JobFolder, state: State, reason: str | None = None
 # Sending
 
 
+def elsewhere(desk: Desk, errand: Errand, why: str) -> None:
+    """Leave a message to another host, or to this one when it is fit again; nothing is counted against the job."""
+    why = why or f"{errand.folder.root}: no job was ever submitted with this folder"
+    _again(desk, errand, _delay(desk, 0), f"this host can't serve it: {why}")
+
+
+def _look_again(desk: Desk, errand: Errand, error: UnknownJob) -> None:
+    if errand.tries < LOOKS_FOR_FOLDER:
+        _again(desk, replace(errand, tries=errand.tries + 1), _delay(desk, errand.tries), str(error))
+        return
+    reason = f"{error.message}, though the folder of the service is there: the job's was removed"
+    _log.error("job given up", reason=reason)
+    _tell(desk, errand.folder, State.FAILED, reason)
+
+
 def _retry(desk: Desk, errand: Errand, error: Transient) -> None:
     if errand.tries < desk.host.settings.step_retries:
         _again(desk, replace(errand, tries=errand.tries + 1), _delay(desk, errand.tries), str(error), error)
@@ -175,7 +218,7 @@ def _retry(desk: Desk, errand: Errand, error: Transient) -> None:
 
 
 def _delay(desk: Desk, tries: int) -> float:
-    return backoff.pause(tries + 1, first=desk.host.settings.retry_seconds, longest=_LONGEST_DELAY)
+    return backoff.pause(tries + 1, first=desk.host.settings.retry_seconds, longest=LONGEST_DELAY)
 
 
 def _send_following(desk: Desk, errand: Errand) -> None:
@@ -190,14 +233,14 @@ def _send_following(desk: Desk, errand: Errand) -> None:
     if errand.part in missing:  # given up for a cancel that this host's view of the files doesn't show yet
         send(desk, errand, 1)
         return
-    done = _insist(lambda: live.part_done(desk.redis, folder.id, step, folder.run(), errand.part))
+    done = _insist(desk, lambda: live.part_done(desk.redis, folder.id, step, folder.run(), errand.part))
     if done >= len(division.parts) or not missing:
         send(desk, Errand(folder, step, parts.JOIN), 0)
 
 
 def _again(desk: Desk, errand: Errand, delay: float, reason: str, error: Transient | None = None) -> None:
     """Put the message back, and say why; an error is worth a warning with its trace."""
-    with suppress(UnknownJob):
+    with suppress(UnknownJob, OSError):
         if delay and pipeline.next_step(errand.folder) != errand.step:
             delay = min(delay, 1.0)  # done by another: only what comes next is left to send
     about = {"reason": reason, "next_try": round(delay, 1)}
@@ -215,19 +258,25 @@ def send(desk: Desk, errand: Errand, delay: float, reason: str = "") -> None:
     """
     try:
         priority = errand.folder.job().priority
-    except UnknownJob:
+    except (UnknownJob, OSError):
         priority = "normal"
     message = queues.message(
         errand.step, errand.folder.id, priority, part=errand.part, tries=errand.tries, reason=reason
     )
-    _insist(lambda: desk.broker.enqueue(message, delay=round(delay * 1000) if delay else None))
+    _insist(desk, lambda: desk.broker.enqueue(message, delay=round(delay * 1000) if delay else None))
 
 
-def _insist(call: Callable[[], _T]) -> _T:
+def _insist(desk: Desk, call: Callable[[], _T]) -> _T:
     """Call Redis, however long it is away: until it has answered, this worker's message is not acknowledged."""
-    while True:
+    for failures in itertools.count(1):
         try:
             return call()
-        except redis.RedisError as error:
-            _log.warning("Redis is waited for", reason=str(error))
-            time.sleep(1)
+        except (redis.RedisError, ConnectionClosed) as error:
+            _log.warning("Redis is waited for", reason=_words(desk, error))
+            time.sleep(backoff.pause(failures, first=1, longest=_LONGEST_WAIT))
+    raise AssertionError
+
+
+def _words(desk: Desk, error: Exception) -> str:
+    address = desk.host.settings.broker_url
+    return str(connection.refusal(error, address) if isinstance(error, redis.RedisError) else error)

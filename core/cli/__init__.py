@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import sys
 from collections.abc import Mapping
+from typing import NoReturn
 
 import typer
 
@@ -70,5 +71,19 @@ def main() -> None:
     try:
         build(sys.argv[1:])()
     except AmphipodError as error:
-        typer.echo(f"amphipod: {error}", err=True)
-        sys.exit(error.exit_code)
+        _fail(error)
+    except Exception as error:
+        if "redis" not in sys.modules:
+            raise
+        from redis import RedisError
+
+        if not isinstance(error, RedisError):
+            raise
+        from core import connection, settings
+
+        _fail(connection.refusal(error, settings.load().broker_url))
+
+
+def _fail(error: AmphipodError) -> NoReturn:
+    typer.echo(f"amphipod: {error}", err=True)
+    sys.exit(error.exit_code)

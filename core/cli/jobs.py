@@ -112,12 +112,18 @@ def tell(context: typer.Context, job: JobArgument) -> None:
     jobs.tell(job, settings=_settings(context))
 
 
-def resume(context: typer.Context, as_json: JsonOption = False) -> None:
+def resume(
+    context: typer.Context,
+    adopt: Annotated[
+        bool, typer.Option("--adopt", help="The jobs root was moved: from now on this host's is the service's.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
     """Put jobs back on their queues after Redis has lost its data: what is unfinished, and whom to tell of the rest.
 
-    Safe at any time.
+    Safe at any time. A worker of `callbacks` does it too, every few minutes.
     """
-    resumed = jobs.resume(settings=_settings(context))
+    resumed = jobs.resume(settings=_settings(context), adopt=adopt)
     typer.echo(json.dumps({"resumed": resumed}) if as_json else f"{len(resumed)} jobs put back")
 
 

@@ -49,6 +49,8 @@ def workers(context: typer.Context, as_json: JsonOption = False) -> None:
         return
     for worker in found:
         doing = ", ".join(f"{job['step']} {job['job']}" for job in worker["jobs"]) or "idle"
+        if worker.get("fault"):
+            doing = f"TAKES NO JOBS, {worker['fault']}"
         typer.echo(f"{worker['id']:<30} {worker['version']:<8} {','.join(worker['queues'])}: {doing}")
 
 

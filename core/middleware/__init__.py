@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from dramatiq.middleware import CurrentMessage, Retries
 
 from core.middleware.log_context import LogContext
+from core.middleware.recovery import Recovery
+from core.middleware.redis_check import RedisCheck
 from core.middleware.registry import Registry
 from core.middleware.shutdown import Shutdown
 from core.middleware.statement_flusher import StatementFlusher
@@ -28,6 +30,8 @@ def build(settings: Settings) -> list[Middleware]:
         LogContext(settings),
         WorkerSetup(settings),
         Registry(settings),
+        RedisCheck(settings),
+        Recovery(settings),
         Shutdown(),
         StatementFlusher(settings),
         CurrentMessage(),

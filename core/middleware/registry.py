@@ -7,15 +7,18 @@ import threading
 from importlib.metadata import version
 from typing import Any
 
+import dramatiq
 import structlog
-from dramatiq import Broker, MessageProxy, Worker
+from dramatiq import MessageProxy, Worker
 from dramatiq.middleware import Middleware
 from redis import RedisError
 
 from core import connection, queues, storage, workers
+from core.broker import Broker
 from core.hookspecs import NAME
 from core.model import now
 from core.settings import Settings
+from core.shared_root import RootWatch
 
 _log = structlog.get_logger()
 
@@ -28,8 +31,11 @@ class Registry(Middleware):
         self._jobs: dict[str, dict[str, str]] = {}
         self._about: dict[str, Any] = {}
         self._ended = threading.Event()
+        self._root: RootWatch | None = None
+        self._beacon: str | None = None
 
-    def after_worker_boot(self, _broker: Broker, worker: Worker) -> None:
+    def after_worker_boot(self, broker: dramatiq.Broker, worker: Worker) -> None:
+        assert isinstance(broker, Broker)
         host = storage.host_name()
         self._about = {
             "id": f"{host}.{os.getpid()}",
@@ -39,11 +45,18 @@ class Registry(Middleware):
             "threads": worker.worker_threads,
             "version": version(NAME),
             "started_at": now().isoformat(),
-            "beacon": workers.leave_beacon(self._settings.jobs_root, host),
         }
+        self._root = broker.root
         threading.Thread(target=self._beat_on, name="registry", daemon=True).start()
 
-    def before_process_message(self, _broker: Broker, message: MessageProxy) -> None:
+    def _leave_beacon(self) -> str | None:
+        try:
+            return workers.leave_beacon(self._settings.jobs_root, self._about["host"])
+        except OSError as error:
+            _log.debug("no beacon left", reason=str(error))
+            return None
+
+    def before_process_message(self, _broker: dramatiq.Broker, message: MessageProxy) -> None:
         job = {"job": queues.job_of(message) or "", "step": message.actor_name, "since": now().isoformat()}
         job["part"] = str(message.kwargs.get("part", ""))
         with self._lock:
@@ -51,13 +64,18 @@ class Registry(Middleware):
         self._beat()
 
     def after_process_message(
-        self, _broker: Broker, message: MessageProxy, *, result: Any = None, exception: BaseException | None = None
+        self,
+        _broker: dramatiq.Broker,
+        message: MessageProxy,
+        *,
+        result: Any = None,
+        exception: BaseException | None = None,
     ) -> None:
         with self._lock:
             self._jobs.pop(message.message_id, None)
         self._beat()
 
-    def after_worker_shutdown(self, _broker: Broker, _worker: Worker) -> None:
+    def after_worker_shutdown(self, _broker: dramatiq.Broker, _worker: Worker) -> None:
         self._ended.set()
         try:
             workers.strike_off(self._client, self._about["id"])
@@ -73,8 +91,11 @@ class Registry(Middleware):
     def _beat(self) -> None:
         if not self._about or self._ended.is_set():
             return
+        if self._beacon is None and self._root and (self._root.is_open() or not self._root.fault):
+            self._beacon = self._leave_beacon()
+        found = {"beacon": self._beacon, "fault": self._root.fault if self._root else ""}
         with self._lock:
-            about = self._about | {"jobs": list(self._jobs.values())}
+            about = self._about | found | {"jobs": list(self._jobs.values())}
         try:
             workers.beat(self._client, about)
         except RedisError:
