@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -12,6 +12,8 @@ from whisper.decoding import DecodingOptions
 from whisper.timing import add_word_timestamps
 from whisper.tokenizer import get_tokenizer
 
+from plugins.transcript.fallback import best, is_doubtful, is_silence
+from plugins.transcript.timestamps import STEP, read
 from plugins.transcript.windows import RATE
 
 if TYPE_CHECKING:
@@ -22,9 +24,6 @@ if TYPE_CHECKING:
 
     from plugins.transcript.audio import Samples
     from plugins.transcript.options import TranscribeOptions
-
-#: Seconds that one timestamp token stands for.
-_TICK = 0.02
 
 
 @dataclass(frozen=True)
@@ -42,6 +41,12 @@ class Heard:
     segments: list[dict[str, Any]]
     tokens: list[int]
     temperature: float
+    #: Second up to which the window is heard; what follows has to be encoded and decoded again.
+    until: float
+    #: How often it was decoded: more than once where it failed a check.
+    tries: int = 1
+    #: Whether every temperature made a repetition of it, so that nothing is kept.
+    is_given_up: bool = False
 
 
 @dataclass
@@ -74,17 +79,21 @@ class Listener:
         """Write down what is said in each window; words get times unless they are a translation."""
         tokenizer = self.tokenizer(task)
         features = torch.stack([sound.features for sound in sounds])
-        results: dict[int, DecodingResult] = {}
+        tried: list[list[DecodingResult]] = [[] for _ in sounds]
         for temperature in (0.0, *self.options.fallback_temperatures):
-            doubtful = [at for at in range(len(sounds)) if at not in results or self._is_doubtful(results[at])]
+            doubtful = [at for at, results in enumerate(tried) if not results or is_doubtful(results[-1], self.options)]
             if not doubtful:
                 break
             chosen = DecodingOptions(
                 task=task, language=self.language, temperature=temperature, prompt=list(prompt) or None, fp16=self.half
             )
             decoded = self.model.decode(features if len(doubtful) == len(sounds) else features[doubtful], chosen)
-            results.update(zip(doubtful, decoded, strict=True))
-        return [self._heard(sound, results[at], tokenizer, task) for at, sound in enumerate(sounds)]
+            for at, result in zip(doubtful, decoded, strict=True):
+                tried[at].append(result)
+        return [
+            replace(self._heard(sound, best(results, self.options), tokenizer, task), tries=len(results))
+            for sound, results in zip(sounds, tried, strict=True)
+        ]
 
     def tokenizer(self, task: str = "transcribe") -> Tokenizer:
         return get_tokenizer(
@@ -94,31 +103,24 @@ class Listener:
             task=task,
         )
 
-    def _is_doubtful(self, result: DecodingResult) -> bool:
-        """Whisper's own checks (whisper/transcribe.py, decode_with_fallback)."""
-        return not self._is_silence(result) and (
-            _exceeds(result.compression_ratio, self.options.compression_ratio_threshold)
-            or _exceeds(self.options.logprob_threshold, result.avg_logprob)
-        )
-
-    def _is_silence(self, result: DecodingResult) -> bool:
-        guess = self.options.logprob_threshold is None or result.avg_logprob <= self.options.logprob_threshold
-        return guess and _exceeds(result.no_speech_prob, self.options.no_speech_threshold)
-
-    def _heard(self, sound: Sound, result: DecodingResult, tokenizer: Tokenizer, task: str) -> Heard:
+    def _heard(self, sound: Sound, result: DecodingResult | None, tokenizer: Tokenizer, task: str) -> Heard:
         seconds = sound.frames * HOP_LENGTH / RATE
-        segments = [] if self._is_silence(result) else list(_segments(result.tokens, tokenizer, seconds))
-        segments = [segment for segment in segments if segment["text"].strip()]
-        if segments and task == "transcribe":
+        if result is None:
+            return Heard([], [], 0.0, seconds, is_given_up=True)
+        if is_silence(result, self.options):
+            return Heard([], result.tokens, result.temperature, seconds)
+        reading = read(result.tokens, tokenizer, seconds)
+        if reading.segments and task == "transcribe":
             add_word_timestamps(
-                segments=segments,
+                segments=reading.segments,
                 model=_Encoded(self.model),
                 tokenizer=tokenizer,
                 mel=sound.features,
                 num_frames=sound.frames,
                 last_speech_timestamp=0.0,
             )
-        return Heard(segments, result.tokens, result.temperature)
+        until = _last_word(reading.segments, seconds) if reading.heard is None else reading.heard
+        return Heard(reading.segments, reading.tokens, result.temperature, until)
 
 
 class _Encoded:
@@ -133,21 +135,7 @@ class _Encoded:
         return logits
 
 
-def _exceeds(value: float | None, limit: float | None) -> bool:
-    return value is not None and limit is not None and value > limit
-
-
-def _segments(tokens: Sequence[int], tokenizer: Tokenizer, seconds: float) -> Iterable[dict[str, Any]]:
-    """Cut a window's tokens where two timestamps meet; what is open at the end lasts until the window ends."""
-    begin = tokenizer.timestamp_begin
-    cuts = [at for at in range(1, len(tokens)) if tokens[at - 1] >= begin <= tokens[at]]
-    reached = 0.0
-    for first, last in zip([0, *cuts], [*cuts, len(tokens)], strict=True):
-        part = list(tokens[first:last])
-        stamps = [(token - begin) * _TICK for token in part if token >= begin]
-        closed = len(part) > 1 and part[-1] >= begin
-        start = min(stamps[0], seconds) if stamps and part[0] >= begin else reached
-        reached = max(min(stamps[-1], seconds) if closed else seconds, start)
-        text = [token for token in part if token < tokenizer.eot]
-        if text:
-            yield {"seek": 0, "start": start, "end": reached, "text": tokenizer.decode(text), "tokens": part}
+def _last_word(segments: Sequence[Mapping[str, Any]], seconds: float) -> float:
+    """Return when the last word ends; `seconds` where there is none, or where going on from it would lead nowhere."""
+    ends = [float(word["end"]) for segment in segments for word in segment.get("words", ())]
+    return min(ends[-1], seconds) if ends and ends[-1] >= STEP else seconds

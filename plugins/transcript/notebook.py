@@ -4,17 +4,41 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
 
 from core import Segment
 from plugins.transcript.language import Verdict
-from plugins.transcript.windows import Window
+from plugins.transcript.windows import Span, Window
+
+Task = Literal["transcribe", "translate"]
+
+#: Of the file; notes in another form are not used.
+_FORM = 2
+
+
+class Part(BaseModel):
+    """What was heard in a window from one of its samples to another, on the lecture's clock."""
+
+    model_config = ConfigDict(frozen=True)
+
+    task: Task
+    window: int
+    start: int
+    end: int
+    segments: tuple[Segment, ...]
+    tokens: tuple[int, ...]
+    temperature: float
+    tries: int
+    #: Whether every temperature made a repetition of it, so that nothing is kept.
+    is_given_up: bool = False
 
 
 class Notebook:
-    """A first line with what was decided for the whole lecture, then one line a window that is done.
+    """A first line with what was decided for the whole lecture, then one line a part of a window.
 
     A line counts when it is whole: the last one may have been cut by the crash. Notes made under other options, or of
     another file, are thrown away.
@@ -22,32 +46,49 @@ class Notebook:
 
     def __init__(self, folder: Path, key: Mapping[str, Any]) -> None:
         self._path = folder / "windows.jsonl"
-        self._key = dict(key)
+        self._key = {"form": _FORM, **key}
+        self._parts: list[Part] = []
+        self._reached: dict[tuple[Task, int], int] = {}
         self.windows: list[Window] | None = None
+        #: Where the detector heard somebody speak, in samples; None where it wasn't asked.
+        self.spoken: list[Span] | None = None
         self.verdict: Verdict | None = None
-        #: Result of each window that is done, by its number.
-        self.done: dict[int, dict[str, Any]] = {}
         folder.mkdir(parents=True, exist_ok=True)
         self._read()
 
-    def begin(self, windows: Sequence[Window], verdict: Verdict) -> None:
-        """Write down how the lecture is cut and what is spoken."""
+    def begin(self, windows: Sequence[Window], spoken: Sequence[Span] | None, verdict: Verdict) -> None:
+        """Write down how the lecture is cut, where somebody speaks, and what language."""
         self.windows, self.verdict = list(windows), verdict
+        self.spoken = None if spoken is None else list(spoken)
         head = {
             "key": self._key,
             "windows": [window.spans for window in windows],
+            "spoken": self.spoken,
             "language": [verdict.language, verdict.probability, verdict.alternatives],
         }
-        self._write("w", [head])
+        self._write("w", [json.dumps(head)])
 
-    def add(self, results: Mapping[int, dict[str, Any]]) -> None:
-        """Write down windows that are done."""
-        self.done.update(results)
-        self._write("a", [{"window": number, **result} for number, result in results.items()])
+    def add(self, parts: Sequence[Part]) -> None:
+        """Write down parts that are done."""
+        self._take(parts)
+        self._write("a", [part.model_dump_json() for part in parts])
 
-    def _write(self, mode: str, lines: Sequence[Mapping[str, Any]]) -> None:
+    def parts(self, task: Task) -> list[Part]:
+        """Return what is done, in the lecture's order."""
+        return sorted((part for part in self._parts if part.task == task), key=lambda part: (part.window, part.start))
+
+    def reached(self, task: Task, window: int) -> int:
+        """Return the sample up to which a window is done."""
+        return self._reached.get((task, window), 0)
+
+    def _take(self, parts: Iterable[Part]) -> None:
+        for part in parts:
+            self._parts.append(part)
+            self._reached[part.task, part.window] = part.end
+
+    def _write(self, mode: str, lines: Sequence[str]) -> None:
         with self._path.open(mode, encoding="utf-8") as file:
-            file.writelines(json.dumps(line) + "\n" for line in lines)
+            file.writelines(line + "\n" for line in lines)
             file.flush()
             os.fsync(file.fileno())
 
@@ -60,16 +101,8 @@ class Notebook:
         if not lines or (head := json.loads(lines[0]))["key"] != json.loads(json.dumps(self._key)):
             return
         self.windows = [Window(tuple((start, end) for start, end in spans)) for spans in head["windows"]]
+        self.spoken = None if head["spoken"] is None else [(start, end) for start, end in head["spoken"]]
         self.verdict = Verdict(*head["language"])
-        for line in map(json.loads, lines[1:]):
-            self.done[line.pop("window")] = line
+        self._take(map(Part.model_validate_json, lines[1:]))
         whole = len(text) - len(text.split("\n")[-1])
         os.truncate(self._path, len(text[:whole].encode()))
-
-
-def to_json(segments: Sequence[Segment]) -> list[dict[str, Any]]:
-    return [segment.model_dump(mode="json") for segment in segments]
-
-
-def from_json(segments: Sequence[Mapping[str, Any]]) -> list[Segment]:
-    return [Segment.model_validate(segment) for segment in segments]

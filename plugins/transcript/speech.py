@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -36,20 +39,39 @@ _SILENCE, _SPEECH = 500, 100
 _PAD = 1000
 
 
-def find_speech(recording: Recording, threshold: float, longest: float) -> list[Span]:
-    """Return where somebody speaks, in samples; none longer than `longest` seconds, cut where the voice rests."""
+@dataclass(frozen=True)
+class Speech:
+    """Where somebody speaks, in samples, in order."""
+
+    #: As the detector hears it; only pauses shorter than half a second are part of it.
+    spoken: Sequence[Span]
+    #: The same with what the model has to hear around it.
+    regions: Sequence[Span]
+
+
+def find_speech(recording: Recording, threshold: float, longest: float) -> Speech:
+    """Find where somebody speaks; no region is longer than `longest` seconds, cut where the voice rests."""
+    probabilities = _probabilities(recording)
+    spoken = _spans(probabilities, recording, threshold, pad=0, longest=math.inf)
+    regions = _spans(probabilities, recording, threshold, pad=_PAD, longest=longest - 2 * _PAD / 1000)
+    if spoken and recording.samples <= longest * RATE:
+        regions = [(0, recording.samples)]  # one window either way, and the model hears it as it was recorded
+    return Speech(spoken, regions)
+
+
+def _spans(
+    probabilities: list[float], recording: Recording, threshold: float, pad: int, longest: float
+) -> Sequence[Span]:
     found = silero_vad.get_speech_timestamps_from_probs(
-        _probabilities(recording),
+        probabilities,
         sampling_rate=RATE,
         threshold=threshold,
         min_speech_duration_ms=_SPEECH,
-        max_speech_duration_s=longest - 2 * _PAD / 1000,
+        max_speech_duration_s=longest,
         min_silence_duration_ms=_SILENCE,
-        speech_pad_ms=_PAD,
+        speech_pad_ms=pad,
         audio_length_samples=recording.samples,
     )
-    if found and recording.samples <= longest * RATE:
-        return [(0, recording.samples)]  # one window either way, and the model hears it as it was recorded
     return [(region["start"], region["end"]) for region in found]
 
 

@@ -38,6 +38,16 @@ class Window:
         """Second of the lecture in the middle of the window."""
         return (self.spans[0][0] + self.spans[-1][1]) / 2 / RATE
 
+    def after(self, samples: int) -> Window:
+        """Return what follows the first so many samples."""
+        spans, passed = [], 0
+        for start, end in self.spans:
+            begin = start + max(samples - passed, 0)
+            passed += end - start
+            if begin < end:
+                spans.append((begin, end))
+        return Window(tuple(spans))
+
     def to_lecture(self, start: float, end: float) -> tuple[float, float]:
         """Turn seconds of the window into seconds of the lecture.
 

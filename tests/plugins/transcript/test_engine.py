@@ -209,3 +209,25 @@ def test_what_was_saved_under_other_options_is_not_used(transcribe: Transcribe, 
 
     assert transcribe(known.path, "en", context=context).facts["windows_resumed"] == 2
     assert transcribe(known.path, "en", context=context, vad_threshold=0.3).facts["windows_resumed"] == 0
+
+
+def test_the_rest_of_a_window_is_heard_again_and_saved_like_the_window(transcribe: Transcribe, tmp_path: Path) -> None:
+    """Each attempt ends after one batch; all together they hear what a single one hears, and nothing twice."""
+    known, seen = clip("en-long.mp4"), list[Progress]()
+    whole = transcribe(known.path, "en", vad=False, batch_size=1, job="whole")
+    assert whole.facts["windows_continued"] == 2
+    context = fake_context(
+        tmp_path / "j", known.path, step="transcribe", threads=1, report=seen.append, is_cancelled=lambda: bool(seen)
+    )
+    attempts = 0
+    heard = None
+    while heard is None:
+        seen.clear()
+        attempts += 1
+        try:
+            heard = transcribe(known.path, "en", context=context, vad=False, batch_size=1)
+        except Cancelled:
+            assert 0 < seen[-1].fraction <= 1
+
+    assert attempts == len((context.kept / "windows.jsonl").read_text().splitlines()) - 1, "a line of what is done each"
+    assert heard.segments == whole.segments

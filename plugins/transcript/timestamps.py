@@ -1,0 +1,62 @@
+"""Whisper's time stamps: what a window's tokens say, and up to where they account for its sound."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from whisper.tokenizer import Tokenizer
+
+#: Seconds that one timestamp token stands for.
+_TICK = 0.02
+
+#: Seconds that a decoding has to account for at least, if it is to be cut short: a window of 30 s is decoded no more
+#: than 30 times.
+STEP = 1.0
+
+
+@dataclass(frozen=True)
+class Reading:
+    """The part of a window's tokens that counts: segments as whisper makes them, in the window's seconds."""
+
+    segments: list[dict[str, Any]]
+    tokens: list[int]
+    #: Second up to which the window is heard; None where no stamp tells, and the last word has to.
+    heard: float | None
+
+
+def read(tokens: Sequence[int], tokenizer: Tokenizer, seconds: float) -> Reading:
+    """Read a window of so many seconds by whisper's own rule (whisper/transcribe.py, single_timestamp_ending).
+
+    A lone stamp at the end says that nobody speaks after it. Two that meet there, or text that no stamp ends, say that
+    the model has stopped before the sound does: what follows the last two that meet has to be decoded again, and the
+    text there counts for nothing.
+    """
+    begin = tokenizer.timestamp_begin
+    stamps = [token >= begin for token in tokens]
+    if stamps[-2:] == [False, True]:
+        return Reading(list(_segments(tokens, tokenizer, seconds)), list(tokens), seconds)
+    meets = [at for at in range(1, len(tokens)) if stamps[at - 1] and stamps[at]]
+    if meets and (heard := (tokens[meets[-1] - 1] - begin) * _TICK) >= STEP:
+        kept = list(tokens[: meets[-1]])
+        return Reading(list(_segments(kept, tokenizer, seconds)), kept, min(heard, seconds))
+    return Reading(list(_segments(tokens, tokenizer, seconds)), list(tokens), None)
+
+
+def _segments(tokens: Sequence[int], tokenizer: Tokenizer, seconds: float) -> Iterable[dict[str, Any]]:
+    """Cut tokens where two stamps meet; what is open at the end lasts until the window ends."""
+    begin = tokenizer.timestamp_begin
+    cuts = [at for at in range(1, len(tokens)) if tokens[at - 1] >= begin <= tokens[at]]
+    reached = 0.0
+    for first, last in zip([0, *cuts], [*cuts, len(tokens)], strict=True):
+        part = list(tokens[first:last])
+        stamps = [(token - begin) * _TICK for token in part if token >= begin]
+        closed = len(part) > 1 and part[-1] >= begin
+        start = min(stamps[0], seconds) if stamps and part[0] >= begin else reached
+        reached = max(min(stamps[-1], seconds) if closed else seconds, start)
+        words = [token for token in part if token < tokenizer.eot]
+        text = tokenizer.decode(words)
+        if text.strip():
+            yield {"seek": 0, "start": start, "end": reached, "text": text, "tokens": part}
