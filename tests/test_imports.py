@@ -20,6 +20,7 @@ ORDER = (
     ("core.inputs", "core.ledger"),
     ("core.conflicts",),
     ("core.callbacks", "core.commit", "core.fetch", "core.portal"),
+    ("core.withdrawal",),
     ("core.connection", "core.queues", "core.visitors"),
     ("core.outbox",),
     ("core.statements",),

@@ -60,7 +60,7 @@ class Api:
         """Ask Pod how a video stands."""
         answer = self._get(f"videos/{video}/")
         if answer.status == 404:
-            return "gone" if self._get("").status == 200 else "unseen"
+            return self.look_for_none()
         found = answer.json()
         if answer.status != 200 or not isinstance(found, dict):
             return "unseen"
@@ -69,6 +69,11 @@ class Api:
         if found.get("encoding_in_progress"):
             return "waiting"
         return "taken" if found.get("encoded") else "idle"
+
+    def look_for_none(self) -> Look:
+        """Tell whether what gave a 404 is an Esup-Pod, which hence has no such thing."""
+        root = self._get("")
+        return "gone" if root.status == 200 and isinstance(root.json(), dict) else "unseen"
 
     def _get(self, path: str) -> Answer:
         return get(self._base + path, self._headers, self._case.settings)

@@ -9,15 +9,16 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from core import access, commit, manifest
+from core import access, commit, manifest, withdrawal
 from core.errors import BadSettings, NotWritable
 from core.messenger import Case, Verdict
 from core.model import State, StepResult
-from core.pod.answers import Api, is_open, judge
+from core.pod.answers import Api, Look, is_open, judge
 
 
 def tell_encoded(case: Case) -> Verdict:
@@ -26,17 +27,19 @@ def tell_encoded(case: Case) -> Verdict:
         return _withheld(case)
     api, body = Api(case), case.delivery.callback.body
     if case.delivery.uncertain:
-        look = api.look(body["video_id"])
-        if look in ("taken", "gone", "idle"):
-            return Verdict("taken" if look == "taken" else "refused", f"told before; the video is {look}")
-        if look == "unseen":
+        seen = api.look(body["video_id"])
+        if seen in ("taken", "gone", "idle"):
+            found = Verdict("taken" if seen == "taken" else "refused", f"told before; the video is {seen}")
+            return _without_files(case, found, seen)
+        if seen == "unseen":
             return Verdict("again", "told before; Esup-Pod does not say how the video stands")
     # Pod answers 200 to missing files too, and then the video is empty.
     if commit.put_back(case.folder, access=access.of(case.settings)) is State.SUPERSEDED:
         return Verdict("withheld", "a younger job has published into this folder")
     done = _result(case, "encode")
     answer = api.post({"start": _ctime(done.started_at), **body, "stop": _ctime(done.finished_at)})
-    return judge(answer, api.look(body["video_id"]) if is_open(answer) else None)
+    look = api.look(body["video_id"]) if is_open(answer) else None
+    return _without_files(case, judge(answer, look), look)
 
 
 def tell_studio(case: Case) -> Verdict:
@@ -55,7 +58,10 @@ def tell_studio(case: Case) -> Verdict:
     if case.delivery.uncertain and not film.exists():
         return Verdict("taken", "told before; Esup-Pod has moved the film")
     commit.place(case.folder, _made(case, "film", film), film, access.of(case.settings))
-    return judge(api.post({**body, "msg": _made_by(case, "compose")}), None)
+    answer = api.post({**body, "msg": _made_by(case, "compose")})
+    look = api.look_for_none() if answer.status == 404 else None
+    verdict = judge(answer, look)
+    return _noting(verdict, withdrawal.withdraw(case.folder, film), film.parent) if look == "gone" else verdict
 
 
 def tell_transcribed(case: Case) -> Verdict:
@@ -63,12 +69,15 @@ def tell_transcribed(case: Case) -> Verdict:
     if case.state is not State.SUCCEEDED:
         return _withheld(case)
     api, body = Api(case), case.delivery.callback.body
-    if case.delivery.uncertain and (look := api.look(body["video_id"])) in ("taken", "gone"):
-        return Verdict("taken" if look == "taken" else "refused", f"told before; the video is {look}")
+    look: Look | None
     captions = Path(body["temp_vtt_file"])  # named after the job, hence nobody else's
+    if case.delivery.uncertain and (look := api.look(body["video_id"])) in ("taken", "gone"):
+        verdict = Verdict("taken" if look == "taken" else "refused", f"told before; the video is {look}")
+        return _without_captions(captions, verdict, look)
     commit.put(_made(case, "caption", captions), captions, access.of(case.settings))
     answer = api.post({**body, "msg": _made_by(case, "transcribe")})
-    return judge(answer, api.look(body["video_id"]) if is_open(answer) else None)
+    look = api.look(body["video_id"]) if is_open(answer) else None
+    return _without_captions(captions, judge(answer, look), look)
 
 
 def tell_runner(case: Case) -> Verdict:
@@ -94,6 +103,31 @@ def tell_runner(case: Case) -> Verdict:
 
 def _withheld(case: Case) -> Verdict:
     return Verdict("withheld", f"{case.state}: Esup-Pod has no call for it, and any other would tell of a success")
+
+
+def _without_files(case: Case, verdict: Verdict, look: Look | None) -> Verdict:
+    """Remove what the job has published for a video that was deleted meanwhile; nobody else ever would.
+
+    Esup-Pod deletes the source with the video. Where it is still there, it may be another Pod that answers.
+    """
+    job = case.folder.job()
+    if look != "gone" or job.output is None:
+        return verdict
+    if any(source.path.exists() for source in job.sources):
+        words = f"its source is still there, so the files in {job.output} are kept"
+        return Verdict(verdict.fate, f"{verdict.words}; {words}")
+    return _noting(verdict, withdrawal.withdraw(case.folder, job.output), job.output)
+
+
+def _without_captions(captions: Path, verdict: Verdict, look: Look | None) -> Verdict:
+    if look != "gone" or not captions.exists():
+        return verdict
+    captions.unlink(missing_ok=True)
+    return _noting(verdict, [captions.name], captions.parent)
+
+
+def _noting(verdict: Verdict, removed: Sequence[str], folder: Path) -> Verdict:
+    return Verdict(verdict.fate, f"{verdict.words}; {len(removed)} files of this job removed from {folder}")
 
 
 def _made(case: Case, kind: str, target: Path) -> Path:

@@ -240,7 +240,10 @@ class TestStudio:
     def test_a_recording_that_is_gone(
         self, takes: list[Path], pod: FakePod, push: Callable[..., str], pod_settings: Settings
     ) -> None:
-        assert settled(pod_settings, push("start_studio_task")).state == "given_up"
+        found = settled(pod_settings, push("start_studio_task"))
+
+        assert (found.state, "1 files of this job removed" in found.answer) == ("given_up", True)
+        assert sorted(takes[0].parent.iterdir()) == sorted(takes)
 
 
 @pytest.mark.usefixtures("served")
@@ -260,6 +263,14 @@ class TestTranscription:
         assert call.path == "/rest/store_remote_transcripted_video/?id=3"
         assert set(call.body) == {"video_id", "msg", "temp_vtt_file"}
         assert "Bonjour à tous." in pod.videos[3].captions
+        assert list((media / "temp").iterdir()) == []
+
+    def test_captions_of_a_video_that_was_deleted_are_removed(
+        self, audio: Path, pod: FakePod, push: Callable[..., str], pod_settings: Settings, media: Path
+    ) -> None:
+        found = settled(pod_settings, push("start_transcripting_task"))
+
+        assert (found.state, "1 files of this job removed" in found.answer) == ("given_up", True)
         assert list((media / "temp").iterdir()) == []
 
     def test_told_again_with_the_captions_put_back(
@@ -374,6 +385,46 @@ class TestPodSAnswers:
         found = done()
         assert (found.state, found.tries) == ("given_up", 1)
         assert "gone" in found.answer
+
+    def test_the_files_of_a_video_that_was_deleted_are_removed_and_no_others(
+        self, done: Callable[..., Delivery], pod: FakePod, media: Path
+    ) -> None:
+        source = path_of("start_encoding_task", 0, media)
+        output = source.parent / "0003"
+
+        def delete() -> None:
+            del pod.videos[3]
+            source.unlink()
+            (output / "notes.txt").write_text("a person's")
+            (output / "info_video.json").write_text("changed by somebody")
+
+        pod.on_post = delete
+        found = done()
+
+        assert found.answer.endswith(f"the video is gone; 1 files of this job removed from {output}")
+        assert sorted(path.name for path in output.iterdir()) == ["info_video.json", "notes.txt"]
+
+    def test_the_folder_of_a_video_that_was_deleted_goes_when_it_is_empty(
+        self, done: Callable[..., Delivery], pod: FakePod, media: Path
+    ) -> None:
+        source = path_of("start_encoding_task", 0, media)
+
+        def delete() -> None:
+            del pod.videos[3]
+            source.unlink()
+
+        pod.on_post = delete
+        assert "2 files of this job removed" in done().answer
+        assert list(source.parent.iterdir()) == []
+
+    def test_another_pod_that_knows_no_such_video_has_nothing_removed(
+        self, done: Callable[..., Delivery], pod: FakePod, media: Path
+    ) -> None:
+        """A Pod deletes the source with the video."""
+        del pod.videos[3]
+
+        assert "its source is still there" in done().answer
+        assert len(list((path_of("start_encoding_task", 0, media).parent / "0003").iterdir())) == 2
 
     def test_a_video_that_waits_no_more_is_final(self, done: Callable[..., Delivery], pod: FakePod) -> None:
         pod.videos[3].in_progress = False
