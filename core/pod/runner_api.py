@@ -17,7 +17,7 @@ from core import jobs, manifest
 from core.errors import BadCall, JobConflict, OutOfReach, UnknownJob
 from core.hookspecs import NAME
 from core.messenger import CORRELATION_HEADER
-from core.model import CORRELATION_ID, Manifest, State
+from core.model import CORRELATION_ID, Job, Manifest, State
 from core.pod.runner_result import File, files
 from core.pod.runner_tasks import Task, job_of
 from core.settings import Settings
@@ -66,13 +66,11 @@ def router(settings: Settings) -> APIRouter:
     @tasks.post("/execute", responses={400: {"model": Words}, 503: {"model": Words}})
     def execute(
         task: Task,
-        correlation_id: Annotated[
-            str | None, Header(alias=CORRELATION_HEADER, pattern=CORRELATION_ID.pattern, max_length=128)
-        ] = None,
+        correlation_id: Annotated[str, Header(alias=CORRELATION_HEADER)] = "",
     ) -> TaskState:
         """Take a task; once this has answered it is stored and on its queue."""
         with _refusals():
-            job = job_of(task, settings).model_copy(update={"correlation_id": correlation_id})
+            job = _correlated(job_of(task, settings), correlation_id)
             jobs.send(job, settings)
         return TaskState(task_id=job.id, status="running")
 
@@ -110,6 +108,13 @@ def router(settings: Settings) -> APIRouter:
 
     routes.include_router(tasks)
     return routes
+
+
+def _correlated(job: Job, correlation_id: str) -> Job:
+    """Return the job with its caller's id; a proxy may have written anything there, and no task is lost for it."""
+    return (
+        job.model_copy(update={"correlation_id": correlation_id}) if CORRELATION_ID.fullmatch(correlation_id) else job
+    )
 
 
 @contextmanager

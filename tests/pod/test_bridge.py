@@ -93,6 +93,7 @@ class TestWhatAMessageBecomes:
         assert str(job.source.path) == path
         assert job.output == Path(path).parent / f"{number:04}"
         assert (job.steps, job.options) == (("encode",), {})
+        assert job.id == f"pod-{job.correlation}", "Celery's task is found again in each line and callback"
         assert job.callbacks[0].url == f"store_remote_encoded_video/?id={number}"
         assert job.callbacks[0].body == {
             "video_id": number,

@@ -162,3 +162,17 @@ def test_the_api_keeps_its_word(address: str) -> None:
     command = [tool, "run", f"{address}/openapi.json", "-H", f"Authorization: Bearer {TOKEN}", "--checks", checks]
     done = subprocess.run([*command, "--max-examples", "20", "--seed", "1"], capture_output=True, text=True)
     assert done.returncode == 0, done.stdout[-6000:]
+
+
+def test_a_task_keeps_its_caller_s_correlation_id_and_is_lost_for_none(
+    address: str, portal: Portal, service: Settings
+) -> None:
+    def send(name: str, correlation: str) -> str | None:
+        headers = {"Authorization": f"Bearer {TOKEN}", "X-Correlation-ID": correlation}
+        answer = requests.post(f"{address}/task/execute", json=task(portal, name), headers=headers, timeout=20)
+        request = service.jobs_root / "jobs" / answer.json()["task_id"] / "request.json"
+        kept: str | None = json.loads(request.read_text()).get("correlation_id")
+        return kept
+
+    assert send("a.mp4", "req-7") == "req-7"
+    assert send("b.mp4", "no id at all") is None

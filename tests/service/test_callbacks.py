@@ -216,6 +216,7 @@ class TestWhatIsSaid:
         assert headers["Amphipod-Signature"] != signature(SECRET, "0", body)
         assert abs(time.time() - int(headers["Amphipod-Timestamp"])) < 60
         assert headers["Amphipod-Delivery"] == f"{job}.1.1"
+        assert headers["X-Correlation-ID"] == job
         assert SECRET.encode() not in body
 
     def test_a_retried_job_is_told_of_again(

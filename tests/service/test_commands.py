@@ -46,7 +46,8 @@ def test_submit_prints_an_id_that_status_knows(toy_service: Settings) -> None:
     job = submit(write="x")
 
     status = json.loads(amphipod("status", job, "--json").stdout)
-    assert status == {"id": job, "state": "waiting", "steps": {"encode": {"state": "waiting"}}}
+    waiting = {"id": job, "state": "waiting", "steps": {"encode": {"state": "waiting"}}}
+    assert status == waiting | {"unserved": "encoding"}
 
 
 def test_wait_follows_a_job_to_its_end(worker: subprocess.Popen[bytes]) -> None:
