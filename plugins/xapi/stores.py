@@ -48,7 +48,7 @@ def _check_scheme(settings: Settings) -> None:
     if settings.xapi_anonymize_key is None:
         raise BadSettings(
             "anonymising needs a secret, and AMPHIPOD_XAPI_ANONYMIZE_KEY is not set",
-            remedy="set it to a long random text and keep it; or, where Esup-Pod has hidden its people before it sends, "
+            remedy="set it to a long random text and keep it; or, where Esup-Pod has hidden its people already, "
             "take XAPI_ANONYMIZE_ACTOR out of our settings",
             step="emit",
         )
