@@ -225,6 +225,23 @@ class TestWorkers:
         assert {one["pid"] for one in found} == set(worker.pids)
         assert {(tuple(one["queues"]), one["threads"]) for one in found} == {(("encoding",), 3)}
 
+    def test_one_that_could_not_write_its_beacon_at_boot_leaves_it_once_it_can(
+        self, start: Start, redis_server: RedisServer, toy_service: Settings
+    ) -> None:
+        toy_service.jobs_root.touch()
+        start("callbacks")
+        (before,) = until(lambda: list(workers.alive(redis_server.client)), what="it registers all the same")
+
+        toy_service.jobs_root.unlink()
+
+        def left() -> bool:
+            (worker,) = workers.alive(redis_server.client)
+            seen = workers.read_beacon(toy_service.jobs_root, worker["host"])
+            return seen is not None and bool(worker["beacon"] == seen)
+
+        assert before["beacon"] is None
+        until(left, what="it leaves its beacon")
+
     def test_one_that_stops_is_struck_off(self, start: Start, redis_server: RedisServer, toy_service: Settings) -> None:
         worker = start("callbacks")
         until(lambda: list(workers.alive(redis_server.client)), what="it registers")
