@@ -13,7 +13,7 @@ from typing import Literal
 from core import manifest, storage
 from core.errors import BadCall
 from core.manifest import FINISH
-from core.model import Callback, Model, State, now
+from core.model import Callback, Model, now
 from core.storage import JobFolder
 
 #: Name of a delivery's errand, beside those of the steps.
@@ -29,6 +29,8 @@ class Delivery(Model):
     state: Literal["due", "delivered", "withheld", "given_up"] = "due"
     due_since: datetime
     tries: int = 0
+    #: Seconds of tries and of pauses between them so far; the settings' patience is with these, by no host's clock.
+    waited: float = 0.0
     #: The receiver may have taken it although we never saw its answer: to be looked into before it is told again.
     uncertain: bool = False
     #: The receiver's last answer, or why there was none.
@@ -42,8 +44,8 @@ def due(folder: JobFolder) -> list[str]:
     callbacks = folder.job().callbacks
     for run in range(1, folder.run() + 1 if callbacks else 1):
         finished = manifest.result(folder, FINISH, run)
-        if finished is None or finished.state is State.SUPERSEDED:
-            continue  # a younger job has the word
+        if finished is None:
+            continue
         for number, callback in enumerate(callbacks, start=1):
             delivery = Delivery(id=f"{run}.{number}", callback=callback, due_since=finished.finished_at)
             if _standing(folder, delivery).state == "due":
@@ -84,5 +86,5 @@ def reopen(folder: JobFolder) -> list[str]:
     if not given_up:
         raise BadCall(f"job {folder.id} has no callback that was given up", job=folder.id)
     for delivery in given_up:
-        save(folder, delivery.model_copy(update={"state": "due", "due_since": now(), "tries": 0}))
+        save(folder, delivery.model_copy(update={"state": "due", "due_since": now(), "tries": 0, "waited": 0.0}))
     return [delivery.id for delivery in given_up]

@@ -15,7 +15,7 @@ from contextlib import AbstractContextManager
 from datetime import datetime
 from pathlib import Path
 
-from core import conflicts, ledger, storage
+from core import conflicts, ledger, order, storage
 from core.access import Access
 from core.conflicts import STAGE_PREFIX, Claim
 from core.errors import HookFailed, NotWritable, StepCrashed
@@ -108,6 +108,8 @@ class Publication(Model):
     job: str
     job_folder: Path
     created_at: datetime
+    #: Its place among the jobs for this folder (core/order.py).
+    number: int = 0
     output: Path
     stage: str
     #: What the job is made of, as the ledger has it.
@@ -122,6 +124,7 @@ class Publication(Model):
             yield Entry(
                 job=self.job,
                 created_at=self.created_at,
+                number=self.number,
                 step=step,
                 sources=self.sources,
                 files={
@@ -186,13 +189,14 @@ def publish(
     with lock(output):
         complete_interrupted(output, folder.root)
         ours = conflicts.claim(folder.root, job, results)
-        if _is_superseded(ours, results):
+        number = order.take(folder.root, output, job.id)
+        if _is_superseded(ours, number, results):
             return State.SUPERSEDED
         _check(ours, results)
         stage = output / f"{STAGE_PREFIX}{job.id}.{secrets.token_hex(4)}"
         try:
             with disk_errors(output):
-                publication = _stage(folder, ours, results, stage, access)
+                publication = _stage(folder, ours, number, results, stage, access)
                 access.grant(output)
             _check(ours, results)  # copying takes its time
         except BaseException:
@@ -203,10 +207,10 @@ def publish(
     return State.SUCCEEDED
 
 
-def _is_superseded(ours: Claim, results: Sequence[StepResult]) -> bool:
+def _is_superseded(ours: Claim, number: int, results: Sequence[StepResult]) -> bool:
     """Tell whether a younger job has published one of these steps of this source."""
     return any(
-        entry.job != ours.job.id and entry.created_at > ours.job.created_at and ours.owns(entry, result.step)
+        entry.job != ours.job.id and entry.number > number and ours.owns(entry, result.step)
         for entry in ours.ledger.entries
         for result in results
     )
@@ -241,7 +245,9 @@ def _is_committed(publication: Publication, stage: Path) -> bool:
     return recorded.stage == publication.stage
 
 
-def _stage(folder: JobFolder, ours: Claim, results: Sequence[StepResult], stage: Path, access: Access) -> Publication:
+def _stage(
+    folder: JobFolder, ours: Claim, number: int, results: Sequence[StepResult], stage: Path, access: Access
+) -> Publication:
     stage.mkdir()
     files = []
     made = [(artifact, result) for result in results for artifact in result.artifacts]
@@ -265,6 +271,7 @@ def _stage(folder: JobFolder, ours: Claim, results: Sequence[StepResult], stage:
         job=folder.id,
         job_folder=folder.path.resolve(),
         created_at=ours.job.created_at,
+        number=number,
         output=ours.output,
         stage=stage.name,
         sources=ours.sources,

@@ -42,6 +42,8 @@ class Entry(Model):
 
     job: str
     created_at: datetime
+    #: Its place among the jobs for this folder (core/order.py).
+    number: int = 0
     step: str
     #: What it was made of: real paths.
     sources: tuple[str, ...]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import structlog
@@ -47,6 +48,8 @@ class Case:
     #: As it was before this try.
     delivery: Delivery
     answer: Answer | None = None
+    #: By this host's monotonic clock.
+    began: float = field(default_factory=time.monotonic)
 
     @property
     def run(self) -> int:
@@ -120,8 +123,9 @@ def _settle(case: Case, verdict: Verdict) -> tuple[Delivery, float | None]:
         log.info("portal told" if verdict.fate == "taken" else "portal not told")
     else:
         wait = _pause(after.tries, settings, case.answer)
-        age = (now() - delivery.due_since).total_seconds()
-        if verdict.fate == "refused" or age + wait > settings.callback_patience:
+        waited = delivery.waited + time.monotonic() - case.began + wait
+        after = after.model_copy(update={"waited": waited})
+        if verdict.fate == "refused" or waited > settings.callback_patience:
             after, wait = after.model_copy(update={"state": "given_up"}), None
             log.error("portal not told: given up; `amphipod tell` tries again", tries=after.tries)
         elif verdict.fate == "mend":

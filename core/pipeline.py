@@ -19,7 +19,7 @@ from typing import cast
 
 import structlog
 
-from core import access, callbacks, commit, conflicts, fetch, manifest, parts, runner, steplog, storage, story
+from core import access, callbacks, commit, conflicts, fetch, manifest, order, parts, runner, steplog, storage, story
 from core.callbacks import DELIVER
 from core.commit import Lock, folder_lock
 from core.context import Progress
@@ -66,6 +66,8 @@ def submit(job: Job, root: Path) -> tuple[JobFolder, bool]:
         raise JobConflict(
             f"job {stored.id} exists with a different request", remedy="use another idempotency key", job=stored.id
         )
+    if job.output:
+        order.take(root, job.output, job.id)
     if new:
         tell(folder, "submitted", source=str(job.source.path), steps=",".join(job.steps), language=job.language)
     return folder, new
@@ -428,7 +430,7 @@ def finish(host: Host, folder: JobFolder, *, lock: Lock = folder_lock) -> StepRe
         rights = access.of(host.settings)
         try:
             state = commit.publish(folder, job, made, lock=lock, access=rights) if made else State.SUCCEEDED
-            reason = None
+            reason = f"a newer job has published into {job.output}" if state is State.SUPERSEDED else None
         except Permanent as error:
             state, reason = State.FAILED, f"not published: {error}"
         if failed is not None:

@@ -10,7 +10,6 @@ import secrets
 import shutil
 import socket
 import tempfile
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -373,19 +372,19 @@ def is_abandoned(scratch: Scratch, older_than: float) -> bool:
     """
     try:
         owner = json.loads(scratch.owner.read_bytes())
-        age = time.time() - scratch.owner.stat().st_mtime
     except (OSError, ValueError):
         return scratch.failure.exists() or _age(scratch.path) > older_than
     if scratch.failure.exists():
         return True
     if owner["host"] == host_name():
         return bool(owner["process"] != process_identity(owner["pid"]))
-    return age > older_than
+    return _age(scratch.owner) > older_than
 
 
 def _age(path: Path) -> float:
+    """Return the seconds since a file's last change, by the file system's own clock."""
     try:
-        return time.time() - path.stat().st_mtime
+        return clock(path.parent) - path.stat().st_mtime
     except FileNotFoundError:
         return float("inf")
 

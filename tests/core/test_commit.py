@@ -9,7 +9,7 @@ from textwrap import dedent
 
 import pytest
 
-from core import commit, storage
+from core import commit, pipeline, storage
 from core.conflicts import STAGE_PREFIX
 from core.errors import HookFailed, NoSpace, NotWritable, StepCrashed
 from core.model import KINDS, Artifact, Job, Source, State, StepResult, now
@@ -25,15 +25,16 @@ FILES = {
 }
 
 
-def new_job(root: Path, name: str = "j1", output: Path | None = None, age: float = 0) -> JobFolder:
+def new_job(root: Path, name: str = "j1", output: Path | None = None, ahead: float = 0) -> JobFolder:
+    """Submit a job, by a portal whose clock is `ahead` by so many seconds."""
     job = Job(
         id=name,
         sources=(Source(path=Path("a.mp4")),),
         steps=("encode",),
         output=output,
-        created_at=now() - timedelta(seconds=age),
+        created_at=now() + timedelta(seconds=ahead),
     )
-    return storage.store(job, root)[0]
+    return pipeline.submit(job, root)[0]
 
 
 def result(folder: JobFolder, attempt: int = 1, files: dict[str, str] = FILES, text: str = "new") -> StepResult:
@@ -144,7 +145,7 @@ class TestPublish:
 
     def test_what_an_older_job_published_and_a_younger_does_not_is_removed(self, tmp_path: Path) -> None:
         output = tmp_path / "0042"
-        old = new_job(tmp_path / "root", "old", output, age=60)
+        old = new_job(tmp_path / "root", "old", output)
         commit.publish(old, old.job(), [committed(old)])
         (output / "notes.txt").write_text("the portal's own")
         young = new_job(tmp_path / "root", "young", output)
@@ -156,7 +157,7 @@ class TestPublish:
 
     def test_an_older_job_that_comes_late_is_superseded(self, tmp_path: Path) -> None:
         output = tmp_path / "0042"
-        old = new_job(tmp_path / "root", "old", output, age=60)
+        old = new_job(tmp_path / "root", "old", output)
         young = new_job(tmp_path / "root", "young", output)
         commit.publish(young, young.job(), [committed(young, text="young")])
 
@@ -164,6 +165,18 @@ class TestPublish:
 
         assert state is State.SUPERSEDED
         assert (output / "360p.mp4").read_text() == "young 360p.mp4"
+
+    def test_jobs_are_ordered_as_they_came_and_not_by_their_portals_clocks(self, tmp_path: Path) -> None:
+        output = tmp_path / "0042"
+        ahead = new_job(tmp_path / "root", "ahead", output, ahead=24 * 3600)
+        made = committed(ahead, text="first")
+        commit.publish(ahead, ahead.job(), [made])
+        right = new_job(tmp_path / "root", "right", output)
+
+        assert commit.publish(right, right.job(), [committed(right, text="second")]) is State.SUCCEEDED
+        assert commit.publish(ahead, ahead.job(), [made]) is State.SUPERSEDED
+
+        assert (output / "360p.mp4").read_text() == "second 360p.mp4"
 
     def test_a_stage_whose_publish_was_never_committed_is_dropped(self, tmp_path: Path) -> None:
         output = tmp_path / "0042"
@@ -179,7 +192,7 @@ class TestPublish:
 
     def test_a_full_disk_leaves_what_was_published_before(self, tmp_path: Path, small_disk: Path) -> None:
         output = small_disk / "0042"
-        old = new_job(tmp_path / "root", "old", output, age=60)
+        old = new_job(tmp_path / "root", "old", output)
         commit.publish(old, old.job(), [committed(old, text="old")])
         young = new_job(tmp_path / "root", "young", output)
 
@@ -257,9 +270,9 @@ class TestKilledPublish:
     @pytest.mark.parametrize("renames", range(len(FILES)))
     def test_the_next_publish_completes_it_first(self, tmp_path: Path, renames: int) -> None:
         root, output = tmp_path / "root", tmp_path / "0042"
-        old = new_job(root, "old", output, age=120)
+        old = new_job(root, "old", output)
         commit.publish(old, old.job(), [committed(old, text="old")])
-        killed = new_job(root, "killed", output, age=60)
+        killed = new_job(root, "killed", output)
         committed(killed, text="killed")
         arguments = [str(root), "killed", str(output), str(renames)]
         process = subprocess.run([sys.executable, "-c", PUBLISH_AND_DIE, *arguments])
@@ -274,9 +287,9 @@ class TestKilledPublish:
 
     def test_killed_before_its_commit_it_leaves_the_old_files(self, tmp_path: Path) -> None:
         root, output = tmp_path / "root", tmp_path / "0042"
-        old = new_job(root, "old", output, age=120)
+        old = new_job(root, "old", output)
         commit.publish(old, old.job(), [committed(old, text="old")])
-        killed = new_job(root, "killed", output, age=60)
+        killed = new_job(root, "killed", output)
         committed(killed, text="killed")
         code = PUBLISH_AND_DIE.replace("os.path.dirname(arguments[1]) == output", "'publish.json' in arguments[1]")
         subprocess.run([sys.executable, "-c", code, str(root), "killed", str(output), "0"])

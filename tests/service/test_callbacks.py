@@ -411,3 +411,55 @@ def test_without_a_queue_the_command_itself_tells(
     subprocess.run(command, check=True, cwd=toy_service.media_roots[0])
 
     assert [news["state"] for news in receiver.news] == ["succeeded"]
+
+
+class TestSuperseded:
+    def test_a_portal_is_told_that_a_newer_job_was_faster(self, hasty: Settings, receiver: Receiver) -> None:
+        output = hasty.media_roots[0] / "0042"
+        callback = Callback(kind="webhook", url=receiver.url)
+        fields: dict[str, Any] = {"sources": jobs.sources(hasty, "a.mp4", None), "steps": ("encode",)}
+        older, newer = (
+            pipeline.submit(Job(id=name, output=output, callbacks=(callback,), **fields), hasty.jobs_root)[0]
+            for name in ("older", "newer")
+        )
+        host = Host(hasty, Manager(hasty))
+
+        states = [pipeline.run_embedded(host, folder).state for folder in (newer, older)]
+
+        assert states == ["succeeded", "superseded"]
+        assert callbacks.due(older) == ["1.1"]
+        assert messenger.attempt(hasty, older, "1.1", CONTRACTS)[0].state == "delivered"
+        assert receiver.news[0]["state"] == "superseded"
+        assert receiver.news[0]["reason"] == f"a newer job has published into {output}"
+
+
+class TestHangingPortal:
+    def test_forty_deliveries_that_hang_keep_nobody_from_publishing_or_being_told(
+        self, start: Start, told: Told, toy_service: Settings, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        hanging, healthy = Receiver(pause=60), Receiver()
+        hanging.start()
+        healthy.start()
+        # The queue knows no hosts by port alone: another name for the same machine.
+        other = healthy.url.replace("127.0.0.1", "localhost")
+        done = pipeline.submit(
+            Job(
+                id="done",
+                sources=jobs.sources(toy_service, "a.mp4", None),
+                steps=("encode",),
+                callbacks=tuple(Callback(kind="webhook", url=hanging.url) for _ in range(40)),
+            ),
+            toy_service.jobs_root,
+        )[0]
+        pipeline.run_embedded(Host(toy_service, Manager(toy_service)), done)
+        assert jobs.resume(settings=toy_service) == ["done"]
+        start("callbacks", threads=8)
+        until(lambda: len(hanging.got) >= 2, what="deliveries hang")
+        start("encoding")
+
+        job = told(other, write="x")
+
+        assert settled(toy_service, job).state == "delivered"
+        assert len(hanging.got) == 2
+        hanging.stop()
+        healthy.stop()
