@@ -10,7 +10,7 @@ from typing import Any
 import dramatiq
 from dramatiq.middleware import CurrentMessage
 
-from core import broker, connection, contracts, courier, middleware, queues, settings, shadowing, statements, worker
+from core import broker, connection, contracts, courier, intake, middleware, queues, settings, shadowing, worker
 from core.errors import AmphipodError, BadCall
 from core.manager import Manager
 from core.manifest import FINISH
@@ -72,12 +72,7 @@ def emit_statement(statement: dict[str, Any] | list[dict[str, Any]]) -> None:
     assert message
     sent_at = datetime.fromtimestamp(message.message_timestamp / 1000, UTC)
     given = statement if isinstance(statement, list) else [statement]
-    # Derived from the message, so that one that comes twice brings nothing twice.
-    ready = [
-        statements.identified(one, seed=f"{message.message_id} {number}", at=sent_at)
-        for number, one in enumerate(given)
-    ]
-    statements.submit_statements(ready, settings=_desk().host.settings)
+    intake.take(given, _desk().host.settings, seed=message.message_id, at=sent_at)
 
 
 @dramatiq.actor(queue_name=queues.QUEUES[FINISH], max_retries=None)

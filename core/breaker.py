@@ -28,19 +28,24 @@ class Breaker:
         self._failures = 0
         self._closed_until = 0.0
         self._probing = False
+        #: Lanes that have failed since the store last took something.
+        self._failed: set[str] = set()
 
-    def enter(self) -> bool:
-        """Ask to try the store; who is let in reports back with `leave`."""
+    def enter(self, lane: str) -> bool:
+        """Ask to try the store; who is let in reports back with `leave`.
+
+        A lane that has not failed yet is let in: what the others could not deliver may be their own fault.
+        """
         with self._lock:
             if self._failures < _TRIPPED_BY:
                 return True
-            if self._probing or time.monotonic() < self._closed_until:
+            if self._probing or (time.monotonic() < self._closed_until and lane in self._failed):
                 return False
             self._probing = True
             return True
 
-    def leave(self, *, failed: bool | None, after: float | None = None, for_long: bool = False) -> None:
-        """Report: whether the store failed, None when it was not asked after all.
+    def leave(self, lane: str, *, failed: bool | None, after: float | None = None, for_long: bool = False) -> None:
+        """Report: whether the store failed, None when that can't be told.
 
         `after` is the pause that the store wants; `for_long` says that only a person can mend it.
         """
@@ -48,9 +53,12 @@ class Breaker:
             self._probing = False
             if failed is None:
                 return
-            self._failures = self._failures + 1 if failed else 0
-            if for_long:
-                self._failures = max(self._failures, _TRIPPED_BY)
+            if not failed:
+                self._failures = 0
+                self._failed.clear()
+                return
+            self._failed.add(lane)
+            self._failures = max(self._failures + 1, _TRIPPED_BY if for_long else 0)
             if self._failures >= _TRIPPED_BY:
                 rounds = self._failures - _TRIPPED_BY + 1
                 wanted = self._longest if for_long else pause(rounds, self._longest, after)

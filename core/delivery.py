@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from itertools import takewhile
 
 import structlog
 
-from core import breaker, lease, statements
+from core import breaker, dead_letters, lease
 from core.breaker import Breaker
 from core.errors import AmphipodError, EngineMissing, HookFailed
 from core.intake import Route
+from core.isolation import Isolation
 from core.manager import Manager
 from core.model import Receipt, Statement
 from core.outbox import Entry
@@ -38,7 +40,7 @@ class Store:
         self.settings = settings
         self.breaker = Breaker(settings.xapi_longest_delay)
         self._manager = manager
-        self._complaint = ""
+        self._complaints: dict[str, str] = {}
 
     def emit(self, batch: Sequence[Statement]) -> Sequence[Receipt]:
         """Have the engine that knows this store deliver a batch."""
@@ -48,16 +50,20 @@ class Store:
                 return receipts
         raise EngineMissing(f"no engine delivers to {self.route.destination.name}", remedy="see `amphipod plugins`")
 
-    def complain(self, words: str) -> None:
-        """Say once what keeps the store from taking statements; "" when nothing does any more."""
-        if words == self._complaint:
-            return
-        self._complaint = words
-        self.route.outbox.set_alarm(words)
+    def complain(self, lane: str, words: str) -> None:
+        """Log once what keeps the store from taking a lane's statements; "" when nothing does any more."""
+        known = set(self._complaints.values())
         if words:
+            self._complaints[lane] = words
+        elif self._complaints.pop(lane, None) is None:
+            return
+        if words and words not in known:
             _log.error("statements wait", store=self.route.destination.name, reason=words)
-        else:
+        elif not self._complaints:
             _log.info("statements are taken again", store=self.route.destination.name)
+
+    def complains(self, lane: str) -> bool:
+        return lane in self._complaints
 
 
 class Lane:
@@ -68,7 +74,9 @@ class Lane:
         self._box = store.route.outbox
         self._name = name
         self._failures = 0
+        self._probes = 0
         self._waits_until = 0.0
+        self._isolation = Isolation(BATCH)
 
     def serve(self) -> float:
         """Send one batch if one is due; returns the seconds until it is worth looking again, 0 for at once."""
@@ -76,63 +84,184 @@ class Lane:
             return min(left, LOOK_EVERY)
         if not_due := self._due_in():
             return not_due
-        if not self._store.breaker.enter():
+        if not self._store.breaker.enter(self._name):
             return LOOK_EVERY
-        failed: bool | None = None
-        last = None
+        end = _End()
         try:
             name = f"statements.{self._box.name}.{self._name}"
             with lease.hold(self._box.client, name, self._store.settings.lease_seconds) as held:
                 self._box.read_back(self._name)
-                if batch := self._box.head(self._name, BATCH).entries:  # another worker may have been faster
-                    last = self._send(batch)
-                    failed = last is not None
+                # Another worker may have been faster.
+                if batch := self._box.head(self._name, self._isolation.batch).entries:
+                    end = self._send(batch)
                     held.check()
         except lease.LeaseHeld:
             return LOOK_EVERY
+        except AmphipodError as error:  # nowhere to write a dead letter, say
+            self._box.settle(self._name, (), alarm=str(error))
+            raise
         finally:
+            last = end.stopped
             self._store.breaker.leave(
-                failed=failed,
+                self._name,
+                failed=end.failed,
                 after=last.retry_after if last else None,
-                for_long=last is not None and last.outcome == "blocked",
+                for_long=last is not None and last.outcome == "blocked" and last.store_wide,
             )
-        return 0.0 if failed is False else LOOK_EVERY
+        return LOOK_EVERY if end.stopped or end.failed is None else 0.0
 
     def _due_in(self) -> float:
         """Return the seconds for which the next batch may still grow, 0 if it is due."""
-        head = self._box.head(self._name, BATCH)
-        if head.spooled or len(head.entries) == BATCH:
+        wanted = self._isolation.batch
+        head = self._box.head(self._name, wanted)
+        if head.spooled or len(head.entries) == wanted:
             return 0.0
         if not head.entries:
+            if self._store.complains(self._name):  # another worker has delivered what could not be
+                self._store.complain(self._name, "")
             return LOOK_EVERY
         oldest, newest = head.entries[0].put_at, head.entries[-1].put_at
         due = min(oldest + self._store.settings.xapi_batch_seconds, newest + _QUIET) - head.clock
         return min(max(due, 0.0), LOOK_EVERY)
 
-    def _send(self, entries: Sequence[Entry]) -> Receipt | None:
-        """Send a batch and act on the receipts; returns the one that stopped it, if any did."""
-        batch = _without_repetition(entries)
-        sent = [json.loads(entry.text) for entry in batch]
+    def _send(self, entries: Sequence[Entry]) -> _End:
+        """Send a batch and act on the receipts."""
+        sent = self._box.sent()
+        batch, unreadable = _readable(_without_repetition(entries))
+        self._set_aside([(entry, "not a statement") for entry in unreadable])
+        if not batch:
+            return _End(failed=None)
+        paired = list(zip(batch, self._emit(batch), strict=True))
+        settled = list(takewhile(lambda pair: pair[1].outcome in ("delivered", "rejected"), paired))
+        delivered = [entry.key for entry, receipt in settled if receipt.outcome == "delivered"]
+        refused = [(entry, receipt.words) for entry, receipt in settled if receipt.outcome == "rejected"]
+        if refused and (self._isolation.is_accusing or not delivered):
+            self._isolation.accuse(refused[0][0].key, sent, sent if delivered else self._box.sent())
+            if not self._isolation.tries:
+                return self._keep_refused(paired, refused, delivered)
+        self._set_aside(refused)
+        self._isolation.settled(len(settled))
+        self._failures = 0 if settled else self._failures
+        rest = paired[len(settled) :]
+        if not rest:
+            self._box.settle(self._name, delivered, sent=len(delivered))
+            self._store.complain(self._name, "")
+            return _End(failed=False)
+        self._box.settle(self._name, delivered, sent=len(delivered), alarm=rest[0][1].words)
+        return self._doubt(rest, sent)
+
+    def _keep_refused(
+        self, paired: Sequence[tuple[Entry, Receipt]], refused: Sequence[tuple[Entry, str]], delivered: Sequence[str]
+    ) -> _End:
+        """Keep what was refused though the store had taken no other before: it may be the store, or its settings here.
+
+        It is asked again once it takes another; what it refuses then is refused for good.
+        """
+        words = f"{self._store.route.destination.url} refuses every statement ({refused[0][1]})"
+        blocked = Receipt(statement_id="", outcome="blocked", words=words)
+        away = next((receipt for _, receipt in paired if receipt.outcome == "retry"), None)
+        end = self._hold(paired, away or blocked, failed=True)
+        if delivered:
+            self._box.settle(self._name, delivered, sent=len(delivered), alarm=words)
+        elif not self._probe([entry for entry, _ in refused]):
+            return end
+        self._waits_until = 0.0
+        return replace(end, failed=False)
+
+    def _emit(self, batch: Sequence[Entry]) -> Sequence[Receipt]:
         try:
-            receipts = self._store.emit(sent)
+            receipts = self._store.emit([json.loads(entry.text) for entry in batch])
             if len(receipts) != len(batch):
                 raise HookFailed(f"{len(receipts)} receipts for {len(batch)} statements")
         except AmphipodError as error:
-            receipts = [Receipt(statement_id="", outcome="blocked", words=str(error))] * len(batch)
-        paired = list(zip(batch, receipts, strict=True))
-        settled = list(takewhile(lambda pair: pair[1].outcome in ("delivered", "rejected"), paired))
-        for entry, receipt in settled:
-            if receipt.outcome == "rejected":
-                statements.bury(self._box, self._name, entry.key, entry.text, receipt.words)
-        delivered = [entry.key for entry, receipt in settled if receipt.outcome == "delivered"]
-        stopped = paired[len(settled)][1] if len(settled) < len(paired) else None
-        self._box.settle(self._name, delivered, sent=len(delivered), retried=len(paired) - len(settled))
-        self._store.complain(stopped.words if stopped else "")
-        self._failures = self._failures + 1 if stopped else 0
-        if stopped:
-            wait = breaker.pause(self._failures, self._store.settings.xapi_longest_delay, stopped.retry_after)
-            self._waits_until = time.monotonic() + wait
-        return stopped
+            fault = Receipt(statement_id="", outcome="blocked", words=str(error), store_wide=True)
+            return [fault] * len(batch)
+        return receipts
+
+    def _doubt(self, rest: Sequence[tuple[Entry, Receipt]], sent: int) -> _End:
+        """Find out whether it is the store that does not take what is left of a batch, or one statement.
+
+        `sent` is what the store had taken before.
+        """
+        entry, stopped = rest[0]
+        if stopped.store_wide or not self._isolation.failed(len(rest)):
+            return self._hold(rest, stopped, failed=True)
+        before = self._isolation.tries
+        self._isolation.accuse(entry.key, sent, self._box.sent())
+        if self._isolation.tries == before:
+            self._probe([entry])  # what it tells counts at the next try: the store may just have been mended
+        told = self._store.settings
+        if self._isolation.is_proven(told.xapi_statement_tries, told.xapi_statement_patience):
+            words = f"failed {self._isolation.tries} times, while the store took others: {stopped.words}"
+            self._set_aside([(entry, words)])
+            self._isolation.settled(1)
+            self._store.complain(self._name, "")
+            self._failures = 0
+            return _End(failed=None)
+        if not self._isolation.tries:
+            return self._hold(rest, stopped, failed=True)
+        self._failures = self._isolation.tries - 1
+        words = f"one statement is not taken, others are: {stopped.words}"
+        return self._hold(rest, stopped.model_copy(update={"words": words}), failed=None)
+
+    def _probe(self, but: Sequence[Entry]) -> bool:
+        """Send one other statement of this lane, of another actor if there is one; tells whether it was taken."""
+        keys = {entry.key for entry in but}
+        others, _ = _readable([one for one in self._box.head(self._name, BATCH).entries if one.key not in keys])
+        if not others:
+            return False
+        first = _first_of_each_actor(others, {_actor(entry) for entry in but}) or others
+        self._probes += 1
+        entry = first[self._probes % len(first)]
+        (receipt,) = self._emit([entry])
+        if receipt.outcome == "delivered":
+            self._box.settle(self._name, [entry.key], sent=1)
+        return receipt.outcome == "delivered"
+
+    def _hold(self, rest: Sequence[tuple[Entry, Receipt]], stopped: Receipt, *, failed: bool | None) -> _End:
+        """Keep what was not taken at the head of the lane, for a while."""
+        self._box.settle(self._name, (), retried=len(rest), alarm=stopped.words)
+        self._store.complain(self._name, stopped.words)
+        self._failures += 1
+        longest = self._store.settings.xapi_longest_delay
+        self._waits_until = time.monotonic() + breaker.pause(self._failures, longest, stopped.retry_after)
+        return _End(failed=failed, stopped=stopped)
+
+    def _set_aside(self, refused: Sequence[tuple[Entry, str]]) -> None:
+        dead_letters.bury(self._box, self._name, refused)
+        if refused:
+            self._box.settle(self._name, [entry.key for entry, _ in refused])
+
+
+@dataclass(frozen=True)
+class _End:
+    """How a batch ended: whether the store failed (None: that can't be told), and what stopped it, if anything did."""
+
+    failed: bool | None = None
+    stopped: Receipt | None = None
+
+
+def _readable(entries: Sequence[Entry]) -> tuple[list[Entry], list[Entry]]:
+    """Tell the statements from lines that are none."""
+    read: dict[bool, list[Entry]] = {True: [], False: []}
+    for entry in entries:
+        try:
+            read[isinstance(json.loads(entry.text), dict)].append(entry)
+        except (ValueError, RecursionError):
+            read[False].append(entry)
+    return read[True], read[False]
+
+
+def _actor(entry: Entry) -> str:
+    return json.dumps(json.loads(entry.text).get("actor"), sort_keys=True)
+
+
+def _first_of_each_actor(entries: Sequence[Entry], seen: set[str]) -> list[Entry]:
+    """Return the first statement of each actor but those seen: sent ahead, it overtakes none of its actor's."""
+    first: dict[str, Entry] = {}
+    for entry in entries:
+        first.setdefault(_actor(entry), entry)
+    return [entry for actor, entry in first.items() if actor not in seen]
 
 
 def _without_repetition(entries: Sequence[Entry]) -> list[Entry]:

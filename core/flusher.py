@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 
 import structlog
@@ -18,6 +19,12 @@ from core.settings import Settings
 
 #: Seconds between two looks at an empty intake: one question to Redis for all lanes.
 _LOOK_EVERY = 0.05
+
+#: Seconds between two looks at what waits on disk without Redis' knowing.
+_REMEMBER_EVERY = 10.0
+
+#: Seconds for each of the first statements that a process prepares.
+_FIRST_LIMIT = 60.0
 
 #: Seconds that a request in flight gets to end when the worker stops; its statements stay where they are if it doesn't.
 _GRACE = 10.0
@@ -39,7 +46,8 @@ class Flusher:
             for destination in manager.statement_destinations()
         ]
         self._threads: list[threading.Thread] = []
-        self._remembered = False
+        self._remembers_at = 0.0
+        self._warm = False
         #: Notified when the intake of this process has put something; other processes' are found by looking.
         self._put = threading.Condition()
 
@@ -91,13 +99,13 @@ class Flusher:
                         self._put.wait(pause)
 
     def _serve_intake(self) -> float:
-        if not self._remembered:
+        if time.monotonic() >= self._remembers_at:
             self._remember()
-            self._remembered = True
+            self._remembers_at = time.monotonic() + _REMEMBER_EVERY
         return 0.0 if sum(map(self._pass_on, self._intake.occupied())) else _LOOK_EVERY
 
     def _remember(self) -> None:
-        """Tell Redis, which may have lost its memory, what there is."""
+        """Tell Redis, which may have lost its memory or not have been there, what there is."""
         for box in (self._intake, *(route.outbox for route in self._routes)):
             statements.remember_store(box.client, box.name)
             for lane in LANES:
@@ -106,9 +114,17 @@ class Flusher:
     def _pass_on(self, lane: str) -> bool:
         try:
             with lease.hold(self._intake.client, f"statements.intake.{lane}", self._settings.lease_seconds):
-                busy = pass_on(self._manager, self._routes, self._intake, lane)
+                busy = pass_on(self._manager, self._routes, self._intake, lane, self._now_settings())
         except lease.LeaseHeld:
             return False
         with self._put:
             self._put.notify_all()
         return busy
+
+    def _now_settings(self) -> Settings:
+        """Return the settings; the first statements of a process get more time, because plugins load what they need."""
+        if self._warm:
+            return self._settings
+        self._warm = True
+        longer = max(_FIRST_LIMIT, self._settings.xapi_preparation_limit)
+        return self._settings.model_copy(update={"xapi_preparation_limit": longer})

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from core import scripts
 from core.errors import AmphipodError
 from core.queues import NAMESPACE
 
@@ -29,6 +30,8 @@ if holder == ARGV[1] then redis.call('pexpire', KEYS[1], ARGV[2]) return 1 end
 if not holder then redis.call('set', KEYS[1], ARGV[1], 'PX', ARGV[2]) return 1 end
 return 0
 """
+
+_TAKE = "return redis.call('set', KEYS[1], ARGV[1], 'NX', 'PX', ARGV[2])"
 
 _RELEASE = "if redis.call('get', KEYS[1]) == ARGV[1] then return redis.call('del', KEYS[1]) end return 0"
 
@@ -78,7 +81,7 @@ class Lease:
             LeaseHeld
         """
         milliseconds = round(self._seconds * 1000)
-        if not self._client.set(self._key, self._token, px=milliseconds, nx=True):
+        if not scripts.run(self._client, _TAKE, [self._key], self._token, milliseconds):
             raise self._held()
         self._thread.start()
 
@@ -101,7 +104,7 @@ class Lease:
 
         try:
             milliseconds = round(self._seconds * 1000)
-            if not self._client.eval(_RENEW, 1, self._key, self._token, milliseconds):
+            if not scripts.run(self._client, _RENEW, [self._key], self._token, milliseconds):
                 self._lost = True
         except RedisError as error:
             _log.warning("lease not renewed", lease=self._name, reason=str(error))
@@ -116,7 +119,7 @@ class Lease:
         self._released.set()
         self._thread.join()
         with contextlib.suppress(RedisError):  # it expires by itself
-            self._client.eval(_RELEASE, 1, self._key, self._token)
+            scripts.run(self._client, _RELEASE, [self._key], self._token)
 
 
 @contextlib.contextmanager

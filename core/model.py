@@ -400,5 +400,8 @@ class Receipt(Model):
     outcome: Literal["delivered", "retry", "blocked", "rejected"]
     #: The store's words, or what a person has to mend.
     words: str = ""
+    #: Nothing about this statement is the reason, any other would have fared alike: the store is away, busy, or refuses
+    #: our login. Otherwise, one that is never taken while others are is set aside.
+    store_wide: bool = False
     #: Seconds that the store asks to be left alone for.
     retry_after: float | None = None

@@ -11,11 +11,12 @@ What Redis has no room for waits in a `Spool`; until that is read back, all that
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from core import spool
+from core import scripts, spool
 from core.queues import NAMESPACE
 from core.spool import Spool
 
@@ -25,8 +26,11 @@ if TYPE_CHECKING:
 #: A constant, so that all hosts put an actor on the same lane.
 LANES = tuple(str(number) for number in range(8))
 
-#: The lane of what can't be delivered, for a person to look at.
-DEAD = "dead"
+#: Folder of all outboxes, in the jobs' root.
+FOLDER = "statements"
+
+#: Folder of what can't be delivered, beside those of the lanes.
+_DEAD = "dead"
 
 #: Seconds of one count of what was sent, and how many make the rate.
 _BUCKET, _BUCKETS = 10, 6
@@ -37,8 +41,19 @@ for i = 2, #ARGV do redis.call('xadd', KEYS[1], '*', 's', ARGV[i]) end
 return 1
 """
 
+_READ_BACK = "for i = 1, #ARGV do redis.call('xadd', KEYS[1], '*', 's', ARGV[i]) end"
+
+_SETTLE = """
+if #ARGV > 5 then redis.call('xdel', KEYS[1], unpack(ARGV, 6)) end
+for i, what in ipairs({'sent', 'retried'}) do
+    if tonumber(ARGV[i]) > 0 then redis.call('hincrby', KEYS[2], what, ARGV[i]) end
+end
+if tonumber(ARGV[1]) > 0 then redis.call('incrby', KEYS[3], ARGV[1]) redis.call('expire', KEYS[3], ARGV[3]) end
+if ARGV[5] == '' then redis.call('hdel', KEYS[4], ARGV[4]) else redis.call('hset', KEYS[4], ARGV[4], ARGV[5]) end
+"""
+
 #: A script's arguments lie on Lua's stack; this is far below its limit.
-_PUT_AT_ONCE = 500
+PUT_AT_ONCE = 500
 
 
 @dataclass(frozen=True)
@@ -72,7 +87,7 @@ class Outbox:
         """Make the outbox `name`; `folder` is the jobs' root, `limit` what may wait in Redis."""
         self.client = client
         self.name = name
-        self._folder = folder / "statements" / name
+        self._folder = folder / FOLDER / name
         self._limit = max(1, limit // len(LANES))
 
     def _key(self, lane: str) -> str:
@@ -84,15 +99,26 @@ class Outbox:
     def _spool(self, lane: str) -> Spool:
         return Spool(self._folder / lane)
 
+    @property
+    def dead(self) -> Spool:
+        """What can't be delivered, for a person to look at: on disk only, where no loss of Redis reaches it."""
+        return Spool(self._folder / _DEAD)
+
     # Putting
 
     def put(self, lane: str, texts: Sequence[str]) -> None:
         """Append lines to a lane; on return they are in Redis or on disk."""
-        for start in range(0, len(texts), _PUT_AT_ONCE):
-            some = texts[start : start + _PUT_AT_ONCE]
+        for start in range(0, len(texts), PUT_AT_ONCE):
+            some = texts[start : start + PUT_AT_ONCE]
             if not self._put_in_redis(lane, some):
-                self._spool(lane).put(some)
-                self.client.incrby(self._spooled_key(lane), len(some))
+                self._put_on_disk(lane, some)
+
+    def _put_on_disk(self, lane: str, texts: Sequence[str]) -> None:
+        from redis import RedisError
+
+        self._spool(lane).put(texts)
+        with suppress(RedisError):  # workers look at the disk, too
+            self._tell_spooled(lane)
 
     def _put_in_redis(self, lane: str, texts: Sequence[str]) -> bool:
         from redis import OutOfMemoryError
@@ -109,22 +135,34 @@ class Outbox:
         spooled = self._spool(lane)
         for path in spooled.files():
             texts = spool.lines(path)
-            if 0 < self.client.xlen(self._key(lane)) > self._limit - len(texts):
-                return
-            with self.client.pipeline(transaction=True) as pipe:
-                for text in texts:
-                    pipe.xadd(self._key(lane), {"s": text})
-                pipe.decrby(self._spooled_key(lane), len(texts))
-                pipe.execute()
-            path.unlink()
+            waiting = self.client.xlen(self._key(lane))
+            fits = waiting <= self._limit - len(texts)
+            if (fits or not waiting) and self._read_into(lane, texts, at_the_limit=not waiting):
+                path.unlink()
             return
         self.client.delete(self._spooled_key(lane))
         self.find_spooled(lane)  # somebody put a file while the folder was looked at
 
+    def _read_into(self, lane: str, texts: Sequence[str], *, at_the_limit: bool) -> bool:
+        """Append what was on disk. Into an empty lane even at Redis' limit, or it would never move."""
+        from redis import OutOfMemoryError
+
+        try:
+            if at_the_limit:
+                scripts.run(self.client, _READ_BACK, [self._key(lane)], *texts)
+            else:
+                self.client.eval(_READ_BACK, 1, self._key(lane), *texts)
+        except OutOfMemoryError:
+            return False
+        return True
+
     def find_spooled(self, lane: str) -> None:
-        """Tell Redis again of what waits on disk, which it may have forgotten."""
-        if waiting := len(self._spool(lane)):
-            self.client.set(self._spooled_key(lane), waiting, nx=True)
+        """Tell Redis again of what waits on disk, which it may have forgotten, or never have heard of."""
+        if self._spool(lane):
+            self._tell_spooled(lane)
+
+    def _tell_spooled(self, lane: str) -> None:
+        scripts.run(self.client, "redis.call('set', KEYS[1], 1)", [self._spooled_key(lane)])
 
     # Taking
 
@@ -146,19 +184,20 @@ class Outbox:
             sizes = pipe.execute()
         return [lane for number, lane in enumerate(LANES) if any(sizes[2 * number : 2 * number + 2])]
 
-    def settle(self, lane: str, keys: Sequence[str], **counts: int) -> None:
-        """Take lines off a lane for good, and count what became of them."""
-        with self.client.pipeline(transaction=True) as pipe:
-            if keys:
-                pipe.xdel(self._key(lane), *keys)
-            for what, number in counts.items():
-                if number:
-                    pipe.hincrby(self._counts_key, what, number)
-            if sent := counts.get("sent"):
-                key = self._bucket_key(self._clock())
-                pipe.incrby(key, sent)
-                pipe.expire(key, _BUCKET * _BUCKETS * 2)
-            pipe.execute()
+    def settle(self, lane: str, keys: Sequence[str], *, sent: int = 0, retried: int = 0, alarm: str = "") -> None:
+        """Take lines off a lane for good, count what became of them, and say what keeps the lane's next ones here."""
+        bucket = self._bucket_key(self._clock()) if sent else self._counts_key
+        names = [self._key(lane), self._counts_key, bucket, self._alarms_key]
+        scripts.run(self.client, _SETTLE, names, sent, retried, _BUCKET * _BUCKETS * 2, lane, alarm, *keys)
+
+    def count_dropped(self, number: int) -> None:
+        """Count statements that a plugin keeps from this store."""
+        script = "redis.call('hincrby', KEYS[1], 'dropped', ARGV[1])"
+        scripts.run(self.client, script, [self._counts_key], number)
+
+    def sent(self) -> int:
+        """Return how many statements the store has taken, from whichever worker."""
+        return int(self.client.hget(self._counts_key, "sent") or 0)
 
     # What a person sees
 
@@ -167,8 +206,8 @@ class Outbox:
         return f"{NAMESPACE}:statements:{self.name}:counts"
 
     @property
-    def _alarm_key(self) -> str:
-        return f"{NAMESPACE}:statements:{self.name}:alarm"
+    def _alarms_key(self) -> str:
+        return f"{NAMESPACE}:statements:{self.name}:alarms"
 
     def _clock(self) -> int:
         return self.client.time()[0] // _BUCKET
@@ -176,30 +215,25 @@ class Outbox:
     def _bucket_key(self, bucket: int) -> str:
         return f"{NAMESPACE}:statements:{self.name}:sent:{bucket}"
 
-    def set_alarm(self, words: str) -> None:
-        """Tell what keeps the store from taking statements; "" when nothing does."""
-        self.client.set(self._alarm_key, words) if words else self.client.delete(self._alarm_key)
-
     def report(self) -> dict[str, Any]:
         """Return `{sent, retried, dropped, waiting, on_disk, dead, rate, alarm}`; the rate is per second."""
         bucket = self._clock()
         with self.client.pipeline(transaction=False) as pipe:
-            for lane in (*LANES, DEAD):
+            for lane in LANES:
                 pipe.xlen(self._key(lane))
-                pipe.get(self._spooled_key(lane))
             pipe.mget([self._bucket_key(bucket - age) for age in range(1, _BUCKETS + 1)])
-            pipe.get(self._alarm_key)
+            pipe.hvals(self._alarms_key)
             pipe.hgetall(self._counts_key)
-            *sizes, buckets, alarm, counts = pipe.execute()
-        in_redis, on_disk = sizes[:-2:2], [int(number or 0) for number in sizes[1:-2:2]]
+            *in_redis, buckets, alarms, counts = pipe.execute()
+        on_disk = sum(len(self._spool(lane)) for lane in LANES)
         counted = cast("Mapping[str, str]", counts)
         return {
             "sent": int(counted.get("sent", 0)),
             "retried": int(counted.get("retried", 0)),
             "dropped": int(counted.get("dropped", 0)),
-            "waiting": sum(in_redis) + sum(on_disk),
-            "on_disk": sum(on_disk),
-            "dead": sizes[-2] + int(sizes[-1] or 0),
+            "waiting": sum(in_redis) + on_disk,
+            "on_disk": on_disk,
+            "dead": len(self.dead),
             "rate": round(sum(int(number or 0) for number in buckets) / (_BUCKET * _BUCKETS), 1),
-            "alarm": alarm or "",
+            "alarm": "; ".join(sorted(set(alarms))),
         }

@@ -259,6 +259,21 @@ class Settings(BaseModel):
     xapi_waiting_limit: int = Field(
         default=200_000, ge=1, description="statements for one store that wait in Redis; more wait in `jobs_root`"
     )
+    xapi_statement_limit: int = Field(default=128 * 1024, ge=1, description="bytes of the largest statement taken")
+    xapi_depth_limit: int = Field(
+        default=50, ge=1, le=200, description="objects and arrays that may lie within each other in a statement"
+    )
+    xapi_preparation_limit: float = Field(
+        default=1.0,
+        gt=0,
+        description="seconds that plugins may take to check and prepare one statement before it is set aside",
+    )
+    xapi_statement_tries: int = Field(
+        default=5,
+        ge=1,
+        description="times that a store may fail one statement, and take others in between, before it is set aside",
+    )
+    xapi_statement_patience: float = Field(default=60.0, ge=0, description="seconds for which that goes on at least")
     xapi_tracker_origins: Names = Field(
         default=(), description="comma-separated origins whose pages may send statements, https://pod.univ.fr"
     )

@@ -1,4 +1,4 @@
-"""Lines that Redis has no room for: files on the shared file system, read back in the order in which they came."""
+"""Lines that wait in files on the shared file system, in the order in which they came."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Spool:
         """
         with storage.disk_errors(self._folder):
             self._folder.mkdir(parents=True, exist_ok=True)
-            name = f"{time.time_ns():020}-{secrets.token_hex(4)}.jsonl"
+            name = f"{time.time_ns():020}-{secrets.token_hex(4)}-{len(lines)}.jsonl"
             storage.write_once(self._folder / name, "".join(f"{line}\n" for line in lines))
 
     def files(self) -> Iterator[Path]:
@@ -32,8 +32,12 @@ class Spool:
         yield from sorted(self._folder.glob("*.jsonl"))
 
     def __len__(self) -> int:
-        return sum(len(lines(path)) for path in self.files())
+        """Return how many lines wait; their files' names tell."""
+        return sum(int(path.stem.rpartition("-")[2]) for path in self.files())
+
+    def __bool__(self) -> bool:
+        return any(self.files())
 
 
 def lines(path: Path) -> list[str]:
-    return path.read_text(encoding="utf-8").split("\n")[:-1]
+    return path.read_text(encoding="utf-8", errors="backslashreplace").split("\n")[:-1]

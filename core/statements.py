@@ -12,11 +12,11 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, cast
 
-from core import connection
+from core import connection, scripts
 from core import settings as settings_module
-from core.errors import BadCall
+from core.errors import AmphipodError, BadCall, OutOfReach
 from core.model import Statement, now
-from core.outbox import DEAD, LANES, Outbox
+from core.outbox import FOLDER, LANES, PUT_AT_ONCE, Outbox
 from core.queues import NAMESPACE
 from core.settings import Settings
 
@@ -41,20 +41,47 @@ def submit_statements(statements: Iterable[Statement], *, settings: Settings | N
     the ids once Redis has all of them (or its overflow on disk).
 
     Raises:
-        BadCall: one is not a JSON object; nothing was sent.
+        BadCall: one is not a JSON object, too large or nested too deep; nothing was sent.
         BadSettings: no broker is set.
-        OutOfReach: Redis does not answer; calling again with the ids that they have is safe.
+        PartlyKept: some will be delivered; `rest` holds the others, to be submitted again.
+        OutOfReach: Redis does not answer, nothing was sent; calling again is safe.
     """
     settings = settings or settings_module.load()
     ready = [identified(statement) for statement in statements]
-    lanes: dict[str, list[str]] = {}
+    lanes: dict[str, list[tuple[dict[str, Any], str]]] = {}
     for statement in ready:
-        lanes.setdefault(lane_of(statement), []).append(to_text(statement))
-    with connection.errors(settings):
-        box = outbox(connection.shared(settings), INTAKE, settings)
-        for lane, texts in lanes.items():
-            box.put(lane, texts)
+        text = to_text(statement)
+        check(statement, text, settings)
+        lanes.setdefault(lane_of(statement), []).append((statement, text))
+    left = list(lanes.items())
+    try:
+        with connection.errors(settings):
+            box = outbox(connection.shared(settings), INTAKE, settings)
+            while left:
+                lane, pairs = left[0]
+                while pairs:
+                    box.put(lane, [text for _, text in pairs[:PUT_AT_ONCE]])
+                    del pairs[:PUT_AT_ONCE]
+                del left[0]
+    except AmphipodError as error:
+        rest = tuple(statement for _, pairs in left for statement, _ in pairs)
+        if len(rest) == len(ready):
+            raise
+        raise PartlyKept(
+            f"{len(ready) - len(rest)} of {len(ready)} statements will be delivered, the others not: {error.message}",
+            remedy="submit the others again",
+            rest=rest,
+        ) from error
     return [str(statement["id"]) for statement in ready]
+
+
+class PartlyKept(OutOfReach):
+    """Redis or the disk failed in the middle of a submit: what is not in `rest` will be delivered."""
+
+    def __init__(self, message: str, *, remedy: str, rest: tuple[Statement, ...]) -> None:
+        super().__init__(message, remedy=remedy)
+        #: The statements that were not kept, under their ids and in their order.
+        self.rest = rest
 
 
 def outbox(client: redis.Redis, name: str, settings: Settings) -> Outbox:
@@ -86,56 +113,61 @@ def lane_of(statement: Statement) -> str:
 def to_text(statement: Statement) -> str:
     try:
         return json.dumps(statement, separators=(",", ":"), allow_nan=False)
+    except RecursionError as error:
+        raise BadCall(f"statement {_name(statement)} is nested too deep") from error
     except (TypeError, ValueError) as error:
-        raise BadCall(f"statement {statement.get('id')} is not JSON: {error}") from error
+        raise BadCall(f"statement {_name(statement)} is not JSON: {error}") from error
 
 
-# Dead letters
+def check(statement: Statement, text: str, settings: Settings) -> None:
+    """Refuse a statement that is too large or nested too deep for those who check and prepare it.
+
+    Raises:
+        BadCall
+    """
+    if len(text) > settings.xapi_statement_limit:
+        raise BadCall(
+            f"statement {_name(statement)} has {len(text)} bytes",
+            remedy=f"send at most {settings.xapi_statement_limit}, or raise AMPHIPOD_XAPI_STATEMENT_LIMIT",
+        )
+    deepest = settings.xapi_depth_limit
+    if text.count("{") + text.count("[") > deepest and _is_deeper(statement, deepest):
+        raise BadCall(
+            f"statement {_name(statement)} is nested more than {deepest} deep",
+            remedy="make it flatter, or raise AMPHIPOD_XAPI_DEPTH_LIMIT",
+        )
 
 
-def bury(box: Outbox, lane: str, key: str, text: str, words: str) -> None:
-    """Move a line from a lane to the dead letters, with the words of whoever refused it."""
-    letter = {"store": box.name, "at": now().isoformat(), "words": words, "lane": lane, "text": text}
-    box.put(DEAD, [json.dumps(letter)])
-    box.settle(lane, [key])
+def _is_deeper(value: object, limit: int) -> bool:
+    level: list[object] = [value]
+    for _ in range(limit + 1):
+        level = [below for one in level for below in _below(one)]
+        if not level:
+            return False
+    return True
 
 
-def dead_letters(box: Outbox, count: int = 1000) -> list[dict[str, Any]]:
-    """Return the oldest dead letters: `{store, at, words, statement}`."""
-    letters = [json.loads(entry.text) for entry in box.head(DEAD, count).entries]
-    return [
-        {"store": one["store"], "at": one["at"], "words": one["words"], "statement": _statement(one["text"])}
-        for one in letters
-    ]
+def _below(value: object) -> Iterable[object]:
+    if isinstance(value, Mapping):
+        return value.values()
+    return value if isinstance(value, list | tuple) else ()
 
 
-def _statement(text: str) -> Any:
-    try:
-        return json.loads(text)
-    except ValueError:
-        return text
-
-
-def retry_dead(box: Outbox) -> int:
-    """Put all dead letters back on the lanes that they came from; returns their number."""
-    retried = 0
-    box.find_spooled(DEAD)
-    while True:
-        entries = box.head(DEAD, 500).entries
-        for entry in entries:
-            letter = json.loads(entry.text)
-            box.put(letter["lane"], [letter["text"]])
-            box.settle(DEAD, [entry.key])
-        retried += len(entries)
-        box.read_back(DEAD)
-        if not entries and not box.head(DEAD, 1).entries:
-            return retried
+def _name(statement: Statement) -> str:
+    return str(statement.get("id"))[:64]
 
 
 def remember_store(client: redis.Redis, name: str) -> None:
-    client.sadd(_STORES, name)
+    scripts.run(client, "redis.call('sadd', KEYS[1], ARGV[1])", [_STORES], name)
 
 
-def stores(client: redis.Redis) -> list[str]:
-    """Return the names of the outboxes: the intake, and every store that a worker has ever known."""
-    return [INTAKE, *sorted(cast("set[str]", client.smembers(_STORES)) - {INTAKE})]
+def stores(client: redis.Redis, settings: Settings, known: Iterable[str] = ()) -> list[str]:
+    """Return the names of the outboxes: the intake, and every store that anybody knows of.
+
+    `known` are those of the plugins; what Redis remembers of other hosts, the settings and the disk say the others.
+    """
+    remembered = cast("set[str]", client.smembers(_STORES))
+    folder = settings.jobs_root / FOLDER
+    on_disk = {path.name for path in folder.iterdir() if path.is_dir()} if folder.is_dir() else set()
+    set_here = {store.name for store in settings.record_stores}
+    return [INTAKE, *sorted((remembered | on_disk | set_here | set(known)) - {INTAKE})]

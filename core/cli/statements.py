@@ -9,10 +9,11 @@ from typing import Annotated, Any, cast
 
 import typer
 
-from core import connection
+from core import connection, dead_letters
 from core import statements as waiting
 from core.cli.options import JsonOption, State
 from core.errors import BadCall
+from core.manager import Manager
 from core.outbox import Outbox
 
 #: Statements that are read from a file before they are sent.
@@ -50,7 +51,7 @@ def _read(file: Path) -> Iterator[Mapping[str, Any]]:
 def _parsed(line: str, where: str) -> Mapping[str, Any]:
     try:
         statement = json.loads(line)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise BadCall(
             f"{where}: not JSON ({error})", remedy="mend the line; those before it may have been sent"
         ) from error
@@ -72,13 +73,15 @@ def statements(
         raise BadCall(f"no {what!r} here", remedy="write `amphipod statements` or `amphipod statements dead`")
     settings = cast("State", context.obj).settings()
     with connection.opened(settings) as client:
-        boxes = [waiting.outbox(client, name, settings) for name in waiting.stores(client) if store in (None, name)]
+        known = [destination.name for destination in Manager(settings).statement_destinations()]
+        names = waiting.stores(client, settings, known)
+        boxes = [waiting.outbox(client, name, settings) for name in names if store in (None, name)]
         if not boxes:
             raise BadCall(f"no record store {store!r}", remedy="see `amphipod statements`")
         if what is None:
             _overview(boxes, as_json=as_json)
         elif retry:
-            number = sum(waiting.retry_dead(box) for box in boxes)
+            number = sum(dead_letters.retry(box) for box in boxes)
             typer.echo(json.dumps({"retried": number}) if as_json else f"{number} statements sent again")
         else:
             _dead(boxes, show=show, as_json=as_json)
@@ -99,7 +102,7 @@ def _overview(boxes: list[Outbox], *, as_json: bool) -> None:
 
 
 def _dead(boxes: list[Outbox], *, show: bool, as_json: bool) -> None:
-    letters = [letter | {"store": _label(letter["store"])} for box in boxes for letter in waiting.dead_letters(box)]
+    letters = [letter | {"store": _label(letter["store"])} for box in boxes for letter in dead_letters.read(box)]
     if as_json:
         typer.echo(json.dumps(letters, indent=2))
         return

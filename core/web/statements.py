@@ -18,7 +18,7 @@ from fastapi import APIRouter, FastAPI, HTTPException, Request, Response
 from starlette.concurrency import run_in_threadpool
 
 from core import connection, settings, statements, visitors
-from core.errors import BadCall, OutOfReach
+from core.errors import AmphipodError, BadCall, Transient
 from core.manager import Manager
 from core.model import Statement
 from core.settings import Settings
@@ -111,8 +111,8 @@ async def _body(request: Request) -> bytes:
 def _parsed(body: bytes) -> list[Mapping[str, Any]]:
     try:
         said = json.loads(body)
-    except ValueError:
-        _refuse(400, "not JSON")
+    except (ValueError, RecursionError):
+        _refuse(400, "not JSON, or nested too deep")
     several = said if isinstance(said, list) else [said]
     if not all(isinstance(one, dict) for one in several) or not 0 < len(several) <= _MOST:
         _refuse(400, f"a statement, or an array of up to {_MOST}")
@@ -136,15 +136,16 @@ def _get(value: Any, *path: str) -> str | None:
 
 
 def _submit(ready: list[Statement], loaded: Settings, manager: Manager) -> None:
-    for one in ready:
-        if complaint := manager.check_statement(one):
-            _refuse(400, complaint)
     try:
+        for one in ready:
+            statements.check(one, statements.to_text(one), loaded)
+            if complaint := manager.check_statement(one):
+                _refuse(400, complaint)
         statements.submit_statements(ready, settings=loaded)
-    except BadCall as error:
-        _refuse(400, str(error))
-    except OutOfReach:
+    except Transient:
         _refuse(503, "not now", Retry_After="5")
+    except AmphipodError as error:  # it is wrong, or a plugin stumbles over it
+        _refuse(400, str(error))
 
 
 class Limits:

@@ -34,8 +34,12 @@ _SPLIT = (
 
 _BUSY = (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS)
 
-#: Characters of a store's words that are kept.
+#: Characters of a store's words that are kept, and of an answer that makes no sense.
 _WORDS = 500
+_HEAD = 80
+
+#: Statements refused one by one, and none taken, after which a store is taken to refuse all.
+_REFUSES_ALL = 3
 
 _log = structlog.get_logger()
 
@@ -49,7 +53,14 @@ class Client:
         self._local = threading.local()
 
     def deliver(self, statements: Sequence[Statement]) -> list[Receipt]:
-        """Post statements in one array; a refused array is halved until the statement that spoils it stands alone."""
+        """Post statements in one array; a refused array is halved until the statement that spoils it stands alone.
+
+        A store that has refused a few and taken none gets no more of them: it would refuse them all.
+        """
+        return self._deliver(statements, [])
+
+    def _deliver(self, statements: Sequence[Statement], before: list[Receipt]) -> list[Receipt]:
+        """Post what comes after those that have the receipts `before`."""
         import requests
 
         try:
@@ -57,7 +68,13 @@ class Client:
         except (requests.RequestException, ValueError) as error:
             return _each(statements, _unreachable(error, self._store, self._time_limit))
         if response.status_code in _SPLIT and len(statements) > 1:
-            return self._halves(statements)
+            return self._halves(statements, before)
+        taken = _taken(response, statements)
+        if taken and len(taken) < len(statements):
+            # It had the others: a store names only those that are new to it (Ralph does), and says so when asked again.
+            rest = iter(self._deliver([one for one in statements if _id(one) not in taken], before))
+            delivered = Receipt(statement_id="", outcome="delivered")
+            return [_each([one], delivered)[0] if _id(one) in taken else next(rest) for one in statements]
         return _each(statements, self._judge(response, statements))
 
     def _post(self, body: str) -> requests.Response:
@@ -72,33 +89,39 @@ class Client:
         except requests.ConnectionError:
             return self._session().post(self._store.url, data=body, timeout=limits, allow_redirects=False)
 
-    def _halves(self, statements: Sequence[Statement]) -> list[Receipt]:
+    def _halves(self, statements: Sequence[Statement], before: list[Receipt]) -> list[Receipt]:
         half = len(statements) // 2
-        receipts = self.deliver(statements[:half])
+        receipts = self._deliver(statements[:half], before)
         last = receipts[-1]
         if last.outcome in ("retry", "blocked"):
             return receipts + _each(statements[half:], last)
-        return receipts + self.deliver(statements[half:])
+        so_far = before + receipts
+        if len(so_far) >= _REFUSES_ALL and all(one.outcome == "rejected" for one in so_far):
+            return receipts + _each(statements[half:], _blocked(f"{self._store.url} refuses all: {last.words}"))
+        return receipts + self._deliver(statements[half:], so_far)
 
     def _judge(self, response: requests.Response, statements: Sequence[Statement]) -> Receipt:
         status, url = response.status_code, self._store.url
-        if status == HTTPStatus.NO_CONTENT or (status == HTTPStatus.OK and _is_json(response)):
+        if status == HTTPStatus.NO_CONTENT or (status == HTTPStatus.OK and _taken(response, statements)):
             return Receipt(statement_id="", outcome="delivered")
         if status == HTTPStatus.OK:
-            return _blocked(f"{url} answers {_media_type(response)}, not JSON: is it a store's statements resource?")
+            return _blocked(f"{url} answers {_said(response)}: is it a store's statements resource?")
         if status == HTTPStatus.CONFLICT:
             _log.warning("the store has this id with other content", store=self._store.name, id=statements[0].get("id"))
             return Receipt(statement_id="", outcome="delivered", words=_words(response))
         if status in _SPLIT:
             return Receipt(statement_id="", outcome="rejected", words=f"{status}: {_words(response)}")
         if status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
-            return _blocked(f"{url} refuses our login ({status}): check login and password of store {self._store.name}")
+            words = f"{url} refuses our login ({status}): check login and password of store {self._store.name}"
+            # A firewall answers 403, too, to what it finds in a statement.
+            return _blocked(words, store_wide=status == HTTPStatus.UNAUTHORIZED)
         if status in _BUSY or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
             return Receipt(
                 statement_id="",
                 outcome="retry",
                 words=f"{url} answers {status}, it is tried again",
                 retry_after=_retry_after(response),
+                store_wide=status in _BUSY or "Retry-After" in response.headers,
             )
         location = f" and points to {response.headers['Location']}" if "Location" in response.headers else ""
         return _blocked(f"{url} answers {status}{location}: is it a store's statements resource (.../xAPI/statements)?")
@@ -128,8 +151,8 @@ def _each(statements: Sequence[Statement], receipt: Receipt) -> list[Receipt]:
     return [receipt.model_copy(update={"statement_id": str(one.get("id", ""))}) for one in statements]
 
 
-def _blocked(words: str) -> Receipt:
-    return Receipt(statement_id="", outcome="blocked", words=words)
+def _blocked(words: str, *, store_wide: bool = False) -> Receipt:
+    return Receipt(statement_id="", outcome="blocked", words=words, store_wide=store_wide)
 
 
 def _unreachable(error: Exception, store: RecordStore, time_limit: float) -> Receipt:
@@ -137,7 +160,8 @@ def _unreachable(error: Exception, store: RecordStore, time_limit: float) -> Rec
     import requests
 
     if isinstance(error, requests.exceptions.SSLError):
-        return _blocked(f"{store.url}: {_root(error)}: check its certificate, or set `ca_file` of store {store.name}")
+        words = f"{store.url}: {_root(error)}: check its certificate, or set `ca_file` of store {store.name}"
+        return _blocked(words, store_wide=True)
     if isinstance(error, requests.Timeout):
         words = f"{store.url} does not answer within {time_limit:.0f} s, it is tried again"
     elif isinstance(error, requests.ConnectionError):
@@ -145,31 +169,50 @@ def _unreachable(error: Exception, store: RecordStore, time_limit: float) -> Rec
     elif isinstance(error, requests.RequestException) and not isinstance(error, ValueError):
         words = f"{store.url}: {type(error).__name__}, it is tried again"
     else:
-        return _blocked(f"{store.url} is not an address: {error}")
-    return Receipt(statement_id="", outcome="retry", words=words)
+        return _blocked(f"{store.url} is not an address: {error}", store_wide=True)
+    # A store may fall silent, or break off, over one statement; it can't refuse a connection for what it hasn't seen.
+    unseen = isinstance(error, requests.ConnectTimeout) or isinstance(_cause(error), ConnectionRefusedError)
+    return Receipt(statement_id="", outcome="retry", words=words, store_wide=unseen)
 
 
 def _root(error: BaseException) -> str:
     """Return the words of the operating system or of the TLS library, below those of three others."""
+    cause = _cause(error)
+    words = cause.strerror if isinstance(cause, OSError) and cause.strerror else str(cause)
+    return re.sub(r"^\[.*?\] ", "", words.rpartition(": ")[2]) or type(cause).__name__
+
+
+def _cause(error: BaseException) -> BaseException:
     while True:
         below = getattr(error, "reason", None) or (error.args[0] if error.args else None)
         if not isinstance(below, BaseException):
-            break
+            return error
         error = below
-    words = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-    return re.sub(r"^\[.*?\] ", "", words.rpartition(": ")[2]) or type(error).__name__
 
 
-def _is_json(response: requests.Response) -> bool:
+def _taken(response: requests.Response, statements: Sequence[Statement]) -> frozenset[str]:
+    """Return the ids that a store says it has taken; none unless its answer is a list of ids of ours, each once."""
+    if response.status_code != HTTPStatus.OK:
+        return frozenset()
     try:
-        response.json()
+        said = response.json()
     except ValueError:
-        return False
-    return True
+        return frozenset()
+    if not isinstance(said, list) or not all(isinstance(one, str) for one in said):
+        return frozenset()
+    ids = frozenset(one.lower() for one in said)
+    return ids if len(ids) == len(said) and ids <= set(map(_id, statements)) else frozenset()
 
 
-def _media_type(response: requests.Response) -> str:
-    return response.headers.get("Content-Type", "something").partition(";")[0]
+def _id(statement: Statement) -> str:
+    return str(statement.get("id", "")).lower()
+
+
+def _said(response: requests.Response) -> str:
+    """Return what a store answered instead of the ids."""
+    media_type = response.headers.get("Content-Type", "something").partition(";")[0]
+    words = " ".join(response.text[:_WORDS].split())[:_HEAD]
+    return f"{words!r}, not the ids of the statements" if "json" in media_type else f"{media_type}, not JSON"
 
 
 def _words(response: requests.Response) -> str:

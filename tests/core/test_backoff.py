@@ -57,8 +57,8 @@ def test_a_retry_after_is_seconds_or_a_moment_by_the_answers_own_clock(header: s
 def test_a_store_that_has_failed_thousands_of_times_is_still_asked() -> None:
     breaker = Breaker(longest=0.001)
     for _ in range(3000):
-        breaker.leave(failed=True, after=1e9)
+        breaker.leave("0", failed=True, after=1e9)
 
     time.sleep(0.002)
 
-    assert breaker.enter()
+    assert breaker.enter("0")

@@ -1,0 +1,402 @@
+"""What a store, a statement or a full Redis can do: what is not delivered does not count so, and the rest goes on.
+
+The stores are real servers of the tests' own, which answer as they are told.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+
+from core import connection, dead_letters, lease, submit_statements
+from core import statements as waiting
+from core.errors import BadCall, OutOfReach
+from core.outbox import LANES
+from core.settings import Settings
+from core.statements import PartlyKept
+
+from ..conftest import InstallPlugin
+from .conftest import RedisServer, Start, until
+from .test_statements import Configure, amphipod, dead, report, statement
+from .test_statements import configure as configure  # a fixture
+
+Batch = list[dict[str, Any]]
+
+#: What a store answers: a status, and what is written as JSON, or words as they are.
+Answer = tuple[int, Any]
+
+
+def ids(batch: Batch) -> Answer:
+    return 200, [one["id"] for one in batch]
+
+
+class Store:
+    """A store whose answers are a function that a test may change while it runs."""
+
+    def __init__(self) -> None:
+        self.answers: Callable[[Batch], Answer] = ids
+        self.taken: Batch = []
+        self.requests = 0
+        store = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_POST(self) -> None:
+                batch = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+                status, said = store.answers(batch)
+                store.requests += 1
+                if status == 200 and said == ids(batch)[1]:
+                    store.taken += batch
+                body = (said if isinstance(said, str) else json.dumps(said)).encode()
+                self.send_response(status)
+                self.send_header("Content-Type", "text/html" if isinstance(said, str) else "application/json")
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, *_: Any) -> None: ...
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.server.daemon_threads = True
+        self.url = f"http://127.0.0.1:{self.server.server_address[1]}/xAPI/statements"
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def names(self) -> set[str]:
+        return {one["id"] for one in self.taken}
+
+
+@pytest.fixture
+def store() -> Iterator[Store]:
+    one = Store()
+    yield one
+    one.server.shutdown()
+    one.server.server_close()
+
+
+@pytest.fixture
+def hasty(configure: Configure, store: Store) -> Settings:
+    return configure(store.url, xapi_longest_delay="0.3", xapi_statement_tries="3", xapi_statement_patience="0.5")
+
+
+class TestAnswers:
+    @pytest.mark.parametrize(
+        ("said", "words"),
+        [
+            ({"error": "no space"}, """answers '{"error": "no space"}', not the ids of the statements"""),
+            ([], "answers '[]', not the ids of the statements"),
+            (["6690e6c9-3ef0-4ed3-8b37-7f3964730bee"], "not the ids of the statements"),
+            ("<html>Sign in</html>", "answers text/html, not JSON"),
+        ],
+    )
+    def test_200_without_our_ids_is_no_delivery(
+        self, said: Any, words: str, hasty: Settings, start: Start, store: Store
+    ) -> None:
+        store.answers = lambda _batch: (200, said)
+        sent = [statement(actor) for actor in range(3)]
+        submit_statements(sent, settings=hasty)
+        start("xapi", threads=8)
+        until(lambda: words in report(hasty)["alarm"], what="the alarm says so")
+        assert (report(hasty)["waiting"], dead(hasty)) == (3, [])
+
+        store.answers = ids
+
+        until(lambda: store.names() == {one["id"] for one in sent}, what="it is tried again")
+        until(lambda: report(hasty)["alarm"] == "", what="the alarm ends with its cause")
+
+    def test_a_store_that_names_only_what_is_new_to_it_is_asked_about_the_rest(
+        self, hasty: Settings, start: Start, store: Store
+    ) -> None:
+        sent = [statement(1, number) for number in range(4)]
+        known = {one["id"] for one in sent[:2]}
+
+        def ralph(batch: Batch) -> Answer:
+            new = [one["id"] for one in batch if one["id"] not in known]
+            known.update(new)
+            return (200, new) if new else (204, "")
+
+        store.answers = ralph
+        submit_statements(sent, settings=hasty)
+        start("xapi", threads=8)
+        until(lambda: report(hasty)["sent"] == 4, what="all count as delivered")
+        assert (store.requests, report(hasty)["alarm"]) == (2, "")
+
+
+class TestOneStatement:
+    """One that a store never takes costs no other."""
+
+    @pytest.mark.parametrize("status", [500, 403])
+    def test_is_set_aside_with_the_stores_words(self, status: int, hasty: Settings, start: Start, store: Store) -> None:
+        sent = [statement(1, number) for number in range(30)]
+        bad = sent[13]["id"]
+        store.answers = lambda batch: (status, {"detail": "<script>"}) if bad in ids(batch)[1] else ids(batch)
+        submit_statements(sent, settings=hasty)
+        start("xapi", threads=8)
+
+        (letter,) = until(lambda: dead(hasty), 40, "it is set aside")
+        until(lambda: len(store.taken) == 29, what="the others are taken")
+        assert letter["statement"]["id"] == bad
+        assert letter["words"].startswith("failed 3 times, while the store took others: http://127.0.0.1:")
+        assert str(status) in letter["words"]
+        until(lambda: report(hasty)["alarm"] == "", what="the alarm ends with its cause")
+
+    def test_keeps_its_alarm_while_others_are_taken(
+        self,
+        configure: Configure,
+        start: Start,
+        store: Store,
+    ) -> None:
+        settings = configure(store.url, xapi_longest_delay="0.3")
+        poison = statement(0)
+        lane = waiting.lane_of(poison)
+        others = [one for one in map(statement, range(1, 60)) if waiting.lane_of(one) != lane]
+        store.answers = lambda batch: (500, {}) if poison["id"] in ids(batch)[1] else ids(batch)
+        submit_statements([poison], settings=settings)
+        start("xapi", threads=8)
+        until(lambda: report(settings)["alarm"], what="it is noticed")
+
+        for number, one in enumerate(others[:20], 1):
+            submit_statements([one], settings=settings)
+            until(lambda: len(store.taken) == number, what="neighbours don't wait")  # noqa: B023
+            assert "500" in report(settings)["alarm"]
+
+    def test_an_outage_sets_nothing_aside(self, hasty: Settings, start: Start, store: Store) -> None:
+        store.answers = lambda _batch: (500, {"detail": "out of order"})
+        sent = [statement(actor) for actor in range(40)]
+        submit_statements(sent, settings=hasty)
+        start("xapi", threads=8)
+        asked = store.requests
+        until(lambda: store.requests > asked + 40, 40, "it is asked for long")
+        assert dead(hasty) == []
+        store.answers = ids
+        until(lambda: store.names() == {one["id"] for one in sent}, what="all are taken")
+
+
+class TestAStoreThatRefusesEverything:
+    def test_gets_no_statement_set_aside_until_it_has_taken_one(
+        self, hasty: Settings, start: Start, store: Store
+    ) -> None:
+        store.answers = lambda _batch: (400, {"detail": "no version header"})
+        sent = [statement(actor) for actor in range(40)]
+        submit_statements(sent, settings=hasty)
+        start("xapi", threads=8)
+        until(lambda: store.requests > 60, 40, "it is asked again and again")
+        assert dead(hasty) == []
+        assert report(hasty)["waiting"] == 40
+        assert "refuses every statement (400: no version header)" in report(hasty)["alarm"]
+
+        bad = sent[7]["id"]
+        store.answers = lambda batch: (400, {"detail": "bad"}) if bad in ids(batch)[1] else ids(batch)
+
+        until(lambda: len(store.taken) == 39, what="all but the bad one are taken")
+        (letter,) = until(lambda: dead(hasty), what="the bad one is set aside")
+        assert letter["words"] == "400: bad"
+
+
+class TestRedisWithoutItsData:
+    def test_every_store_and_dead_letter_is_still_known(
+        self, hasty: Settings, start: Start, store: Store, redis_server: RedisServer
+    ) -> None:
+        bad = statement()
+        store.answers = lambda batch: (400, {"detail": "bad"}) if bad["id"] in ids(batch)[1] else ids(batch)
+        submit_statements([bad, statement()], settings=hasty)
+        worker = start("xapi", threads=8)
+        until(lambda: dead(hasty), what="it is dead")
+        worker.stop()
+
+        redis_server.client.flushall()
+
+        assert set(json.loads(amphipod("statements", "--json").stdout)) == {"intake", "lrs"}
+        assert bad["id"] in amphipod("statements", "dead").stdout
+        assert amphipod("statements", "dead", "--retry", "--json").stdout == '{"retried": 1}\n'
+        assert report(hasty)["waiting"] == 1
+        assert dead(hasty) == []
+
+
+class TestRedisAtItsMemoryLimit:
+    def full(self, server: RedisServer) -> None:
+        server.client.config_set("maxmemory-policy", "noeviction")
+        server.client.config_set("maxmemory", 1)
+        with pytest.raises(redis.OutOfMemoryError):
+            server.client.set("x", "y")
+
+    def test_what_waits_is_delivered_and_what_comes_too(
+        self, hasty: Settings, start: Start, store: Store, redis_server: RedisServer, tmp_path: Path
+    ) -> None:
+        before = [statement(actor, 1) for actor in range(100)]
+        submit_statements(before, settings=hasty)
+        start("xapi", threads=8)
+        until(lambda: len(store.taken) == 100, what="all is well")
+        store.answers = lambda _batch: (503, {})
+        waits = [statement(actor, 2) for actor in range(300)]
+        submit_statements(waits, settings=hasty)
+        until(lambda: report(hasty)["waiting"] == 300, what="they wait for the store")
+
+        self.full(redis_server)
+        comes = [statement(actor, 3) for actor in range(50)]
+        assert submit_statements(comes, settings=hasty) == [one["id"] for one in comes]
+        assert list((tmp_path / "root/statements/_intake").rglob("*.jsonl"))
+        store.answers = ids
+
+        until(lambda: len(store.taken) >= 450, 60, "all are delivered")
+        assert store.names() == {one["id"] for one in (*before, *waits, *comes)}
+        assert len(store.taken) == 450, "each once"
+        until(lambda: report(hasty)["waiting"] == 0, what="nothing waits")
+        assert not list((tmp_path / "root/statements").rglob("*.jsonl"))
+
+    def test_a_lease_is_taken_renewed_and_given_back(self, service: Settings, redis_server: RedisServer) -> None:
+        self.full(redis_server)
+        with connection.opened(service) as client:
+            with lease.hold(client, "a", 5) as held:
+                held.confirm()
+                with pytest.raises(lease.LeaseHeld), lease.hold(client, "a", 5):
+                    pass
+            with lease.hold(client, "a", 5):
+                pass
+
+
+class TestSubmitting:
+    def test_what_was_kept_before_a_fault_is_delivered_and_the_exception_has_the_rest(
+        self,
+        hasty: Settings,
+        start: Start,
+        store: Store,
+        redis_server: RedisServer,
+        small_disk: Path,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        """Redis is full, and so is the disk after some lanes."""
+        monkeypatch.setenv("AMPHIPOD_JOBS_ROOT", str(small_disk))
+        settings = hasty.model_copy(update={"jobs_root": small_disk})
+        sent = [statement(actor) for actor in range(40)]
+        with (small_disk / "filler").open("wb", buffering=0) as filler, suppress(OSError):
+            while filler.write(bytes(4096)):
+                pass
+        os.truncate(small_disk / "filler", (small_disk / "filler").stat().st_size - 5 * 4096)
+        redis_server.client.config_set("maxmemory", 1)
+
+        with pytest.raises(PartlyKept) as caught:
+            submit_statements(sent, settings=settings)
+
+        rest = len(caught.value.rest)
+        assert 0 < rest < 40
+        assert str(caught.value).startswith(f"{40 - rest} of 40 statements will be delivered, the others not: ")
+        (small_disk / "filler").unlink()
+        submit_statements(caught.value.rest, settings=settings)
+        start("xapi", threads=8)
+        until(lambda: len(store.taken) >= 40, what="all are delivered")
+        assert sorted(store.names()) == sorted(one["id"] for one in sent)
+        assert len(store.taken) == 40, "each once"
+
+    def test_what_is_on_disk_is_found_without_a_word_of_redis(
+        self, hasty: Settings, start: Start, store: Store, redis_server: RedisServer
+    ) -> None:
+        redis_server.client.config_set("maxmemory", 1)
+        submit_statements([statement()], settings=hasty)
+        redis_server.client.flushall()
+        redis_server.client.config_set("maxmemory", 0)
+        start("xapi", threads=8)
+        until(lambda: len(store.taken) == 1, what="it is delivered")
+
+    def test_nothing_was_sent_when_redis_is_away(self, hasty: Settings, redis_server: RedisServer) -> None:
+        redis_server.kill()
+        with pytest.raises(OutOfReach) as caught:
+            submit_statements([statement()], settings=hasty)
+        assert not isinstance(caught.value, PartlyKept)
+
+    @pytest.mark.parametrize(
+        ("field", "words"),
+        [
+            ("x" * 200_000, "bytes: send at most 131072, or raise AMPHIPOD_XAPI_STATEMENT_LIMIT"),
+            (60, "is nested more than 50 deep: make it flatter, or raise AMPHIPOD_XAPI_DEPTH_LIMIT"),
+            (100_000, "is nested too deep"),
+        ],
+    )
+    def test_what_is_too_large_or_too_deep_is_refused(self, field: Any, words: str, hasty: Settings) -> None:
+        if isinstance(field, int):
+            depth, field = field, "x"
+            for _ in range(depth):
+                field = [field]
+        with pytest.raises(BadCall, match=words):
+            submit_statements([statement(result={"response": field})], settings=hasty)
+        assert report(hasty, waiting.INTAKE)["waiting"] == 0
+
+
+CLUMSY = """
+import time
+from core import hookimpl
+
+@hookimpl
+def prepare_statement(statement, destination):
+    said = statement["result"].get("response")
+    if said == "sleep":
+        time.sleep(3600)
+    if said == "recurse":
+        return prepare_statement(statement, destination)
+    if said == "fill":
+        raise MemoryError
+    if said == "exit":
+        raise SystemExit(3)
+"""
+
+
+class TestTheIntake:
+    def test_whatever_one_statement_does_it_is_set_aside_and_the_others_go_on(
+        self, hasty: Settings, start: Start, store: Store, install_plugin: InstallPlugin, redis_server: RedisServer
+    ) -> None:
+        install_plugin("clumsy", CLUMSY)
+        worker = start("xapi", threads=8, xapi_preparation_limit="0.3")
+        submit_statements([statement(9)], settings=hasty)
+        until(lambda: len(store.taken) == 1, what="plugins are loaded")
+        said = ["sleep", "recurse", "fill", "exit", "\\ud800"]
+        bad = [statement(1, result={"response": one}) for one in said]
+        good = [statement(1, number) for number in range(len(bad))]
+        mixed = [one for pair in zip(bad, good, strict=True) for one in pair]
+        submit_statements(mixed, settings=hasty)
+        box = f"amphipod:statements:_intake:{waiting.lane_of(bad[0])}"
+        for line in ("no JSON", "[" * 100_000, "[]", json.dumps({"id": "x" * 200_000})):
+            redis_server.client.xadd(box, {"s": line})
+
+        until(lambda: len(store.taken) >= 1 + len(good), 20, "the good ones are delivered")
+        letters = until(lambda: len(found := dead(hasty, waiting.INTAKE)) >= 8 and found, what="all bad are set aside")
+        words = "\n".join(letter["words"] for letter in letters)
+        for reason in ("given up after 0.3 s", "RecursionError", "MemoryError", "ended its thread", "not a JSON object",
+                       "JSONDecodeError", "bytes: send at most"):  # fmt: skip
+            assert reason in words
+        assert worker.process.poll() is None
+        assert all(report(hasty, name)["waiting"] == 0 for name in (waiting.INTAKE, "lrs"))
+        assert len(LANES) == 8
+
+    def test_a_message_with_one_bad_statement_brings_the_others(
+        self, hasty: Settings, start: Start, store: Store
+    ) -> None:
+        from dramatiq import Message
+
+        from core import broker
+
+        good, large = statement(), statement(result={"response": "x" * 200_000})
+        message: Message[None] = Message(
+            queue_name="xapi", actor_name="emit_statement", args=([large, good, "none"],), kwargs={}, options={}
+        )
+        broker.connect(hasty).enqueue(message)
+        start("xapi", threads=8)
+        until(lambda: store.names() == {good["id"]}, what="the good one is delivered")
+        letters = until(lambda: len(found := dead(hasty, waiting.INTAKE)) == 2 and found, what="the others are kept")
+        assert letters[0]["statement"]["id"] == large["id"]
+
+
+def test_a_dead_letter_shows_any_reason(hasty: Settings) -> None:
+    with connection.opened(hasty) as client:
+        box = waiting.outbox(client, "lrs", hasty)
+        box.put("0", ["{}"])
+        dead_letters.bury(box, "0", [(box.head("0", 1).entries[0], "half a pair: \ud800")])
+        assert dead_letters.read(box)[0]["words"] == "half a pair: \\ud800"
