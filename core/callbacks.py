@@ -75,16 +75,21 @@ def run_of(delivery: Delivery) -> int:
     return int(delivery.id.partition(".")[0])
 
 
+def given_up(folder: JobFolder) -> list[Delivery]:
+    """Return the deliveries that were given up."""
+    found = [read(folder, path.stem) for path in sorted(folder.callbacks.glob("[0-9]*.json"))]
+    return [delivery for delivery in found if delivery.state == "given_up"]
+
+
 def reopen(folder: JobFolder) -> list[str]:
     """Make due again what was given up. Returns the ids.
 
     Raises:
         BadCall: nothing was.
     """
-    found = [read(folder, path.stem) for path in sorted(folder.callbacks.glob("[0-9]*.json"))]
-    given_up = [delivery for delivery in found if delivery.state == "given_up"]
-    if not given_up:
+    again = given_up(folder)
+    if not again:
         raise BadCall(f"job {folder.id} has no callback that was given up", job=folder.id)
-    for delivery in given_up:
+    for delivery in again:
         save(folder, delivery.model_copy(update={"state": "due", "due_since": now(), "tries": 0, "waited": 0.0}))
-    return [delivery.id for delivery in given_up]
+    return [delivery.id for delivery in again]

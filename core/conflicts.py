@@ -128,8 +128,8 @@ def check_place(root: Path, job: Job, target: Path) -> None:
     Raises:
         WouldReplace
     """
-    if not (target.exists() or target.is_symlink()):
-        return
+    if target.stem == job.id or not (target.exists() or target.is_symlink()):
+        return  # what is named after a job is its own
     if inputs.file_id(target) in inputs.of(job, ()):
         remedy = "let it be made elsewhere"
         raise WouldReplace(f"{target}: would be replaced by this job, which reads it", remedy=remedy, path=str(target))

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from core import callbacks as callbacks_module
-from core import conflicts, live, manifest, monitor, parts, pipeline, recovery, shared_root, storage
+from core import conflicts, live, manifest, monitor, parts, pipeline, recovery, retention, shared_root, storage
 from core import settings as settings_module
 from core.errors import BadSettings, OutOfReach, UnknownJob
 from core.manifest import FINISH
@@ -55,6 +55,8 @@ class Status(Model):
     reason: str | None = None
     #: Queue that a waiting job is on, or may be, and that no worker reads.
     unserved: str | None = None
+    #: When and why the job's files were removed; its record is what is left.
+    swept: str | None = None
 
 
 def submit(
@@ -162,6 +164,12 @@ def status(job: str, *, settings: Settings | None = None) -> Status:
         OutOfReach: Redis does not answer, and the files do not tell the end.
     """
     settings = settings or settings_module.load()
+    found = _status(job, settings)
+    gone = retention.swept(JobFolder(settings.jobs_root, job))
+    return found.model_copy(update={"swept": gone.words}) if gone else found
+
+
+def _status(job: str, settings: Settings) -> Status:
     whole: Manifest | None
     folder = JobFolder(settings.jobs_root, job)
     try:
@@ -304,6 +312,7 @@ def tell(job: str, *, settings: Settings | None = None) -> None:
     settings = settings or settings_module.load()
     folder = JobFolder(settings.jobs_root, job)
     folder.job()
+    retention.check_kept(folder, "submit it again")
     with _redis(settings) as client:
         client.ping()
         callbacks_module.reopen(folder)

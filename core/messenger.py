@@ -9,7 +9,7 @@ from typing import Literal
 
 import structlog
 
-from core import backoff, callbacks, manifest, portal
+from core import backoff, callbacks, manifest, portal, retention
 from core.callbacks import Delivery
 from core.errors import AmphipodError
 from core.manifest import FINISH
@@ -133,6 +133,8 @@ def _settle(case: Case, verdict: Verdict) -> tuple[Delivery, float | None]:
         else:
             log.warning("portal not told yet", tries=after.tries, next_try=round(wait))
     callbacks.save(case.folder, after)
+    if wait is None:
+        retention.release(settings, case.folder)
     return after, wait
 
 

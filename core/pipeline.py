@@ -19,7 +19,22 @@ from typing import cast
 
 import structlog
 
-from core import access, callbacks, commit, conflicts, fetch, manifest, order, parts, runner, steplog, storage, story
+from core import (
+    access,
+    callbacks,
+    commit,
+    conflicts,
+    fetch,
+    inputs,
+    manifest,
+    order,
+    parts,
+    retention,
+    runner,
+    steplog,
+    storage,
+    story,
+)
 from core.callbacks import DELIVER
 from core.commit import Lock, folder_lock
 from core.context import Progress
@@ -62,6 +77,7 @@ def submit(job: Job, root: Path) -> tuple[JobFolder, bool]:
         JobConflict: this id is taken by a different request.
     """
     folder, new = storage.store(job, root)
+    retention.hold(folder, list(inputs.of(job, ()).values()))
     if not new and not _same_request(stored := folder.job(), job):
         raise JobConflict(
             f"job {stored.id} exists with a different request", remedy="use another idempotency key", job=stored.id
@@ -468,6 +484,7 @@ def _close(host: Host, folder: JobFolder, ours: StepResult) -> StepResult:
         host.manager.job_failed(whole.job, ours)
     elif standing is ours and ours.state is State.SUCCEEDED:
         host.manager.job_published(whole.job, whole)
+    retention.release(host.settings, folder)
     return standing
 
 
@@ -498,7 +515,7 @@ def retry(folder: JobFolder) -> int:
     Steps that succeeded are kept; the others are run again with the plan that they had.
 
     Raises:
-        JobConflict: the job is not over, or has succeeded.
+        JobConflict: the job is not over, or has succeeded, or its files are gone.
     """
     whole = manifest.fold(folder)
     over = manifest.result(folder, FINISH, whole.run) is not None
@@ -508,8 +525,12 @@ def retry(folder: JobFolder) -> int:
             remedy="only a failed or cancelled job can be tried again",
             job=folder.id,
         )
+    retention.check_kept(folder, "submit it again")
     with suppress(FileExistsError):  # somebody retries it at the same moment: one run for both
         storage.write_once(folder.retry(whole.run), json.dumps({"at": now().isoformat()}) + "\n")
+        if retention.swept(folder):  # at this very moment
+            folder.retry(whole.run).unlink(missing_ok=True)
+            retention.check_kept(folder, "submit it again")
         tell(folder, "retry asked for", run=whole.run + 1)
     return whole.run + 1
 

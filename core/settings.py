@@ -200,6 +200,33 @@ class Settings(BaseModel):
     callback_time_limit: float = Field(
         default=120.0, gt=0, description="seconds that a portal gets to answer; Esup-Pod needs up to 41 and the import"
     )
+    retain_failed_days: float = Field(
+        default=14.0, ge=0, description="days for which a failed job can be retried; then its files are removed"
+    )
+    retain_cancelled_days: float = Field(
+        default=1.0, ge=0, description="the same of a cancelled job, and of one that a younger has superseded"
+    )
+    retain_done_days: float = Field(
+        default=7.0, ge=0, description="days for which a portal that shares no folder may fetch a job's files"
+    )
+    retain_results_days: float | None = Field(
+        default=None,
+        ge=0,
+        description="days for which results in the job's own folder are kept; none: until `amphipod sweep ID`",
+    )
+    retain_record_days: float = Field(
+        default=90.0,
+        ge=0,
+        description="days for which a job is known (status, story, key) after its files are gone",
+    )
+    retain_scratch_hours: float = Field(
+        default=24.0,
+        gt=0,
+        description="hours after which a dead attempt's scratch, parts that nobody joins and half a download go",
+    )
+    sweep_seconds: float = Field(
+        default=3600.0, ge=0, description="seconds between two sweeps by the workers of `callbacks`; 0: none by them"
+    )
     webhook_secret: SecretStr | None = Field(
         default=None, description="secret shared with the portal, by which it knows that a webhook is ours"
     )

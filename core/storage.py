@@ -149,6 +149,15 @@ class JobFolder:
     def story(self) -> Path:
         return self.path / "story"
 
+    @property
+    def swept(self) -> Path:
+        return self.path / "swept.json"
+
+    @property
+    def holds(self) -> Path:
+        """A file for each other job that reads files of this one."""
+        return self.path / "holds"
+
     def retry(self, number: int) -> Path:
         return self.path / f"retry.{number}.json"
 
@@ -178,7 +187,9 @@ class JobFolder:
             return Job.model_validate_json(self.request.read_bytes())
         except FileNotFoundError as error:
             raise UnknownJob(
-                f"no job {self.id} under {self.root}", remedy="check the id and AMPHIPOD_JOBS_ROOT", job=self.id
+                f"no job {self.id} under {self.root}",
+                remedy="check the id and AMPHIPOD_JOBS_ROOT; one whose files went is forgotten in time",
+                job=self.id,
             ) from error
 
 

@@ -22,6 +22,8 @@ ORDER = (
     ("core.conflicts",),
     ("core.callbacks", "core.commit", "core.fetch", "core.portal"),
     ("core.withdrawal",),
+    ("core.retention",),
+    ("core.sweep",),
     ("core.connection", "core.queues", "core.scripts", "core.visitors", "core.watched"),
     ("core.outbox",),
     ("core.dead_letters", "core.statements"),

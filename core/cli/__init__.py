@@ -25,6 +25,7 @@ COMMANDS: Mapping[str, str] = {
     "retry": "core.cli.jobs",
     "tell": "core.cli.jobs",
     "resume": "core.cli.jobs",
+    "sweep": "core.cli.sweep",
     "jobs": "core.cli.monitor",
     "workers": "core.cli.monitor",
     "emit": "core.cli.statements",

@@ -151,6 +151,8 @@ def _print(current: Status, *, as_json: bool) -> None:
         far = step.progress
         words = f" {far.done / far.total:.0%} at {far.speed:.1f}x on {far.host}" if far and far.total else ""
         typer.echo(f"  {name:<10} {step.state}{words}{f': {step.reason}' if step.reason else ''}")
+    if current.swept:
+        typer.echo(f"  {current.swept}")
     if current.unserved:
         typer.echo(f"  {_start(current.unserved)}")
 

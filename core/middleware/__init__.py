@@ -12,6 +12,7 @@ from core.middleware.redis_check import RedisCheck
 from core.middleware.registry import Registry
 from core.middleware.shutdown import Shutdown
 from core.middleware.statement_flusher import StatementFlusher
+from core.middleware.sweeper import Sweeper
 from core.middleware.worker_setup import WorkerSetup
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ def build(settings: Settings) -> list[Middleware]:
         Recovery(settings),
         Shutdown(),
         StatementFlusher(settings),
+        Sweeper(settings),
         CurrentMessage(),
         Retries(),
     ]

@@ -13,7 +13,7 @@ from fastapi.responses import FileResponse
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from pydantic import BaseModel
 
-from core import jobs, manifest
+from core import jobs, manifest, retention
 from core.errors import BadCall, JobConflict, OutOfReach, UnknownJob
 from core.hookspecs import NAME
 from core.messenger import CORRELATION_HEADER
@@ -158,4 +158,7 @@ def _files(settings: Settings, task: str) -> list[File]:
     whole = _fold(settings, task)
     if whole.state is not State.SUCCEEDED:
         raise HTTPException(409, f"task {task} is {_state(whole).status}")
-    return files(JobFolder(settings.jobs_root, task), whole)
+    folder = JobFolder(settings.jobs_root, task)
+    if gone := retention.swept(folder):
+        raise HTTPException(410, f"the files of task {task} were removed on {gone.at:%Y-%m-%d}")
+    return files(folder, whole)

@@ -164,6 +164,7 @@ def start_transcripting_task(desk: Desk, video_id: int, mp3filepath: str, durati
         steps=("transcribe",),
         language=lang or "auto",
         attributes={"video_id": video_id},
+        placed=(captions,),
         callbacks=(
             Callback(kind="pod-transcribed", url=relative("store_remote_transcripted_video", id=video_id), body=told),
         ),

@@ -253,7 +253,8 @@ class TestRetry:
 
         assert whole.state is State.SUCCEEDED
         assert whole.steps["encode"].facts["attempt"] == 1
-        assert [path.name for path in folder.out.iterdir()] == ["encode.1"]
+        assert [path.name for path in output.iterdir()] == ["360p.mp4"]
+        assert not folder.out.exists(), "the portal has them"
 
     def test_a_cancelled_job_may_be_tried_again(self, toy_host: Host, submit: Submit) -> None:
         folder = submit()

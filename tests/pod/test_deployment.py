@@ -18,10 +18,10 @@ POD = Path(__file__).parents[2] / "examples" / "pod"
 def test_systemd_accepts_the_units(tmp_path: Path) -> None:
     if not shutil.which("systemd-analyze"):
         pytest.skip("systemd-analyze is not installed")
-    for unit in POD.glob("systemd/*.service"):
+    for unit in POD.glob("systemd/amphipod-*"):
         text = unit.read_text().replace("/opt/amphipod/bin/amphipod", sys.executable)  # where a test host has something
         (tmp_path / unit.name).write_text(text)
-    done = subprocess.run(["systemd-analyze", "verify", *tmp_path.glob("*.service")], capture_output=True, text=True)
+    done = subprocess.run(["systemd-analyze", "verify", *tmp_path.glob("amphipod-*")], capture_output=True, text=True)
 
     assert (done.returncode, done.stderr) == (0, "")
 

@@ -1,0 +1,58 @@
+"""`amphipod sweep`: frees the disk of what jobs no longer need."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, cast
+
+import typer
+
+from core import logs
+from core import sweep as sweep_module
+from core.cli.options import JsonOption, State
+from core.errors import JobConflict
+from core.retention import Finding
+from core.storage import JobFolder
+
+
+def sweep(
+    context: typer.Context,
+    jobs: Annotated[
+        list[str] | None,
+        typer.Argument(help="Jobs whose files go now, whatever their age; by default all, by the settings."),
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would go, and remove nothing.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Remove what jobs no longer need, by the settings AMPHIPOD_RETAIN_*. Safe at any time, beside workers too.
+
+    Never touched are published folders, jobs that are not over, and jobs that a portal is still to be told of.
+    """
+    settings = cast("State", context.obj).settings(log_level="warning")
+    logs.configure(settings)
+    for job in jobs or ():
+        JobFolder(settings.jobs_root, job).job()  # or say that there is none
+    named = jobs or sweep_module.jobs(settings.jobs_root)
+    found = list(sweep_module.sweep(settings, named, asked=bool(jobs), dry_run=dry_run))
+    if as_json:
+        total = sum(one.frees for one in found)
+        typer.echo(json.dumps({"found": [one.model_dump(mode="json") for one in found], "frees": total}))
+    else:
+        _print(found, dry_run=dry_run)
+    if kept := sorted({*(jobs or ())} - {one.job for one in found}):
+        raise JobConflict(
+            f"nothing of {', '.join(kept)} can go",
+            remedy="it is not over, a portal is still to be told, another job reads it, or its files are gone already",
+        )
+
+
+def _print(found: list[Finding], *, dry_run: bool) -> None:
+    for one in found:
+        typer.echo(f"{one.job}  {one.what}  {_size(one.frees)}  {one.why}")
+    total = _size(sum(one.frees for one in found))
+    words = "would free" if dry_run else "freed"
+    typer.echo(f"{words} {total} of {len(found)} jobs; a link to a published file frees nothing")
+
+
+def _size(count: int) -> str:
+    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.1f} MB"

@@ -1,0 +1,46 @@
+"""A worker of the queue `callbacks` frees the disk now and then; a lease leaves it to one of them."""
+
+from __future__ import annotations
+
+import threading
+
+import structlog
+from dramatiq import Broker, Worker
+from dramatiq.middleware import Middleware
+from redis import RedisError
+
+from core import connection, lease, queues, sweep
+from core.errors import AmphipodError
+from core.manifest import FINISH
+from core.settings import Settings
+
+#: Of the pause between two rounds, the part after which a worker looks whether one is due.
+_LOOK_AFTER = 0.25
+
+_log = structlog.get_logger()
+
+
+class Sweeper(Middleware):
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._stopping = threading.Event()
+
+    def after_worker_boot(self, _broker: Broker, worker: Worker) -> None:
+        if self._settings.sweep_seconds and queues.QUEUES[FINISH] in {queues.bare(queue) for queue in worker.consumers}:
+            threading.Thread(target=self._serve, name="sweeper", daemon=True).start()
+
+    def before_worker_shutdown(self, _broker: Broker, _worker: Worker) -> None:
+        self._stopping.set()
+
+    def _serve(self) -> None:
+        while not self._stopping.wait(self._settings.sweep_seconds * _LOOK_AFTER):
+            try:
+                with (
+                    connection.opened(self._settings) as client,
+                    lease.hold(client, "sweep", self._settings.lease_seconds),
+                ):
+                    sweep.next_round(self._settings)
+            except lease.LeaseHeld:
+                continue
+            except (AmphipodError, OSError, RedisError) as error:
+                _log.warning("disk not swept", reason=str(error))
