@@ -9,7 +9,7 @@ from dramatiq import Broker, Worker
 from dramatiq.middleware import Middleware
 from redis import RedisError
 
-from core import connection, lease, queues, sweep
+from core import connection, lease, queues, shared_root, sweep
 from core.errors import AmphipodError
 from core.manifest import FINISH
 from core.settings import Settings
@@ -39,7 +39,10 @@ class Sweeper(Middleware):
                     connection.opened(self._settings) as client,
                     lease.hold(client, "sweep", self._settings.lease_seconds),
                 ):
-                    sweep.next_round(self._settings)
+                    if (
+                        shared_root.examine(client, self._settings.jobs_root) == ""
+                    ):  # else it isn't the service's folder
+                        sweep.next_round(self._settings)
             except lease.LeaseHeld:
                 continue
             except (AmphipodError, OSError, RedisError) as error:
