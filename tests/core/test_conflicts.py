@@ -325,7 +325,7 @@ class TestPlace:
 def test_an_unreadable_ledger_makes_its_files_nobodys(tmp_path: Path, run: Run) -> None:
     source, output = lecture(tmp_path / "s"), tmp_path / "out"
     run(source, output)
-    (path,) = (tmp_path / "root" / "outputs").iterdir()
+    (path,) = (tmp_path / "root" / "outputs").glob("*.json")
     path.write_text(json.dumps({"output": str(output), "names": ["360p.mp4"]}))
 
     assert ledger.read(tmp_path / "root", output).entries == ()
