@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import re
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
@@ -31,8 +31,17 @@ _SHORTEST_SECRET = 4
 _PASSWORD = re.compile(r"(\w://[^\s/:@]{0,100}:)[^\s/@]{1,200}@")
 
 
-def configure(settings: Settings) -> None:
-    """Send every log line of this process to standard error, as `settings.log_format` says."""
+def configure(settings: Settings, *, told: Container[str] = ()) -> None:
+    """Send every log line of this process to standard error, as `settings.log_format` says.
+
+    :param told: events that the command tells in its own words: they go into the job's story alone.
+    """
+
+    def leave_out(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+        if event["event"] in told:
+            raise structlog.DropEvent
+        return event
+
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
@@ -64,6 +73,7 @@ def configure(settings: Settings) -> None:
     structlog.configure(
         processors=[
             *shared,
+            leave_out,
             structlog.stdlib.filter_by_level,
             structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
         ],

@@ -61,14 +61,14 @@ class State:
         given = {name: value for name, value in overrides.items() if value is not None}
         return settings.load(self.config, **given)
 
-    def host(self, **overrides: Any) -> Host:
-        """Read the settings, set up logging and load the plugins."""
+    def host(self, *, told: Sequence[str] = (), **overrides: Any) -> Host:
+        """Read the settings, set up logging and load the plugins; events in `told` are not logged here."""
         from core import logs
         from core.manager import Manager
         from core.pipeline import Host
 
         loaded = self.settings(**overrides)
-        logs.configure(loaded)
+        logs.configure(loaded, told=told)
         return Host(loaded, Manager(loaded))
 
 

@@ -66,7 +66,7 @@ def run(
     Needs no queue and no other program. Exit code 0 only when every step that was asked for succeeded.
     """
     state: State = context.obj
-    host = state.host(log_level=None if verbose else "error")
+    host = state.host(log_level=None if verbose else "error", told=() if verbose else ("failed",))
     sources = jobs_module.sources(host.settings, file, presentation)
     asked = parse_steps(steps) if steps else _installed(host, len(sources))
     job = Job(
