@@ -13,6 +13,7 @@ from av.codec.context import Flags
 
 from plugins.encode.packaging import check_mp4, check_size, discard
 from plugins.encode.profiles import Opus, Voice
+from plugins.media.decoding import Damaged, damage
 
 if TYPE_CHECKING:
     from av.audio.frame import AudioFrame
@@ -70,18 +71,26 @@ class Resampler:
         self._done = first
 
     def resample(self, frame: AudioFrame) -> list[AudioFrame]:
+        """Return what is ready; raises Damaged for a frame that can't be used."""
         form = frame.format.name, frame.layout.name, frame.sample_rate
         ready = [] if form == self._form else self.flush()
         if self._resampler is None:
             self._form = form
             options = {"async": "1", "min_hard_comp": _MOST_DRIFT, "first_pts": str(self._done)}
-            self._resampler = av.AudioResampler("fltp", self._layout, RATE, frame_size=_FRAME, options=options)
+            with damage():
+                self._resampler = av.AudioResampler("fltp", self._layout, RATE, frame_size=_FRAME, options=options)
         stamp = frame.pts
         if stamp is not None and frame.time_base:
             frame.pts = stamp - round(self._shift / frame.time_base)
-        ready += self._stamp(self._resampler.resample(frame))
-        frame.pts = stamp  # of credits, other tracks want it too
-        return ready
+        try:
+            with damage():
+                resampled = self._resampler.resample(frame)
+        except Damaged:
+            self._resampler = None
+            raise
+        finally:
+            frame.pts = stamp  # of credits, other tracks want it too
+        return ready + self._stamp(resampled)
 
     def flush(self) -> list[AudioFrame]:
         """Give out what is left; also when the sound changes its form in mid-film."""

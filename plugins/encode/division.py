@@ -129,10 +129,14 @@ def divide_lecture(path: Path, options: EncodeOptions, context: Context) -> Divi
 def _stamps(media: Media, context: Context) -> list[int]:
     """Return the time stamps of all pictures, in their order; none if they can't be relied on."""
     assert media.video
-    stamps = []
+    stamps: list[int] = []
+    faults: list[None] = []
     with open_source(media.path) as container:
-        for packet in packets(container, [container.streams[media.video.index]]):
+        stream = container.streams[media.video.index]
+        for packet in packets(container, [stream], lambda: faults.append(None)):
             context.raise_if_cancelled()
+            if faults:
+                return []
             if not packet.size or packet.is_discard:
                 continue
             if packet.pts is None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from core import BadSource
 from plugins.encode.audio import RATE
 from plugins.encode.dressing import Watermark  # at run time too: a film travels to the parts as JSON
+from plugins.encode.pictures import PATIENCE
 from plugins.encode.probe import AudioTrack, Chapter, Media, probe
 
 if TYPE_CHECKING:
@@ -96,7 +97,9 @@ class Film:
     def can_be_divided(self) -> bool:
         """Whether each picture comes of one frame of one source, and all sound of one track."""
         video = self.media.video
-        is_simple = video is not None and video.fields == "progressive" and video.keep_one_in == 1
+        if video is None or video.begins - self.media.origin > PATIENCE:
+            return False
+        is_simple = video.fields == "progressive" and video.keep_one_in == 1
         return is_simple and len(self.scenes) == 1 and not self.media.other_audio
 
     @property

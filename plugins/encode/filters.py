@@ -10,6 +10,7 @@ from av.filter import Graph
 
 from plugins.encode.dressing import draw_logo, logo_place
 from plugins.encode.tonemap import TO_SIGNAL, is_wide, write_table
+from plugins.media.decoding import Damaged, damage
 
 if TYPE_CHECKING:
     from av.filter.context import FilterContext
@@ -46,12 +47,14 @@ class Filters:
         self._form: tuple[object, ...] | None = None
 
     def put(self, frame: VideoFrame) -> Iterator[VideoFrame]:
-        """Yield what is ready; a deinterlacer holds one picture back."""
+        """Yield what is ready; a deinterlacer holds one picture back. Raises Damaged for a frame of no use."""
         form = (frame.width, frame.height, frame.format.name, frame.colorspace, frame.color_range)
         if self._graph is None or form != self._form:
             yield from self.flush()
-            self._form, self._graph = form, self._set_up(frame)
-        self._graph.vpush(frame) if self._logo is None else self._source.push(frame)
+            with damage():
+                self._form, self._graph = form, self._set_up(frame)
+        with damage():
+            self._graph.vpush(frame) if self._logo is None else self._source.push(frame)
         yield from _ready(self._graph)
 
     def flush(self) -> Iterator[VideoFrame]:
@@ -91,9 +94,13 @@ def _buffer(graph: Graph, frame: VideoFrame) -> FilterContext:
 def _ready(graph: Graph) -> Iterator[VideoFrame]:
     while True:
         try:
-            yield graph.vpull()
-        except (BlockingIOError, EOFError):
-            return
+            with damage():
+                frame = graph.vpull()
+        except Damaged as error:
+            if isinstance(error.__cause__, BlockingIOError | EOFError):
+                return
+            raise
+        yield frame
 
 
 def filters_for(scene: Scene, frame: VideoTrack, workdir: Path) -> Filters | None:

@@ -58,8 +58,10 @@ def join_parts(job: Job, parts: Sequence[PartOutput], options: EncodeOptions, co
                 _link_or_copy(made, path)
         frame_rate = _frame_rate(film, parts, renditions[0].rendition, profile)
         end = max(part.facts["end"] for part in parts)
-        damaged = sum(part.facts["damaged"] for part in parts)
-        done = Transcoded(renditions, (), end, frame_rate, judge(film, Reading(damaged, end)))
+        reading = Reading(reached=end)
+        for part in parts:
+            reading.add_facts(part.facts)
+        done = Transcoded(renditions, (), end, frame_rate, judge(film, reading), reading.missing)
         begun = min(part.facts["begun"] for part in parts)
         return publish(job, film, options, done, stills, subtitles, audio, context, begun)
 

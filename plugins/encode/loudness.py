@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,7 @@ from av.filter import Graph
 
 from plugins.encode.film import Film, Scene
 from plugins.encode.reading import open_scene, scene_packets
+from plugins.media.decoding import Damaged, damage, decode
 
 if TYPE_CHECKING:
     from av.audio.frame import AudioFrame
@@ -68,17 +70,14 @@ def _measure(scene: Scene, track: AudioTrack, context: Context) -> float:
     with open_scene(scene, context, go_there=False) as container:
         for packet in scene_packets(container, scene, [track.index]):
             context.raise_if_cancelled()
-            try:
-                decoded = packet.decode()
-            except av.error.InvalidDataError:
-                continue
-            for frame in decoded:
-                frame.pts = None  # gaps are not heard
-                for ready in resampler.resample(frame):  # type: ignore[arg-type]
-                    meter = meter or _meter(ready)
-                    meter.push(ready)
-                    for measured in _ready(meter):
-                        loudness = float(measured.metadata["lavfi.r128.I"])
+            with suppress(Damaged), damage():
+                for frame in decode(packet):
+                    frame.pts = None  # gaps are not heard
+                    for ready in resampler.resample(frame):
+                        meter = meter or _meter(ready)
+                        meter.push(ready)
+                        for measured in _ready(meter):
+                            loudness = float(measured.metadata["lavfi.r128.I"])
     return loudness
 
 

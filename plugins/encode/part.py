@@ -7,11 +7,10 @@ import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
+from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
-import av
 from av.codec.context import ThreadType
-from av.video.frame import VideoFrame
 
 from core import Artifact, PartOutput
 from plugins.encode.audio import AacEncoders, AudioFile
@@ -21,17 +20,21 @@ from plugins.encode.ladder import renditions_for
 from plugins.encode.lane import Lane
 from plugins.encode.packet_file import SOUND_CLOCK, PacketWriter
 from plugins.encode.pictures import Pictures
-from plugins.encode.reading import read
+from plugins.encode.reading import Reading, read
 from plugins.encode.sound import Sound
 from plugins.encode.stills import Stills
 from plugins.encode.subtitles import readers_for
+from plugins.encode.tracks import PICTURES, Take, in_film
 from plugins.encode.transcode import wait_for
+from plugins.media.coverage import Hole, PictureCoverage, stated_end
+from plugins.media.decoding import Damaged, decode
 from plugins.media.source_file import open_source, packets
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from av.container import InputContainer
+    from av.video.frame import VideoFrame
     from av.video.stream import VideoStream
 
     from core import Context, Part
@@ -95,14 +98,17 @@ def _encode_pictures(told: Assignment, options: EncodeOptions, context: Context)
         pictures = Pictures(film, profile, lanes, stills, context.workdir)
         reel = Reel(film.media.path, video, stretch, context)
         for frame in reel.frames():
-            pictures.take([frame])
+            reel.hand_on(frame, pictures.take)
             context.progress(pictures.timeline.end - first, last - first)
         pictures.finish()
         for lane in lanes:
             lane.put(None)
         wait_for(lanes, context)
     stills.save_tiles(context.output / TILES)
-    return {"end": pictures.timeline.end, "damaged": reel.damaged}
+    holes = in_film(film.lecture, reel.holes())
+    own = [(max(one, start or one), min(other, other if end is None else end)) for one, other in holes]
+    lost = Reading(reel.damaged, holes={PICTURES: [(one, other) for one, other in own if other > one]})
+    return {"end": pictures.timeline.end, **lost.facts}
 
 
 class Reel:
@@ -113,14 +119,32 @@ class Reel:
         self._video = video
         self._stretch = stretch
         self._context = context
+        self._coverage = PictureCoverage(video.rate)
+        self._end: Fraction | None = None
         #: Packets of the part that couldn't be decoded.
         self.damaged = 0
+
+    def hand_on(self, frame: VideoFrame, take: Take) -> None:
+        """Give a frame away, and take note of whether it was of use."""
+        span = self._coverage.span(frame)
+        try:
+            take([frame])
+        except Damaged:
+            self.damaged += 1
+            self._coverage.damaged()
+        else:
+            self._coverage.covered(span)
+
+    def holes(self) -> list[Hole]:
+        """Return what is missing, in seconds of the file's clock; of other parts too."""
+        return self._coverage.finish(self._end if self._stretch.run_out is None else None)
 
     def frames(self) -> Iterator[VideoFrame]:
         """Yield the frames from the run-up on to the run-out."""
         for back in (*_FURTHER_BACK, None):
             with open_source(self._path) as container:
                 self.damaged = 0
+                self._coverage = PictureCoverage(self._video.rate)
                 decoded = self._decode(container, back)
                 first = next(decoded, None)
                 if first is None or first.pts is None or (first.pts > self._stretch.run_up and back is not None):
@@ -134,6 +158,9 @@ class Reel:
                         return
                     if frame.pts is None or frame.pts >= self._stretch.run_up:
                         yield frame
+                    else:
+                        self._coverage.covered(self._coverage.span(frame))
+                self._end = stated_end(container.streams[self._video.index])
                 return
 
     def _decode(self, container: InputContainer, back: int | None) -> Iterator[VideoFrame]:
@@ -143,14 +170,16 @@ class Reel:
         stream.codec_context.thread_count = self._context.threads
         if back is not None:
             container.seek(self._stretch.run_up - round(back / self._video.time_base), stream=stream)
-        for packet in packets(container, [stream]):
+        for packet in packets(container, [stream], self._coverage.damaged):
             self._context.raise_if_cancelled()
+            self._coverage.demuxed(packet)
             try:
-                decoded = packet.decode()
-            except av.error.InvalidDataError:
+                decoded = decode(packet)
+            except Damaged:
                 self.damaged += packet.pts is not None and packet.pts >= (self._stretch.start or 0)
+                self._coverage.damaged()
                 continue
-            yield from (frame for frame in decoded if isinstance(frame, VideoFrame))
+            yield from decoded
 
 
 def _encode_sound(told: Assignment, options: EncodeOptions, context: Context) -> dict[str, Any]:
@@ -160,7 +189,7 @@ def _encode_sound(told: Assignment, options: EncodeOptions, context: Context) ->
     rates = sorted({rendition.spec.audio_rate for rendition in renditions_for(media.video, options.ladder)})
     subtitles = readers_for(media.subtitles, context.output, film.lecture)
     sound: Sound | None = None
-    damaged = 0
+    reading = Reading()
     with ExitStack() as stack:
         files: list[AudioFile] = []
         writers: list[PacketWriter] = []
@@ -172,14 +201,14 @@ def _encode_sound(told: Assignment, options: EncodeOptions, context: Context) ->
             listeners = [(rate, _listen(writer)) for rate, writer in zip(rates, writers, strict=True)]
             sound = Sound(film.lecture, AacEncoders(rates, film.layout), listeners, files)
         if sound or subtitles:
-            damaged = read(film, None, [sound] if sound else [], subtitles, context).damaged
+            reading = read(film, None, [sound] if sound else [], subtitles, context)
         for file in files:
             file.close()
         for writer in writers:
             writer.close()
     for reader in subtitles:
         reader.write()
-    return {"end": sound.end if sound else 0.0, "damaged": damaged}
+    return {"end": sound.end if sound else 0.0, **reading.facts}
 
 
 def _listen(writer: PacketWriter) -> Callable[[Sequence[EncodedAudio]], None]:

@@ -9,14 +9,13 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from av.video.frame import PictureType
+from av.video.frame import PictureType, VideoFrame
 from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
 
 from plugins.encode.filters import HD_HEIGHT, Filters, filters_for
+from plugins.media.decoding import damage
 
 if TYPE_CHECKING:
-    from av.video.frame import VideoFrame
-
     from plugins.encode.film import Film, Scene
     from plugins.encode.ladder import Rendition
     from plugins.encode.lane import Lane
@@ -27,6 +26,9 @@ if TYPE_CHECKING:
 #: Two times closer than this are one: WebM counts milliseconds, and people cut at what a player shows.
 INSTANT = Fraction(2, 1000)
 
+#: Seconds for which there may be no picture in the beginning. Players wait for one, or leave out the sound until then.
+PATIENCE = 2
+
 
 class Scaler:
     """Brings frames to one size and to 8 bits of 4:2:0, from a scaler that is set up once."""
@@ -36,21 +38,22 @@ class Scaler:
         self._reformatter = VideoReformatter()
 
     def scale(self, frame: VideoFrame) -> VideoFrame:
-        """Return the scaled frame; the same one when there is nothing to do."""
+        """Return the scaled frame; the same one when there is nothing to do. Raises Damaged for one of no use."""
         is_full_range = frame.color_range == ColorRange.JPEG or frame.format.name.startswith("yuvj")
         matrix = Colorspace.ITU709 if self._height >= HD_HEIGHT else Colorspace.ITU601
-        return self._reformatter.reformat(
-            frame,
-            self._width,
-            self._height,
-            "yuv420p",
-            # libav's default is bilinear, its command line's bicubic.
-            interpolation=Interpolation.BICUBIC,
-            # Slices in threads cost more than they bring: the other cores have x264 to run.
-            threads=1,
-            dst_color_range=ColorRange.MPEG if is_full_range else None,
-            dst_colorspace=matrix if frame.format.is_rgb else None,
-        )
+        with damage():
+            return self._reformatter.reformat(
+                frame,
+                self._width,
+                self._height,
+                "yuv420p",
+                # libav's default is bilinear, its command line's bicubic.
+                interpolation=Interpolation.BICUBIC,
+                # Slices in threads cost more than they bring: the other cores have x264 to run.
+                threads=1,
+                dst_color_range=ColorRange.MPEG if is_full_range else None,
+                dst_colorspace=matrix if frame.format.is_rgb else None,
+            )
 
 
 class Timeline:
@@ -183,6 +186,26 @@ class Twins:
         return twin
 
 
+def black(width: int, height: int) -> VideoFrame:
+    frame = VideoFrame(width, height, "yuv420p")
+    for plane, level in zip(frame.planes, (16, 128, 128), strict=True):
+        plane.update(bytes([level]) * plane.buffer_size)
+    return frame
+
+
+def dark(track: VideoTrack, start: Fraction, end: Fraction, shift: Fraction) -> Iterator[VideoFrame]:
+    """Yield a black picture a second between two times of the film.
+
+    :param shift: what the film's clock takes off each time stamp.
+    """
+    for second in range(math.ceil(end - start)):
+        frame = black(track.width, track.height)
+        frame.time_base = track.time_base
+        frame.pts = round((start + second + shift) / track.time_base)
+        frame.duration = round(min(Fraction(1), end - start - second) / track.time_base)
+        yield frame
+
+
 class Pictures:
     """Gives each decoded frame to every lane, in its size, and to the stills."""
 
@@ -208,8 +231,19 @@ class Pictures:
         self._window = Window(scene) if scene.start or scene.end is not None else None
         self._thinner = Thinner(scene.media.video) if scene.media.video.keep_one_in > 1 else None
         self._filters = filters_for(scene, self._frame, self._workdir)
+        first = scene.media.video.begins - scene.shift
+        is_late = first > scene.at + PATIENCE and scene.media.can_seek
+        self._dark = dark(self._frame, scene.at, first, scene.shift) if is_late else iter(())
+        self._dark_until = scene.at
+
+    def wait(self, until: Fraction | float) -> None:
+        """Show black up to a time of the film, unless the scene's pictures have begun."""
+        while self._dark_until < until and (frame := next(self._dark, None)):
+            self._hand_out(frame)
+            self._dark_until += 1
 
     def take(self, frames: Iterable[VideoFrame]) -> None:
+        self.wait(math.inf)
         for frame in frames:
             if self._window:
                 for seen in self._window.look(frame):

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import av
-from av.stream import Disposition
+from av.stream import Discard, Disposition
 
 from core import BadSource
 from plugins.encode.truncation import cut_off, is_cut, is_truncated, shortening
 from plugins.encode.video_track import VideoTrack, describe
+from plugins.media.decoding import Damaged, decode, time_of
 from plugins.media.source_file import REMEDY, may_restart, open_source, packets
 
 if TYPE_CHECKING:
@@ -26,8 +27,12 @@ if TYPE_CHECKING:
     from av.video.frame import VideoFrame
     from av.video.stream import VideoStream
 
-#: Packets within which a stream must give a picture or sound.
+#: Packets in which to look for the first picture and sound of all tracks together, before those that have not come
+#: are looked for alone.
 _PATIENCE = 2_000
+
+#: Containers without a header of their own, whose duration libav works out from the first frames' bit rate.
+_GUESSED = {"aac", "ac3", "eac3", "amr", "dts", "mp3"}
 
 S = TypeVar("S", bound="Stream")
 
@@ -42,6 +47,8 @@ class AudioTrack:
     title: str | None = None
     #: Decibels by which it is to be made louder.
     gain: float = 0.0
+    #: Time stamp of the first sound in seconds.
+    begins: Fraction = Fraction(0)
 
     @property
     def output_layout(self) -> str:
@@ -86,6 +93,8 @@ class Media:
     #: The audio tracks beside the default one.
     other_audio: tuple[AudioTrack, ...] = ()
     chapters: tuple[Chapter, ...] = ()
+    #: What the header says of the duration is no guess from the bit rate.
+    states_duration: bool = True
     #: One can go to a time in it without reading all that is before.
     can_seek: bool = True
 
@@ -112,7 +121,7 @@ def probe(path: Path) -> Media:
         tracks: list[Stream] = [video] if video and first_picture else []
         tracks += [audio for audio, _ in sounds[:1]]
         main = ([first_picture] if first_picture else []) + [sound for _, sound in sounds[:1]]
-        origin = min(_time(frame) for frame in main)
+        origin = min(time_of(frame) for frame in main)
         _check_whole(path, tracks)
         restarts = may_restart(container)
         stated = 0.0 if restarts else _stated_duration(container, tracks, origin) * shortening(path)
@@ -134,6 +143,7 @@ def probe(path: Path) -> Media:
             notes=tuple(notes),
             other_audio=tuple(described[1:]),
             chapters=tuple(_chapters(container, origin, duration)),
+            states_duration=container.format.name not in _GUESSED,
             can_seek=not restarts,
         )
 
@@ -179,29 +189,32 @@ def _is_cover(stream: Stream) -> bool:
 def _first_frames(
     container: InputContainer, video: VideoStream | None, audios: Sequence[AudioStream]
 ) -> tuple[VideoFrame | None, dict[int, AudioFrame]]:
-    picture: VideoFrame | None = None
-    sounds: dict[int, AudioFrame] = {}
-    wanted = [*([video] if video else []), *audios]
-    if not wanted:
-        return picture, sounds
-    for packet in itertools.islice(packets(container, wanted), _PATIENCE):
+    """Return the first picture, and the first sound of each track that has one, wherever in the file they are."""
+    wanted = {stream.index: stream for stream in (*([video] if video else []), *audios)}
+    found = _look_for(container, wanted.values(), _PATIENCE)
+    if late := wanted.keys() - found.keys():
+        with open_source(Path(container.name)) as again:
+            for stream in again.streams:
+                stream.discard = Discard.default if stream.index in late else Discard.all
+            found |= _look_for(again, [again.streams[index] for index in sorted(late)], None)
+    return found.pop(video.index, None) if video else None, found
+
+
+def _look_for(container: InputContainer, streams: Iterable[Stream], patience: int | None) -> dict[int, Any]:
+    """Decode until each stream has given a frame, through so many packets at most."""
+    awaited = {stream.index for stream in streams}
+    found: dict[int, Any] = {}
+    for packet in islice(packets(container, streams), patience) if awaited else ():
         index = packet.stream.index
-        with suppress(av.error.InvalidDataError):
-            if video and index == video.index:
-                picture = picture or next(iter(video.decode(packet)), None)
-            elif index not in sounds:
-                audio = next(audio for audio in audios if audio.index == index)
-                if sound := next(iter(audio.decode(packet)), None):
-                    sounds[index] = sound
-        if (picture or not video) and len(sounds) == len(audios):
+        if index not in awaited:
+            continue
+        with suppress(Damaged):
+            for frame in decode(packet)[:1]:
+                found[index] = frame
+                awaited.remove(index)
+        if not awaited:
             break
-    return picture, sounds
-
-
-def _time(frame: VideoFrame | AudioFrame) -> Fraction:
-    """Return when a frame is shown; AVI tells only the order of decoding."""
-    stamp = frame.dts if frame.pts is None else frame.pts
-    return (stamp or 0) * (frame.time_base or Fraction(0))
+    return found
 
 
 def _measure(path: Path, indexes: list[int], origin: Fraction) -> float:
@@ -219,7 +232,9 @@ def _describe_sound(stream: AudioStream, frame: AudioFrame) -> AudioTrack:
     title = stream.metadata.get("title") or stream.metadata.get("handler_name")
     # What muxers write into a field that nobody has filled in.
     title = None if title in {"SoundHandler", "Core Media Audio", "GPAC ISO Audio Handler"} else title
-    return AudioTrack(stream.index, frame.sample_rate, frame.layout.nb_channels, _language(stream), title)
+    return AudioTrack(
+        stream.index, frame.sample_rate, frame.layout.nb_channels, _language(stream), title, begins=time_of(frame)
+    )
 
 
 def _chapters(container: InputContainer, origin: Fraction, duration: float) -> Iterator[Chapter]:

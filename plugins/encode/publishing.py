@@ -222,6 +222,8 @@ def _facts(film: Film, done: Transcoded) -> dict[str, Any]:
         "has_audio": film.has_sound,
         "has_video": media.video is not None,
     }
+    if done.missing:
+        facts["missing_seconds"] = {name: round(seconds, 1) for name, seconds in done.missing.items()}
     if media.video:
         facts |= {
             "width": media.video.width,

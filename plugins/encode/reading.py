@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from fractions import Fraction
+from itertools import zip_longest
+from math import inf
 from typing import TYPE_CHECKING, Any
 
 import av
 from av.codec.context import ThreadType
-from av.packet import Packet
 
-from plugins.media.source_file import open_source, packets
+from plugins.encode.tracks import SOUND, Take, Track, Tracks
+from plugins.media.coverage import MOMENT, Hole, loss, merged, seconds_of
+from plugins.media.decoding import Damaged, decode, time_of
+from plugins.media.source_file import flush, open_source, packets
 
 if TYPE_CHECKING:
     from av.container import InputContainer
-    from av.stream import Stream
+    from av.packet import Packet
     from av.video.stream import VideoStream
 
     from core import Context
@@ -24,9 +28,6 @@ if TYPE_CHECKING:
     from plugins.encode.pictures import Pictures
     from plugins.encode.sound import Sound
     from plugins.encode.subtitles import SubtitleReader
-
-Decode = Callable[[Any], Sequence[Any]]
-Take = Callable[[Any], None]
 
 #: How far before a time to look for the keyframe from which it can be decoded, in seconds. An index may be sorted by
 #: time of decoding, and a transport stream has none.
@@ -40,10 +41,41 @@ _SOUND_RUN_UP = Fraction(1, 2)
 class Reading:
     """What became of the sources."""
 
-    #: Packets that couldn't be decoded.
+    #: Packets that couldn't be decoded, and places where the files are broken.
     damaged: int = 0
     #: Second of the film at which the lecture ended.
     reached: float = 0.0
+    #: What is missing of the film, by track, as a person would name it; seconds of the film.
+    holes: dict[str, list[Hole]] = field(default_factory=dict)
+
+    def add(self, damaged: int, holes: Mapping[str, Iterable[Hole]]) -> None:
+        """Add what became of one more source, or part of one."""
+        self.damaged += damaged
+        for name, more in holes.items():
+            self.holes[name] = merged([*self.holes.get(name, ()), *more])
+
+    @property
+    def facts(self) -> Mapping[str, Any]:
+        """What a part tells of it; `add_facts` reads it again."""
+        holes = {name: [[float(start), float(end)] for start, end in holes] for name, holes in self.holes.items()}
+        return {"damaged": self.damaged, "holes": holes}
+
+    def add_facts(self, facts: Mapping[str, Any]) -> None:
+        holes = {name: [(Fraction(a), Fraction(b)) for a, b in holes] for name, holes in facts["holes"].items()}
+        self.add(facts["damaged"], holes)
+
+    @property
+    def notes(self) -> list[str]:
+        """What is to be said of it."""
+        notes = [note for name, holes in self.holes.items() for note in loss(name, holes)]
+        if self.damaged:
+            notes.append(f"{self.damaged} damaged packets of the source were left out")
+        return notes
+
+    @property
+    def missing(self) -> dict[str, float]:
+        """Seconds that are missing of each track, where they are worth a word."""
+        return {name: seconds for name, holes in self.holes.items() if (seconds := seconds_of(holes)) >= MOMENT}
 
 
 def read(
@@ -89,22 +121,27 @@ def _read_scene(
     reading: Reading,
     context: Context,
 ) -> None:
-    tracks = _tracks(scene, film, pictures, sounds, subtitles)
-    silent = [sound for sound in sounds if not scene.media.audio]
+    tracks = Tracks(_tracks(scene, film, pictures, sounds, subtitles))
     with open_scene(scene, context, go_there=pictures is not None) as container:
-        for packet in scene_packets(container, scene, tracks):
+        for packet in scene_packets(container, scene, tracks.indexes, tracks.on_damage):
             context.raise_if_cancelled()
-            decode, take = tracks[packet.stream.index]
-            try:
-                decoded = decode(packet)
-            except av.error.InvalidDataError:
-                reading.damaged += 1
-                continue
-            take(decoded)
-            for sound in silent:
-                sound.be_silent(pictures.timeline.end if pictures else 0)
+            tracks.take(packet)
+            if pictures:
+                _wait(scene, pictures, sounds)
             done = pictures.timeline.end if pictures else sounds[0].end if sounds else 0.0
             context.progress(film.work_done + done, film.work_done + film.duration)
+        reading.add(tracks.damaged, tracks.holes(container, scene))
+
+
+def _wait(scene: Scene, pictures: Pictures, sounds: Sequence[Sound]) -> None:
+    """Let what has not begun keep step with what has, so that no file waits for a track."""
+    heard = [audio for audio in (scene.media.audio, *scene.media.other_audio) if audio]
+    for audio, sound in zip_longest(heard[: len(sounds)], sounds):
+        if audio is None and heard:  # credits with fewer tracks: all hear the first
+            continue
+        begins = inf if audio is None else audio.begins - scene.shift if scene.media.can_seek else 0
+        sound.wait(min(pictures.timeline.end, begins))
+    pictures.wait(max((sound.end for sound in sounds), default=0))
 
 
 def _tracks(
@@ -113,20 +150,19 @@ def _tracks(
     pictures: Pictures | None,
     sounds: Sequence[Sound],
     subtitles: Sequence[SubtitleReader],
-) -> dict[int, tuple[Decode, Take]]:
+) -> dict[int, Track]:
     """Say who takes what of which track of the file."""
     media = scene.media
-    tracks: dict[int, tuple[Decode, Take]] = {
-        reader.track.index: (reader.decode, reader.cues.extend) for reader in subtitles
-    }
+    tracks = {reader.track.index: Track.of_subtitles(reader) for reader in subtitles}
     if media.video and pictures:
-        tracks[media.video.index] = Packet.decode, pictures.take
+        tracks[media.video.index] = Track.of_pictures(media.video, pictures.take)
     heard = [audio for audio in (media.audio, *media.other_audio) if audio]
     if scene == film.lecture:
         for audio, sound in zip(heard, sounds, strict=False):
-            tracks[audio.index] = Packet.decode, sound.take
+            name = SOUND if audio == media.audio else f"{SOUND} of track {audio.index}"
+            tracks[audio.index] = Track.of_sound(sound.take, name)
     elif heard and sounds:
-        tracks[heard[0].index] = Packet.decode, _to_all(sounds)
+        tracks[heard[0].index] = Track.of_sound(_to_all(sounds))
     return tracks
 
 
@@ -152,7 +188,9 @@ def open_scene(scene: Scene, context: Context, *, go_there: bool = True) -> Iter
         yield container
 
 
-def scene_packets(container: InputContainer, scene: Scene, indexes: Iterable[int]) -> Iterator[Packet[Any]]:
+def scene_packets(
+    container: InputContainer, scene: Scene, indexes: Iterable[int], on_damage: Callable[[], None] = lambda: None
+) -> Iterator[Packet[Any]]:
     """Demux what a scene needs of some tracks, with a last, empty packet that makes each decoder give out the rest.
 
     Pictures from before the scene are among it, because those in it refer to them.
@@ -161,7 +199,7 @@ def scene_packets(container: InputContainer, scene: Scene, indexes: Iterable[int
     awaited = {stream.index for stream in streams if stream.type in {"video", "audio"}}
     start = scene.start + scene.media.origin
     end = None if scene.end is None else scene.end + scene.media.origin
-    for packet in packets(container, streams):
+    for packet in packets(container, streams, on_damage):
         if packet.dts is not None:
             time = packet.dts * packet.time_base
             if end is not None and time >= end:
@@ -177,9 +215,7 @@ def scene_packets(container: InputContainer, scene: Scene, indexes: Iterable[int
         return
     for stream in streams:
         if stream.type in {"video", "audio"}:
-            flush: Packet[Stream] = Packet()
-            flush.stream, flush.time_base = stream, stream.time_base or Fraction(0)
-            yield flush
+            yield flush(stream)
 
 
 def _go_to(container: InputContainer, stream: VideoStream, time: Fraction) -> None:
@@ -200,10 +236,8 @@ def _go_to(container: InputContainer, stream: VideoStream, time: Fraction) -> No
 def _first_time(container: InputContainer, stream: VideoStream) -> Fraction:
     """Return when the first frame that can be decoded from here on is shown."""
     for packet in packets(container, [stream]):
-        try:
-            for frame in stream.decode(packet):
+        with suppress(Damaged):
+            for frame in decode(packet):
                 if frame.pts is not None and frame.time_base is not None:
-                    return frame.pts * frame.time_base
-        except av.error.InvalidDataError:
-            continue
+                    return time_of(frame)
     raise av.error.EOFError(0, "no frame from here on")

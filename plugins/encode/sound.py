@@ -44,7 +44,8 @@ class Sound:
     def begin(self, scene: Scene) -> None:
         """Sounds are this scene's from here on."""
         self._until = None if scene.until is None else round(scene.until * RATE)
-        self._resampler = Resampler(scene.shift, self._encoders.layout, self._samples)
+        self._shift = scene.shift
+        self._resampler: Resampler | None = None
         heard = [track for track in (scene.media.audio, *scene.media.other_audio) if track]
         gain = heard[min(self._number, len(heard) - 1) if not scene.fit else 0].gain if heard else 0.0
         self._gain = Gain(gain) if gain else None
@@ -55,9 +56,16 @@ class Sound:
         return self._samples / RATE
 
     def take(self, frames: Iterable[AudioFrame]) -> None:
+        if self._resampler is None:
+            self._resampler = Resampler(self._shift, self._encoders.layout, self._samples)
         for frame in frames:
             for ready in self._resampler.resample(frame):
                 self._level(ready)
+
+    def wait(self, until: Fraction | float) -> None:
+        """Fill up to a time of the film, unless the scene's sound has begun."""
+        if self._resampler is None:
+            self.be_silent(until)
 
     def be_silent(self, until: Fraction | float) -> None:
         """Fill up to a time of the film."""
@@ -66,7 +74,7 @@ class Sound:
             self._encode(frame)
 
     def end_scene(self) -> None:
-        for ready in self._resampler.flush():
+        for ready in self._resampler.flush() if self._resampler else ():
             self._level(ready)
         for ready in self._gain.flush() if self._gain else ():
             self._encode(ready)

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import av
 from av.filter import Graph
 
 from plugins.encode.filters import Filters, fitting, upright
-from plugins.encode.pictures import INSTANT, Window
-from plugins.encode.reading import open_scene, scene_packets
+from plugins.encode.pictures import INSTANT, Window, black
+from plugins.encode.reading import Reading, open_scene, scene_packets
+from plugins.encode.tracks import Track, Tracks
+from plugins.media.decoding import Damaged
 
 if TYPE_CHECKING:
     from av.filter.context import FilterContext
-    from av.packet import Packet
     from av.video.frame import VideoFrame
 
     from core import Context
@@ -32,6 +33,7 @@ class Take:
     """One source's pictures on the common clock; its sound is handed on as it goes by."""
 
     def __init__(self, scene: Scene, size: tuple[int, int] | None, sound: Sound | None, context: Context) -> None:
+        self.path = scene.media.path
         self._scene = scene
         self._sound = sound
         self._context = context
@@ -39,14 +41,20 @@ class Take:
         self._filters = (
             Filters([*upright(track, context.workdir), *fitting(track, size, "bt709")]) if size and track else None
         )
+        #: What became of the source.
+        self.reading = Reading()
         self._frames = self._read()
-        self._shown: VideoFrame | None = None
+        self._shown = black(*size) if size else None
+        self._has_begun = False
         self._next = next(self._frames, None)
 
     def at(self, time: Fraction) -> VideoFrame | None:
-        """Return what is shown at a time: before the first picture that one, after the last that one."""
-        while self._next and (self._shown is None or self._next[0] <= time + INSTANT):
-            self._shown = self._next[1]
+        """Return what is shown at a time: before the first picture that one, after the last that one.
+
+        Black where there is none in the scene; None for a take that is only heard.
+        """
+        while self._next and (not self._has_begun or self._next[0] <= time + INSTANT):
+            self._shown, self._has_begun = self._next[1], True
             self._next = next(self._frames, None)
         return self._shown
 
@@ -58,37 +66,38 @@ class Take:
     def _read(self) -> Iterator[tuple[Fraction, VideoFrame]]:
         scene, media = self._scene, self._scene.media
         window = Window(scene)
-        indexes = [media.video.index] if media.video and self._filters else []
-        if media.audio and self._sound:
-            indexes.append(media.audio.index)
-        with open_scene(scene, self._context) as container:
-            for packet in scene_packets(container, scene, indexes):
-                self._context.raise_if_cancelled()
-                for frame in _decoded(packet):
-                    if isinstance(frame, av.VideoFrame):
-                        for seen in window.look(frame):
-                            yield from self._prepare(seen)
-                    elif self._sound:
-                        self._sound.take([frame])
-            for seen in window.close():
-                yield from self._prepare(seen)
-            if self._filters:
-                yield from ((self._time(frame), frame) for frame in self._filters.flush())
+        ready: list[tuple[Fraction, VideoFrame]] = []
 
-    def _prepare(self, frame: VideoFrame) -> Iterator[tuple[Fraction, VideoFrame]]:
-        assert self._filters
-        for ready in self._filters.put(frame):
-            yield self._time(ready), ready
+        def look(frames: Iterable[VideoFrame]) -> None:
+            ready.extend(self._timed(prepared) for frame in frames for prepared in self._prepared(window.look(frame)))
+
+        tracks = {}
+        if media.video and self._filters:
+            tracks[media.video.index] = Track.of_pictures(media.video, look)
+        if media.audio and self._sound:
+            tracks[media.audio.index] = Track.of_sound(self._sound.take)
+        reading = Tracks(tracks)
+        with open_scene(scene, self._context) as container:
+            for packet in scene_packets(container, scene, reading.indexes, reading.on_damage):
+                self._context.raise_if_cancelled()
+                reading.take(packet)
+                yield from ready
+                ready.clear()
+            self.reading.add(reading.damaged, reading.holes(container, scene))
+        with suppress(Damaged):
+            yield from map(self._timed, self._prepared(window.close()))
+            yield from map(self._timed, self._filters.flush() if self._filters else ())
+
+    def _prepared(self, frames: Iterable[VideoFrame]) -> Iterator[VideoFrame]:
+        for frame in frames:
+            if self._filters:
+                yield from self._filters.put(frame)
+
+    def _timed(self, frame: VideoFrame) -> tuple[Fraction, VideoFrame]:
+        return self._time(frame), frame
 
     def _time(self, frame: VideoFrame) -> Fraction:
         return (frame.pts or 0) * (frame.time_base or Fraction(0)) - self._scene.shift
-
-
-def _decoded(packet: Packet[Any]) -> list[Any]:
-    try:
-        return list(packet.decode())
-    except av.error.InvalidDataError:
-        return []
 
 
 class Stage:

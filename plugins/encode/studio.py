@@ -62,7 +62,7 @@ def compose_takes(job: Job, sources: Sequence[Source], options: ComposeOptions, 
     scenes = _common_clock(shown, heard, options)
     name = film_name(job)
     with output_errors(context.output):
-        track, seconds, frames = _write(scenes, shown, heard, options, context, context.output / name)
+        track, seconds, frames, lost = _write(scenes, shown, heard, options, context, context.output / name)
     artifact = Artifact(
         kind="film",
         path=name,
@@ -75,7 +75,7 @@ def compose_takes(job: Job, sources: Sequence[Source], options: ComposeOptions, 
     return StepOutput(
         artifacts=(artifact,),
         facts={"duration": seconds, "has_audio": heard is not None},
-        notes=tuple(note for media in takes.values() for note in media.notes),
+        notes=(*(note for media in takes.values() for note in media.notes), *lost),
     )
 
 
@@ -107,8 +107,11 @@ def _write(
     options: ComposeOptions,
     context: Context,
     path: Path,
-) -> tuple[VideoTrack, float, int]:
-    """Compose picture after picture and encode the film; return what it is like, its seconds and its frames."""
+) -> tuple[VideoTrack, float, int, list[str]]:
+    """Compose picture after picture and encode the film.
+
+    :return: what it is like, its seconds, its frames, and what is to be said of losses.
+    """
     tracks = [media.video for media in shown if media.video]
     stage = Stage(options.layout, tracks)
     rate = max(track.rate for track in tracks)
@@ -154,7 +157,8 @@ def _write(
             sound.finish()
         lane.put(None)
         wait_for([lane], context)
-        return film, timeline.end, lane.frames
+        lost = [f"{take.path.name}: {note}" for take in takes for note in take.reading.notes]
+        return film, timeline.end, lane.frames, lost
 
 
 class FilmFile:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,6 +20,7 @@ from plugins.encode.profiles import Opus
 from plugins.encode.reading import Reading, read
 from plugins.encode.sound import Listener, Sound
 from plugins.encode.truncation import cut_off, is_cut
+from plugins.media.coverage import MOMENT
 
 if TYPE_CHECKING:
     from av.video.stream import VideoStream
@@ -45,6 +46,8 @@ class Transcoded:
     #: Frames a second: the constant rate, else the most in one second.
     frame_rate: Fraction
     notes: tuple[str, ...]
+    #: Seconds that are missing, by kind of track.
+    missing: Mapping[str, float] = field(default_factory=dict)
 
 
 def transcode(
@@ -126,6 +129,7 @@ def transcode(
             duration=end,
             frame_rate=pictures.timeline.rate if pictures else Fraction(0),
             notes=judge(film, reading),
+            missing=reading.missing,
         )
 
 
@@ -167,6 +171,6 @@ def judge(film: Film, reading: Reading) -> tuple[str, ...]:
         raise cut_off(path, reached, expected)
     if film.media.is_truncated and film.lecture.end is None:
         notes.append(f"the source was cut off: its last {max(expected - reached, 0):.1f} s are missing")
-    if reading.damaged:
-        notes.append(f"{reading.damaged} damaged packets of the source were left out")
-    return tuple(notes)
+    elif expected - reached >= MOMENT and film.media.states_duration:
+        notes.append(f"the source says that it lasts {expected:.1f} s, and ends at second {reached:.1f}")
+    return (*notes, *reading.notes)

@@ -16,6 +16,7 @@ import av
 from av.filter import Graph
 
 from plugins.encode.orientation import orientation
+from plugins.media.decoding import Damaged, decode, time_of
 from plugins.media.source_file import open_source, packets
 
 if TYPE_CHECKING:
@@ -75,6 +76,8 @@ class VideoTrack:
     fields: Fields = "progressive"
     #: One frame of so many is kept.
     keep_one_in: int = 1
+    #: Time stamp of the first picture in seconds.
+    begins: Fraction = Fraction(0)
 
 
 def describe(stream: VideoStream, frame: VideoFrame, path: Path, duration: float) -> VideoTrack:
@@ -86,7 +89,7 @@ def describe(stream: VideoStream, frame: VideoFrame, path: Path, duration: float
         width, height = height, width
     assert stream.time_base is not None
     rate = _rate(stream, path)
-    keep_one_in = math.ceil(rate / FASTEST - Fraction(1, 100))
+    keep_one_in = max(math.ceil(rate / FASTEST - Fraction(1, 100)), 1)
     return VideoTrack(
         index=stream.index,
         width=width,
@@ -99,6 +102,7 @@ def describe(stream: VideoStream, frame: VideoFrame, path: Path, duration: float
         pixel_aspect=aspect,
         fields=_fields(stream, frame, path, duration),
         keep_one_in=keep_one_in,
+        begins=time_of(frame),
     )
 
 
@@ -161,5 +165,5 @@ def _frames_from(path: Path, index: int, seconds: float) -> Iterator[VideoFrame]
         with suppress(av.error.FFmpegError, OSError):
             container.seek(round((start + seconds) * av.time_base))
         for packet in packets(container, [stream]):
-            with suppress(av.error.InvalidDataError):
-                yield from stream.decode(packet)
+            with suppress(Damaged):
+                yield from decode(packet)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,11 +14,12 @@ import av
 import numpy as np
 from av.error import BlockingIOError as NeedsMore
 from av.error import EOFError as Drained
-from av.error import FFmpegError, InvalidDataError
 from av.filter import Graph
 
 from core.errors import BadSource
-from plugins.media.source_file import open_source
+from plugins.media.coverage import Hole, SoundCoverage, loss, seconds_of, stated_end
+from plugins.media.decoding import Damaged, damage, decode
+from plugins.media.source_file import open_source, packets
 from plugins.transcript.windows import RATE
 
 if TYPE_CHECKING:
@@ -47,13 +47,14 @@ _FORM = ("aformat", f"sample_fmts=flt:sample_rates={RATE}:channel_layouts=mono")
 _SILENCE = -60.0
 
 
-def iter_audio(path: Path, gain: float | None = None) -> Iterator[Samples]:
+def iter_audio(path: Path, gain: float | None = None, lost: list[Hole] | None = None) -> Iterator[Samples]:
     """Yield the sound in pieces of a second or so, silence where the file has a hole.
 
     :param gain: dB to raise it by, peaks held by a limiter.
+    :param lost: is given what could not be read, in seconds from the beginning, once all is read.
     :raises BadSource: there is no sound, or none that can be decoded.
     """
-    sound = _decoded(path)
+    sound = _decoded(path, [] if lost is None else lost)
     if gain:
         sound = _through(sound, [("volume", f"{gain:.2f}dB"), ("alimiter", f"limit={_CEILING}:level=0")])
     yield from _pieces(sound)
@@ -62,7 +63,7 @@ def iter_audio(path: Path, gain: float | None = None) -> Iterator[Samples]:
 def loudness(path: Path) -> float:
     """Measure the integrated loudness of the sound as it is transcribed, mono, in LUFS (EBU R 128)."""
     measured = _SILENCE
-    for frame in _through(_decoded(path), [("ebur128", "metadata=1:framelog=quiet")]):
+    for frame in _through(_decoded(path, []), [("ebur128", "metadata=1:framelog=quiet")]):
         measured = float(frame.metadata.get("lavfi.r128.I", measured))
     return measured
 
@@ -83,13 +84,23 @@ def _opened(path: Path) -> Iterator[tuple[InputContainer, AudioStream]]:
         yield container, (default or list(streams))[0]
 
 
-def _decoded(path: Path) -> Iterator[AudioFrame]:
-    """Yield mono frames at `RATE`; frames that are damaged are left out, as players do."""
+def _decoded(path: Path, lost: list[Hole]) -> Iterator[AudioFrame]:
+    """Yield mono frames at `RATE`; what is damaged is left out and told in `lost`."""
     with _opened(path) as (container, stream):
         ears = _Ears(None if len(container.streams) == 1 else float(container.start_time or 0) / av.time_base)
-        for frame in _frames(container, stream):
-            yield from ears.hear(frame)
+        coverage = SoundCoverage()
+        for packet in packets(container, [stream], coverage.damaged):
+            coverage.demuxed(packet)
+            try:
+                for frame in decode(packet):
+                    span = coverage.span(frame)
+                    yield from ears.hear(frame)
+                    coverage.covered(span)
+            except Damaged:
+                coverage.damaged()
         yield from ears.flush()
+        origin = Fraction(ears.origin or 0)
+        lost += [(start - origin, end - origin) for start, end in coverage.finish(stated_end(stream))]
     if not ears.samples:
         raise BadSource(f"{path}: its sound can't be decoded", remedy="upload it again", path=str(path))
 
@@ -110,10 +121,13 @@ class _Ears:
         form = frame.format.name, frame.layout.name, frame.sample_rate
         if self._resampler is None or form != self._form:
             yield from self.flush()
-            self._resampler, self._form = av.AudioResampler("flt", "mono", RATE), form
-        yield from self._hole(frame.time)
-        frame.pts = None
-        yield from self._counted(self._resampler.resample(frame))
+            with damage():
+                self._resampler, self._form = av.AudioResampler("flt", "mono", RATE), form
+        moment, frame.pts = frame.time, None
+        with damage():
+            resampled = self._resampler.resample(frame)
+        yield from self._hole(moment)
+        yield from self._counted(resampled)
 
     def flush(self) -> Iterator[AudioFrame]:
         if self._resampler:
@@ -134,23 +148,6 @@ class _Ears:
         for frame in frames:
             self.samples += frame.samples
             yield frame
-
-
-def _frames(container: InputContainer, stream: AudioStream) -> Iterator[AudioFrame]:
-    packets = container.demux(stream)
-    while True:
-        try:
-            packet = next(packets)
-        except (StopIteration, InvalidDataError):
-            return
-        except FFmpegError as error:
-            if error.errno == errno.EIO:
-                raise BadSource(f"{container.name} can't be read: {error.strerror}", path=container.name) from error
-            return
-        try:
-            yield from packet.decode()
-        except FFmpegError:
-            continue
 
 
 def _silence(samples: int) -> AudioFrame:
@@ -203,10 +200,22 @@ class Recording:
 
     path: Path
     samples: int
+    #: What could not be read, in seconds.
+    lost: Sequence[Hole] = ()
 
     @property
     def seconds(self) -> float:
         return self.samples / RATE
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        missing = {"missing_seconds": {"sound": round(seconds_of(self.lost), 1)}} if self.notes else {}
+        return {"duration": round(self.seconds, 3), **missing}
+
+    @property
+    def notes(self) -> list[str]:
+        """What is to be said of it."""
+        return loss("sound", self.lost)
 
     def read(self, start: int, end: int) -> Samples:
         """Return the samples from `start` to `end`."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,7 @@ from plugins.transcript.windows import LENGTH, RATE, pack
 
 if TYPE_CHECKING:
     from core import Context, Job
+    from plugins.media.coverage import Hole
     from plugins.transcript.losses import Losses
     from plugins.transcript.options import TranscribeOptions
     from plugins.transcript.windows import Window
@@ -84,7 +86,9 @@ def _cores() -> int:
 def _record(audio: Path, options: TranscribeOptions, context: Context) -> Recording:
     """Decode the sound into the attempt's folder, once, brought to its loudness if that was asked for."""
     gain = gain_for(audio, options.normalize_target) if options.normalize else None
-    return record(iter_audio(audio, gain), context.workdir / "sound.s16")
+    lost: list[Hole] = []
+    recording = record(iter_audio(audio, gain, lost), context.workdir / "sound.s16")
+    return replace(recording, lost=lost)
 
 
 def _key(audio: Path, asked: str, options: TranscribeOptions) -> Mapping[str, Any]:
@@ -119,8 +123,8 @@ def _silent(verdict: Verdict, asked: str, recording: Recording) -> Transcript:
     return Transcript(
         language=verdict.language if asked == "auto" else asked,
         segments=(),
-        notes=("nobody speaks in this recording, so its captions are empty",),
-        facts={"duration": round(recording.seconds, 3), "speech_seconds": 0.0},
+        notes=("nobody speaks in this recording, so its captions are empty", *recording.notes),
+        facts={**recording.facts, "speech_seconds": 0.0},
     )
 
 
@@ -133,7 +137,7 @@ def _transcript(
     segments = tuple(segment for part in heard for segment in part.segments)
     english = tuple(segment for part in translated for segment in part.segments)
     facts: dict[str, Any] = {
-        "duration": round(recording.seconds, 3),
+        **recording.facts,
         "speech_seconds": round(sum(window.seconds for window in windows), 3),
         "windows": len(windows),
         "windows_resumed": resumed,
@@ -147,7 +151,7 @@ def _transcript(
             "language_probability": verdict.probability,
             "language_alternatives": dict(verdict.alternatives or {}),
         }
-    notes = losses.notes
+    notes = [*losses.notes, *recording.notes]
     if not segments:
         notes.insert(0, "there is speech in this recording, but no words were made out")
     if options.translate and verdict.language == "en":
