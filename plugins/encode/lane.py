@@ -163,7 +163,8 @@ def _add_encoder(
     # PyAV's default is slices, which x264 takes as a wish for worse pictures.
     context.thread_type = "AUTO"
     context.thread_count = threads
-    context.flags |= Flags.global_header
+    # The last picture lasts as long as the source's, in every file.
+    context.flags |= Flags.global_header | Flags.frame_duration
     colour = shown_colour(video.colour)
     context.color_primaries = colour.primaries
     context.color_trc = colour.transfer

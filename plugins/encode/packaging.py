@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -53,6 +54,8 @@ class Encoded:
     segments: Path
     mp4: Path | None
     frames: int
+    #: Second of the first picture.
+    begin: Fraction
 
 
 class Package:
@@ -74,6 +77,7 @@ class Package:
     ) -> None:
         self._outputs: list[tuple[OutputContainer, dict[str, Stream | None]]] = []
         self._rendition = rendition
+        self._begin: Fraction | None = None
         self.playlist = folder / f"{rendition.name}.m3u8"
         self.segments = folder / f"{rendition.name}{_SUFFIXES[segments]}"
         self.mp4 = folder / f"{rendition.name}.mp4" if rendition.spec.mp4 else None
@@ -110,6 +114,8 @@ class Package:
     def mux(self, packets: Iterable[Packet[Any]], track: str) -> None:
         """Write packets of a track ("video" or "audio") into every file; they are used up."""
         for packet in packets:
+            if track == "video" and self._begin is None:
+                self._begin = (packet.pts or 0) * packet.time_base
             # Muxing rescales the packet in place, so each file starts from the encoder's stamps.
             stamps = packet.pts, packet.dts, packet.duration, packet.time_base
             for container, streams in self._outputs:
@@ -132,7 +138,8 @@ class Package:
     def encoded(self, extradata: bytes, frames: int) -> Encoded:
         """Describe the finished files."""
         name = av1_codec if self._rendition.spec.codec == "av1" else avc_codec
-        return Encoded(self._rendition, name(extradata), self.playlist, self.segments, self.mp4, frames)
+        begin = self._begin or Fraction(0)
+        return Encoded(self._rendition, name(extradata), self.playlist, self.segments, self.mp4, frames, begin)
 
     def abandon(self) -> None:
         """Let go of the files, whatever they hold."""

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from pathlib import Path
 
 _SEGMENT = re.compile(r"#EXTINF:([\d.]+),[^\n]*\n#EXT-X-BYTERANGE:(\d+)@(\d+)")
 _MAP = re.compile(r'#EXT-X-MAP:URI="[^"]*",BYTERANGE="(\d+)@(\d+)"')
+_LENGTH = re.compile(r"#EXTINF:[\d.]+,")
 _TARGET = re.compile(r"#EXT-X-TARGETDURATION:(\d+)")
+
+#: Seconds of a segment that has but one picture, at which the film ends.
+_SHORTEST = 0.001
 
 
 @dataclass(frozen=True)
@@ -55,6 +61,32 @@ class AudioChoice:
 def read_segments(playlist: str) -> list[Segment]:
     """Return the segments of a single-file byte-range playlist."""
     return [Segment(float(length), int(size), int(offset)) for length, size, offset in _SEGMENT.findall(playlist)]
+
+
+def settle(playlists: Mapping[Path, Fraction], end: float) -> None:
+    """Have every playlist of a film last as long as the film, with one target duration (RFC 8216, 6.2.4).
+
+    libav counts the first segment from the first picture on, and ends the last one with the last picture, whatever is
+    heard before and behind.
+
+    :param playlists: with the second at which the first picture, or the sound, of each begins.
+    :param end: seconds of the film.
+    """
+    texts = {path: path.read_text() for path in playlists}
+    lengths = {path: [segment.seconds for segment in read_segments(text)] for path, text in texts.items()}
+    for path, seconds in lengths.items():
+        seconds[0] += float(playlists[path])
+        seconds[-1] = max(end - sum(seconds[:-1]), _SHORTEST)
+    # Halves are rounded up (RFC 8216, 4.3.3.1), not to the even number.
+    target = max(math.floor(length + 0.5) for seconds in lengths.values() for length in seconds)
+    for path, text in texts.items():
+        lines = iter([f"#EXTINF:{length:.6f}," for length in lengths[path]])
+        text_of_segments = _LENGTH.sub(functools.partial(_next, lines), text)
+        path.write_text(_TARGET.sub(f"#EXT-X-TARGETDURATION:{max(target, 1)}", text_of_segments))
+
+
+def _next(lines: Iterator[str], _: re.Match[str]) -> str:
+    return next(lines)
 
 
 def read_map(playlist: str) -> Segment:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,7 @@ from plugins.encode import dash
 from plugins.encode.chapters import write_chapters
 from plugins.encode.film import shown_notes
 from plugins.encode.ladder import shrunk_notes
-from plugins.encode.playlist import AudioChoice, Variant, bandwidths, master
+from plugins.encode.playlist import AudioChoice, Variant, bandwidths, master, settle
 from plugins.encode.pod_manifest import Made, pod_manifest
 from plugins.encode.profiles import Opus
 from plugins.encode.stills import Stills, save_cover
@@ -56,6 +57,8 @@ def publish(
     overview = tuple(file for file in (stills.sprite, stills.index) if file) if stills else ()
     made = Made(done.renditions, audio, thumbnails, overview, subtitles)
     if done.renditions:
+        begins = {encoded.playlist: encoded.begin for encoded in done.renditions}
+        settle(begins | {track.playlist: Fraction(0) for track in done.audio_tracks}, done.duration)
         variants = [_variant(encoded, done, options.ladder, has_audio=bool(audio)) for encoded in done.renditions]
         (output / "livestream.m3u8").write_text(master(variants, _audio_choices(film, options.ladder, done)))
         if options.ladder.segments == "cmaf":

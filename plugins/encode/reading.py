@@ -84,10 +84,13 @@ def read(
     sounds: Sequence[Sound],
     subtitles: Sequence[SubtitleReader],
     context: Context,
+    *,
+    fill: bool = False,
 ) -> Reading:
     """Decode every scene from its beginning to its end.
 
     :param sounds: of the default audio track and of each of the others; credits are heard in all of them.
+    :param fill: go on in silence where the sound ends before the pictures.
     """
     reading = Reading()
     for scene in film.scenes:
@@ -105,11 +108,17 @@ def read(
         if is_lecture:
             reading.reached = max([pictures.timeline.end] if pictures else [], default=0.0)
             reading.reached = max([reading.reached, *(sound.end for sound in sounds)])
+    _finish(pictures, sounds, fill=fill)
+    return reading
+
+
+def _finish(pictures: Pictures | None, sounds: Sequence[Sound], *, fill: bool) -> None:
     if pictures:
         pictures.finish()
     for sound in sounds:
+        if pictures and fill:
+            sound.be_silent(pictures.timeline.end)
         sound.finish()
-    return reading
 
 
 def _read_scene(

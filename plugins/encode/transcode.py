@@ -110,7 +110,8 @@ def transcode(
             own = AacEncoders(voices, film.layout)
             hearers = [open_track(track, own, voice) for voice in voices]
             sounds.append(Sound(film.scenes[0], own, hearers, [], number))
-        reading = read(film, pictures, sounds, subtitles, context)
+        # Playlists of sound are as long as those of the pictures.
+        reading = read(film, pictures, sounds, subtitles, context, fill=bool(tracks))
         for lane in lanes:
             lane.put(None)
         for file in files:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable
 from fractions import Fraction
@@ -10,6 +11,7 @@ import av
 import pytest
 
 from plugins.encode.playlist import Variant, avc_codec, bandwidths, master, read_segments
+from plugins.encode.profiles import LECTURE
 
 Clip = Callable[..., Path]
 Encode = Callable[..., Any]
@@ -82,7 +84,7 @@ def test_the_masters_attributes_are_those_of_the_files(lecture: Any) -> None:
 
 def test_each_segment_is_two_seconds_and_begins_with_a_keyframe(lecture: Any, tmp_path: Path, look: Any) -> None:
     segments = read_segments((lecture.folder / "720p.m3u8").read_text())
-    assert [segment.seconds for segment in segments] == pytest.approx([2] * 6)
+    assert [segment.seconds for segment in segments] == pytest.approx([2] * 6, abs=0.02)
     data = (lecture.folder / "720p.ts").read_bytes()
     for number, segment in enumerate(segments):
         alone = tmp_path / f"{number}.ts"
@@ -101,3 +103,67 @@ def test_the_master_of_a_small_source_names_the_lines_that_there_are(clip: Clip,
     encoded = encode(clip("a.mp4", width=426, height=240), profile="lecture")
     offered = [(attributes["RESOLUTION"], uri) for attributes, uri in variants(encoded.folder / "livestream.m3u8")]
     assert offered == [("426x240", "240p.m3u8")]
+
+
+#: Sources whose pictures and sound don't begin and end together, by the properties of their clips.
+UNEVEN: dict[str, dict[str, Any]] = {
+    "slides": {"seconds": 7, "times": [0, 3]},
+    "one slide": {"seconds": 3.7, "times": [0]},
+    "sound goes on": {"seconds": 5.5, "times": [number / 25 for number in range(50)]},
+    "sound ends early": {"seconds": 2, "times": [number / 25 for number in range(110)]},
+    "pictures begin late": {"seconds": 4, "times": [0.6 + number / 25 for number in range(80)]},
+    "no sound": {"times": [0, 1, 1.5, 4.2], "audio": False},
+}
+
+
+@pytest.mark.parametrize("segments", ["ts", "cmaf"])
+@pytest.mark.parametrize("name", [*UNEVEN, "last picture of 5 s"])
+def test_a_playlist_is_as_long_as_its_film(
+    clip: Clip, encode: Encode, tmp_path: Path, name: str, segments: str
+) -> None:
+    size = {"width": 160, "height": 90}
+    if name in UNEVEN:
+        source = clip("a.mkv", **size, **UNEVEN[name])
+    else:
+        source = with_last_picture_of(5, clip("a.mp4", seconds=1, audio=False, **size), tmp_path / "a.mp4")
+    made = encode(source, profile=LECTURE.model_copy(update={"segments": segments}).model_dump(mode="json"))
+
+    playlists = made.files("playlist") + made.files("audio_playlist")
+    assert len(playlists) == (2 if segments == "cmaf" and made.files("audio") else 1)
+    targets = set()
+    for path in playlists:
+        text = path.read_text()
+        lengths = [segment.seconds for segment in read_segments(text)]
+        assert sum(lengths) == pytest.approx(made.output.facts["duration"], abs=0.022), path.name  # an AAC frame
+        targets.add(int(text.split("TARGETDURATION:")[1].split("\n")[0]))
+        assert max(math.floor(length + 0.5) for length in lengths) <= min(targets)
+    assert len(targets) == 1
+
+
+def test_a_playlist_of_sound_that_ends_before_the_picture_goes_on_in_silence(
+    clip: Clip, encode: Encode, look: Any
+) -> None:
+    profile = LECTURE.model_copy(update={"segments": "cmaf"}).model_dump(mode="json")
+    made = encode(clip("a.mkv", **UNEVEN["sound ends early"], width=160, height=90), profile=profile)
+
+    assert look(made.files("audio_playlist")[0]).sound_end == pytest.approx(4.4, abs=0.05)
+
+
+def test_the_first_segment_begins_with_the_film_not_with_the_first_picture(clip: Clip, encode: Encode) -> None:
+    made = encode(clip("a.mkv", **UNEVEN["pictures begin late"], width=160, height=90), profile="lecture")
+
+    lengths = [segment.seconds for segment in read_segments(made.files("playlist")[0].read_text())]
+    assert lengths == pytest.approx([2, 2.016], abs=0.02)
+
+
+def with_last_picture_of(seconds: float, source: Path, target: Path) -> Path:
+    """Copy a film, and have its container say that its last picture is shown for so long."""
+    with av.open(str(source)) as given, av.open(str(target), "w") as copy:
+        stream = copy.add_stream_from_template(given.streams.video[0])
+        packets = [packet for packet in given.demux(video=0) if packet.size]
+        last = max(packets, key=lambda packet: packet.pts or 0)
+        last.duration = round(seconds / last.time_base)
+        for packet in packets:
+            packet.stream = stream
+            copy.mux_one(packet)
+    return target
