@@ -12,18 +12,25 @@ DEBIAN_PACKAGES := redis-server ffmpeg chromium openssl $(if $(shell command -v 
 CAPTIONS = $$(ls -d .venv/lib/python3*/site-packages/whisper >/dev/null 2>&1 && \
 	  echo --language en --option model=tests/data/micro-whisper.pt.gz)
 
-.PHONY: help install demo demo-captions test test-long bench check debian-packages clean
+.PHONY: help install assets demo demo-captions test test-long bench check debian-packages clean
 
 help:
 	@echo "make demo       encode a lecture clip into demo/ and say where the result is"
 	@echo "make demo-captions   the same with captions; installs PyTorch"
 	@echo "make install    set up .venv for development"
+	@echo "make assets     the player's controls and hls.js, from npm; without them it has the browser's own controls"
 	@echo "make check      lint, format and types"
 	@echo "make test       the test suite; arguments for pytest in ARGS"
 	@echo "make test-long  the tests that take hours"
 	@echo "make bench      what an encode costs beside ffmpeg's command line; ARGS=--quick for a glance"
 
 install: .venv/dev.stamp
+
+assets: core/web/static/vendor/versions.json
+
+# As setup.py does it for a wheel.
+core/web/static/vendor/versions.json: $(wildcard core/web/assets/*.js*) core/web/assets/build.mjs
+	cd core/web/assets && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error && npm run --silent build
 
 demo: .venv/encode.stamp
 	AMPHIPOD_JOBS_ROOT=amphipod-jobs $(BIN)/amphipod run examples/demo/lecture.mp4 --out demo --page $(CAPTIONS)
@@ -53,7 +60,7 @@ check: .venv/dev.stamp
 	$(BIN)/mypy $(CODE)
 
 clean:
-	rm -rf .venv build demo amphipod-jobs
+	rm -rf .venv build demo amphipod-jobs core/web/static/vendor core/web/assets/node_modules
 
 # The demo needs the extra `encode` alone; the tests and the linters need `dev`, which contains it.
 .venv/encode.stamp .venv/encode,transcript.stamp .venv/dev.stamp: .venv/%.stamp: .venv/python.stamp setup.cfg pyproject.toml constraints.txt

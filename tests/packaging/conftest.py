@@ -21,7 +21,10 @@ from core.testing import make_clip
 ROOT = Path(__file__).parents[2]
 
 #: What belongs to the sources of the distribution; stale files of other builds don't.
-SOURCES = ("core", "plugins", "setup.cfg", "pyproject.toml", "README.md", "LICENSE", "COPYING", "NOTICE")
+SOURCES = (
+    *("core", "plugins", "setup.cfg", "setup.py", "pyproject.toml", "MANIFEST.in"),
+    *("README.md", "LICENSE", "COPYING", "NOTICE"),
+)
 
 
 @dataclass(frozen=True)
@@ -53,13 +56,21 @@ def build_wheel(source: Path, target: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The sources alone, as a fresh clone has them."""
     tree = tmp_path_factory.mktemp("tree")
     for name in SOURCES:
         if (ROOT / name).is_dir():
-            shutil.copytree(ROOT / name, tree / name, ignore=shutil.ignore_patterns("__pycache__"))
+            shutil.copytree(
+                ROOT / name, tree / name, ignore=shutil.ignore_patterns("__pycache__", "node_modules", "vendor")
+            )
         else:
             shutil.copy(ROOT / name, tree)
+    return tree
+
+
+@pytest.fixture(scope="session")
+def wheel(tree: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return build_wheel(tree, tmp_path_factory.mktemp("wheel"))
 
 
