@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import math
 import warnings
-from collections.abc import Sequence
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -34,6 +35,9 @@ _WARM_UP = 16
 #: Milliseconds of silence that part two regions, and of speech that make one.
 _SILENCE, _SPEECH = 500, 100
 
+#: Milliseconds of silence at which a region that is too long may be cut.
+_REST = 64
+
 #: Milliseconds around each region: a voice that sets in softly is kept, and whisper hears the end of a sentence by the
 #: pause after it.
 _PAD = 1000
@@ -52,23 +56,39 @@ class Speech:
 def find_speech(recording: Recording, threshold: float, longest: float) -> Speech:
     """Find where somebody speaks; no region is longer than `longest` seconds, cut where the voice rests."""
     probabilities = _probabilities(recording)
-    spoken = _spans(probabilities, recording, threshold, pad=0, longest=math.inf)
-    regions = _spans(probabilities, recording, threshold, pad=_PAD, longest=longest - 2 * _PAD / 1000)
+    spoken = _spans(probabilities, recording, threshold)
     if spoken and recording.samples <= longest * RATE:
-        regions = [(0, recording.samples)]  # one window either way, and the model hears it as it was recorded
-    return Speech(spoken, regions)
+        return Speech(spoken, [(0, recording.samples)])  # one window either way, heard as it was recorded
+    phrases = _spans(probabilities, recording, threshold, silence=_REST)
+    rests = [(one[1], other[0]) for one, other in pairwise(phrases)]
+    regions = _spans(probabilities, recording, threshold, pad=_PAD)
+    return Speech(spoken, [part for region in regions for part in cut(region, rests, round(longest * RATE))])
+
+
+def cut(region: Span, rests: Sequence[Span], longest: int) -> Iterator[Span]:
+    """Cut a region into parts of at most `longest` samples, in the middle of the longest rest of each one's last third.
+
+    A window filled so far gives the model more to understand than two halves do.
+    """
+    start, end = region
+    while end - start > longest:
+        first, last = (bisect_right(rests, (start + within,)) for within in (2 * longest // 3, longest))
+        rest = max(rests[first:last], key=lambda rest: rest[1] - rest[0], default=(start + longest, start + longest))
+        at = min(sum(rest) // 2, start + longest)
+        yield start, at
+        start = at
+    yield start, end
 
 
 def _spans(
-    probabilities: list[float], recording: Recording, threshold: float, pad: int, longest: float
+    probabilities: list[float], recording: Recording, threshold: float, silence: int = _SILENCE, pad: int = 0
 ) -> Sequence[Span]:
     found = silero_vad.get_speech_timestamps_from_probs(
         probabilities,
         sampling_rate=RATE,
         threshold=threshold,
         min_speech_duration_ms=_SPEECH,
-        max_speech_duration_s=longest,
-        min_silence_duration_ms=_SILENCE,
+        min_silence_duration_ms=silence,
         speech_pad_ms=pad,
         audio_length_samples=recording.samples,
     )

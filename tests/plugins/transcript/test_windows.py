@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from core.errors import BadCall
 from plugins.transcript.language import elect, known, spread_evenly
+from plugins.transcript.speech import cut
 from plugins.transcript.windows import LENGTH, RATE, Window, pack
 
 
@@ -56,6 +57,28 @@ def test_the_way_back_to_the_lecture_s_clock() -> None:
     assert window.to_lecture(2.5, 3.0) == (100.5, 101.0)
     assert window.to_lecture(1.9, 2.5) == (100.0, 100.5), "most of it is after the seam"
     assert window.to_lecture(1.5, 2.1) == (11.5, 12.0), "most of it is before the seam"
+
+
+class TestCut:
+    """Regions of speech that are longer than a window."""
+
+    def test_the_longest_rest_in_the_last_third_ends_a_part(self) -> None:
+        rests = [(5 * RATE, 8 * RATE), (21 * RATE, 22 * RATE), (25 * RATE, 27 * RATE), (31 * RATE, 39 * RATE)]
+
+        assert list(cut((0, 50 * RATE), rests, LENGTH)) == [(0, 26 * RATE), (26 * RATE, 50 * RATE)]
+
+    def test_who_never_rests_is_cut_where_the_window_is_full(self) -> None:
+        assert list(cut((0, 70 * RATE), [], LENGTH)) == [(0, LENGTH), (LENGTH, 2 * LENGTH), (2 * LENGTH, 70 * RATE)]
+
+    @given(
+        st.integers(1, 200 * RATE), st.lists(st.tuples(st.integers(0, 200 * RATE), st.integers(1, RATE)), max_size=50)
+    )
+    def test_parts_are_all_of_the_region_and_fit(self, length: int, rests: list[tuple[int, int]]) -> None:
+        parts = list(cut((0, length), sorted((start, start + lasts) for start, lasts in rests), LENGTH))
+
+        assert (parts[0][0], parts[-1][1]) == (0, length)
+        assert all(one[1] == other[0] for one, other in pairwise(parts))
+        assert all(0 < end - start <= LENGTH for start, end in parts)
 
 
 class TestLanguage:
