@@ -1,6 +1,8 @@
 """What a transcription costs: openai-whisper as Esup-Pod calls it, against Amphipod on the same sound in the same run.
 
-    python benchmarks/transcribe.py [--seconds 300] [--json FILE]
+    make bench-transcribe [ARGS='--seconds 300 --json FILE']
+
+With a recording whose words are known, and real weights: [real_speech.py](real_speech.py). Without:
 
 CPU seconds of one thread. The sound is speech with 40 % silence. The model has the dimensions of the official `base`
 and random weights: what it says is noise, but each token costs what it costs. All decoders write the same number of
@@ -39,6 +41,7 @@ from whisper import decoding, timing
 from whisper.decoding import SuppressTokens
 from whisper.model import ModelDimensions, Whisper
 
+from benchmarks.real_speech import compare
 from core.testing import fake_context, fake_job
 from plugins.transcript.audio import iter_audio
 from plugins.transcript.engine import transcribe_lecture
@@ -252,7 +255,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--seconds", type=float, default=300)
     parser.add_argument("--json", type=Path)
+    parser.add_argument("--weights", type=Path, help="weights in OpenAI's format, under their official name (base.pt)")
+    parser.add_argument("--recording", type=Path, help="real speech; its truth beside it")
+    parser.add_argument("--language", default="en", help="of the recording")
+    parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--before", type=Path, help="an older checkout of Amphipod to compare with")
     chosen = parser.parse_args()
+    if chosen.recording:
+        if not chosen.weights:
+            parser.error("--recording needs --weights")
+        compare(chosen.recording, chosen.weights, chosen.language, chosen.rounds, chosen.before)
+        return
     torch.set_num_threads(1)
     torch.manual_seed(6)
     with tempfile.TemporaryDirectory() as name:
