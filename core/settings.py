@@ -227,6 +227,35 @@ class Settings(BaseModel):
     sweep_seconds: float = Field(
         default=3600.0, ge=0, description="seconds between two sweeps by the workers of `callbacks`; 0: none by them"
     )
+    fetch_hosts: Names = Field(
+        default=(),
+        description="comma-separated hosts that sources may be fetched from, private ones too; none: any public one",
+    )
+    web_rate: float = Field(
+        default=50.0,
+        gt=0,
+        description="requests a second that one token or address may make, ten times as many at once",
+    )
+    web_time_limit: float = Field(
+        default=30.0,
+        gt=0,
+        description="seconds that a request may take to arrive; an upload, a kilobyte for each of them",
+    )
+    web_upload_limit: int = Field(
+        default=50_000_000_000,
+        ge=1,
+        description="bytes of the largest film that is uploaded, or fetched from an address",
+    )
+    web_trusted_proxies: Names = Field(
+        default=(),
+        description="comma-separated addresses of proxies whose X-Forwarded-For, -Proto and -Prefix are believed",
+    )
+    web_origins: Names = Field(
+        default=(), description="comma-separated origins of our own pages, where a proxy doesn't pass Host on"
+    )
+    retain_upload_hours: float = Field(
+        default=24.0, gt=0, description="hours after which an upload goes that is not complete, or that no job needs"
+    )
     webhook_secret: SecretStr | None = Field(
         default=None, description="secret shared with the portal, by which it knows that a webhook is ours"
     )

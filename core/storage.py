@@ -268,9 +268,9 @@ def write_once(path: Path, text: str) -> None:
         temporary.unlink(missing_ok=True)
 
 
-def write_replacing(path: Path, text: str) -> None:
-    """Create or replace `path` with `text`, whole and durable."""
-    temporary = _write_temporary(path, text)
+def write_replacing(path: Path, text: str, *, mode: int = 0o666) -> None:
+    """Create or replace `path` with `text`, whole and durable; `mode`, less the umask, is never wider for a moment."""
+    temporary = _write_temporary(path, text, mode)
     try:
         temporary.replace(path)
     except OSError:
@@ -279,10 +279,10 @@ def write_replacing(path: Path, text: str) -> None:
     _sync_folder(path.parent)
 
 
-def _write_temporary(path: Path, text: str) -> Path:
+def _write_temporary(path: Path, text: str, mode: int = 0o666) -> Path:
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}")
     try:
-        with temporary.open("x", encoding="utf-8") as file:
+        with open(temporary, "x", encoding="utf-8", opener=lambda name, flags: os.open(name, flags, mode)) as file:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())

@@ -17,7 +17,7 @@ ORDER = (
     ("core.context", "core.hookspecs", "core.settings", "core.storage"),
     ("core.story",),
     ("core.access", "core.children", "core.logs", "core.manager", "core.manifest", "core.order", "core.shadowing"),
-    ("core.spool",),
+    ("core.spool", "core.tokens"),
     ("core.inputs", "core.ledger"),
     ("core.conflicts",),
     ("core.callbacks", "core.commit", "core.fetch", "core.portal"),

@@ -34,6 +34,7 @@ COMMANDS: Mapping[str, str] = {
     "bridge": "core.cli.bridge",
     "pod": "core.cli.pod",
     "serve": "core.cli.serve",
+    "token": "core.cli.token",
     "plugins": "core.cli.listing",
     "hooks": "core.cli.listing",
     "doctor": "core.cli.doctor",

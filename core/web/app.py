@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 from importlib.metadata import version
+from importlib.util import find_spec
+from typing import Any
 
 from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
 
 from core import settings
 from core.hookspecs import NAME
 from core.manager import Manager
 from core.pod import runner_api
 from core.settings import Settings
-from core.web import statements
+from core.tokens import TokenFile
+from core.web import api, problems, statements
+from core.web.auth import Guard
+from core.web.headers import Forwarded, Prefix, SecurityHeaders
+from core.web.limits import BodyLimits
+from core.web.problems import API, Problem
+from core.web.services import Services
 
 
 def application() -> FastAPI:
@@ -20,13 +29,44 @@ def application() -> FastAPI:
     return build(loaded, Manager(loaded))
 
 
-def build(loaded: Settings, manager: Manager) -> FastAPI:
-    """Return the application.
+def build(loaded: Settings, manager: Manager, *, root_path: str = "") -> FastAPI:
+    """Return the application; `root_path` is the path below which a reverse proxy shows it.
 
-    Raises:
-        BadSettings: no broker is set.
+    Without a broker it has neither the runner managers' API nor the intake of statements: both need the queues.
     """
-    app = FastAPI(title="Amphipod", version=version(NAME))
-    app.include_router(statements.router(loaded, manager), include_in_schema=False)
-    app.include_router(runner_api.router(loaded))
+    services = Services(loaded, manager, TokenFile(loaded.jobs_root))
+    app = FastAPI(title="Amphipod", version=version(NAME), docs_url=None, redoc_url=None)
+    app.state.services = services
+    app.include_router(api.router(services), prefix=API)
+    if services.has_broker:
+        app.include_router(statements.router(loaded, manager), include_in_schema=False)
+        app.include_router(runner_api.router(loaded))
+    if find_spec("core.web.pages"):
+        _mount_pages(app, services)
+    problems.install(app, loaded)
+    app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
+    # The last that is added sees a request first.
+    app.add_middleware(BodyLimits, seconds=loaded.web_time_limit, upload_path=f"{API}/uploads")
+    app.add_middleware(Guard, settings=loaded, known=services.tokens)
+    app.add_middleware(SecurityHeaders)
+    app.add_middleware(Prefix, root_path=root_path, trusted=loaded.web_trusted_proxies)
+    if loaded.web_trusted_proxies:
+        app.add_middleware(Forwarded, trusted=loaded.web_trusted_proxies)
     return app
+
+
+def _mount_pages(app: FastAPI, services: Services) -> None:
+    """Add the pages: `routes.install(app, services)`, which may also set `app.state.error_page`."""
+    from importlib import import_module
+
+    import_module("core.web.pages.routes").install(app, services)
+
+
+def _openapi(app: FastAPI) -> dict[str, Any]:
+    """Describe the routes, and the form of problems, which no route names as its model."""
+    if not app.openapi_schema:
+        schema = get_openapi(title=app.title, version=app.version, routes=app.routes)
+        models = schema.setdefault("components", {}).setdefault("schemas", {})
+        models["Problem"] = Problem.model_json_schema()
+        app.openapi_schema = schema
+    return app.openapi_schema

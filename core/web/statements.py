@@ -8,9 +8,7 @@ The statements then wait in the intake, as those of `core.submit_statements` do.
 from __future__ import annotations
 
 import json
-import time
 import uuid
-from collections import OrderedDict
 from collections.abc import Mapping
 from typing import Any, NoReturn
 
@@ -22,6 +20,7 @@ from core.errors import AmphipodError, BadCall, Transient
 from core.manager import Manager
 from core.model import Statement
 from core.settings import Settings
+from core.web.limits import Buckets
 
 PATH = "/xapi/statements"
 
@@ -33,9 +32,6 @@ _MOST = 100
 
 #: How many seconds' worth of statements a browser may send at once.
 _BURST = 20
-
-#: Browsers whose rate is remembered; of more, those heard of last.
-_REMEMBERED = 10_000
 
 #: What a browser may say. Not who: actor and authority are ours to set.
 _FIELDS = ("verb", "object", "result", "context", "timestamp")
@@ -61,14 +57,15 @@ def router(loaded: Settings, manager: Manager) -> APIRouter:
     """
     connection.url(loaded)
     routes = APIRouter()
-    limits = Limits(loaded.xapi_tracker_rate)
+    rates = Buckets(loaded.xapi_tracker_rate, _BURST)
 
     @routes.post(PATH, status_code=204)
     async def take(request: Request, visitor: str = "") -> Response:
         origin = _origin(request, loaded)
         actor = _actor(visitor, loaded)
         said = _parsed(await _body(request))
-        limits.spend(request.client.host if request.client else "", len(said))
+        if seconds := rates.spend(request.client.host if request.client else "", len(said)):
+            _refuse(429, "too many statements", Retry_After=str(seconds))
         ready = [_completed(one, actor, origin) for one in said]
         await run_in_threadpool(_submit, ready, loaded, manager)
         return Response(status_code=204, headers={"Access-Control-Allow-Origin": origin, "Vary": "Origin"})
@@ -146,24 +143,3 @@ def _submit(ready: list[Statement], loaded: Settings, manager: Manager) -> None:
         _refuse(503, "not now", Retry_After="5")
     except AmphipodError as error:  # it is wrong, or a plugin stumbles over it
         _refuse(400, str(error))
-
-
-class Limits:
-    """How much each browser has left: a bucket that fills with the time."""
-
-    def __init__(self, rate: float) -> None:
-        self._rate = rate
-        self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
-
-    def spend(self, who: str, statements: int) -> None:
-        """Take from a browser's bucket, or refuse."""
-        clock = time.monotonic()
-        full = self._rate * _BURST
-        left, at = self._buckets.pop(who, (full, clock))
-        left = min(full, left + (clock - at) * self._rate)
-        allowed = left >= statements
-        self._buckets[who] = (left - statements if allowed else left, clock)
-        if len(self._buckets) > _REMEMBERED:
-            self._buckets.popitem(last=False)
-        if not allowed:
-            _refuse(429, "too many statements", Retry_After=str(round((statements - left) / self._rate) + 1))

@@ -1,0 +1,17 @@
+"""The API, `/api/v1`: jobs, their events, queues and workers, record stores, uploads, what is installed here."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+
+from core.web.api import docs, system
+from core.web.problems import RESPONSES
+from core.web.services import Services
+
+
+def router(services: Services) -> APIRouter:
+    """Return all routes, without their prefix."""
+    routes = APIRouter(responses=RESPONSES)
+    for part in (docs, system):
+        routes.include_router(part.router(services))
+    return routes
