@@ -251,8 +251,8 @@ def test_killed_anywhere_no_message_is_lost_and_none_becomes_two_jobs(
         "take call",
         "store call",
         "store return",
-        "enqueue call",
-        "enqueue return",
+        "enqueue_all call",
+        "enqueue_all return",
         "ack call",
         "ack return",
     ]
