@@ -75,10 +75,14 @@ def run_of(delivery: Delivery) -> int:
     return int(delivery.id.partition(".")[0])
 
 
+def known(folder: JobFolder) -> list[Delivery]:
+    """Return the deliveries that have a record, settled or not."""
+    return [read(folder, path.stem) for path in sorted(folder.callbacks.glob("[0-9]*.json"))]
+
+
 def given_up(folder: JobFolder) -> list[Delivery]:
     """Return the deliveries that were given up."""
-    found = [read(folder, path.stem) for path in sorted(folder.callbacks.glob("[0-9]*.json"))]
-    return [delivery for delivery in found if delivery.state == "given_up"]
+    return [delivery for delivery in known(folder) if delivery.state == "given_up"]
 
 
 def reopen(folder: JobFolder) -> list[str]:

@@ -13,7 +13,7 @@ import redis
 import structlog
 from dramatiq.errors import ConnectionClosed
 
-from core import backoff, callbacks, lease, live, messenger
+from core import backoff, callbacks, indexing, job_row, lease, live, messenger
 from core.callbacks import DELIVER, Delivery
 from core.errors import UnknownJob
 from core.lease import LeaseHeld
@@ -111,3 +111,5 @@ def _show(desk: Desk, folder: JobFolder, record: Delivery) -> None:
             live.set_untold(desk.redis, folder.id, record.id, about)
         else:
             live.clear_untold(desk.redis, folder.id, record.id)
+        with suppress(UnknownJob, OSError):
+            indexing.write(desk.redis, [job_row.row_of(folder)])

@@ -8,14 +8,28 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from core import callbacks as callbacks_module
-from core import conflicts, live, manifest, monitor, parts, pipeline, recovery, retention, shared_root, storage
+from core import (
+    conflicts,
+    indexing,
+    job_row,
+    live,
+    manifest,
+    monitor,
+    parts,
+    pipeline,
+    recovery,
+    retention,
+    shared_root,
+    storage,
+)
 from core import settings as settings_module
 from core.errors import BadSettings, OutOfReach, UnknownJob
+from core.job_row import StepProgress
 from core.manifest import FINISH
 from core.model import STEPS, Callback, Job, Manifest, Model, Priority, Source, State, Step
 from core.pipeline import Host
@@ -27,15 +41,6 @@ if TYPE_CHECKING:
 
 #: Seconds between two looks at a job that is waited for.
 LOOK_EVERY = 0.5
-
-
-class StepProgress(Model):
-    """How far a running step is; `done` and `total` in seconds of media, `speed` in media seconds a second."""
-
-    done: float
-    total: float
-    speed: float
-    host: str
 
 
 class StepStatus(Model):
@@ -138,9 +143,17 @@ def send(job: Job, settings: Settings, *, delay: float = 0) -> None:
         except BaseException:
             if new and folder.request.stat().st_mtime_ns == stamp:
                 storage.discard(folder)  # nothing that was refused runs later
+                _forget(client, job.id)
             raise
         if not folder.request.exists():
             raise OutOfReach(f"job {job.id} was taken back by whoever sent it first", remedy="send it again")
+
+
+def _forget(client: redis.Redis, job: str) -> None:
+    from redis import RedisError
+
+    with suppress(RedisError):  # a worker of `callbacks` notices that there is no such job
+        indexing.remove(client, [job])
 
 
 def sources(settings: Settings, source: str | Path, presentation: str | Path | None) -> tuple[Source, ...]:
@@ -180,7 +193,7 @@ def _status(job: str, settings: Settings) -> Status:
             raise
     if settings.broker_url is None or (whole and whole.state.is_final):
         assert whole
-        return _of_manifest(whole, _at_work(folder, whole), {})
+        return _of_manifest(whole, job_row.working(folder, whole), {})
     with _redis(settings) as client:
         known = live.read(client, job)
         if whole is None and not known:
@@ -191,7 +204,7 @@ def _status(job: str, settings: Settings) -> Status:
         if whole is None:
             return _of_redis(client, job, known, busy)
         if not known:  # not on a queue of this Redis: done in-process, or Redis has lost it
-            busy |= _at_work(folder, whole)
+            busy |= job_row.working(folder, whole)
         found = _of_manifest(whole, busy, known.get("progress", {}))
         if found.state is State.WAITING and known:
             waits_for = next((step for step, how in found.steps.items() if how.state is State.WAITING), FINISH)
@@ -211,14 +224,6 @@ def _leased(client: redis.Redis, job: str, steps: Iterable[str], divided: Mappin
     pieces = {step: ("", parts.JOIN, *divided.get(step, ())) for step in steps}
     step_of = {lease.name_of(job, step, part): step for step, those in pieces.items() for part in those}
     return {step_of[name] for name in lease.held(client, step_of)}
-
-
-def _at_work(folder: JobFolder, whole: Manifest) -> set[str]:
-    """Return the steps that a living process works on, as the attempts' folders tell: for jobs that hold no lease."""
-    if whole.state.is_final:
-        return set()
-    attempts = storage.attempts(folder)
-    return {one.step.partition(".")[0] for one in attempts if not storage.is_abandoned(one, pipeline.ABANDONED_AFTER)}
 
 
 def _of_manifest(whole: Manifest, busy: Collection[str], progress: Mapping[str, Any]) -> Status:

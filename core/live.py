@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, cast
 
-from core import parts
+from core import indexing, parts
 from core.context import Progress
+from core.job_row import JobRow, RowState
 from core.model import Division, Part, State
 from core.queues import NAMESPACE
 
@@ -31,6 +32,9 @@ _FAILED_KEY = f"{NAMESPACE}:failed"
 
 _UNTOLD_KEY = f"{NAMESPACE}:untold"
 
+#: What a job that is put off is for those who wait for it.
+_STATES = {RowState.DELAYED: State.WAITING}
+
 
 def _key(job: str) -> str:
     return f"{NAMESPACE}:job:{job}"
@@ -40,27 +44,25 @@ def _write(client: redis.Redis, job: str, fields: Mapping[Any, str]) -> None:
     with client.pipeline(transaction=True) as pipe:
         pipe.hset(_key(job), mapping=fields)
         pipe.expire(_key(job), _KEEP_SECONDS)
+        pipe.publish(indexing.EVENTS, job)
         pipe.execute()
 
 
-def set_state(client: redis.Redis, job: str, state: State, reason: str | None = None) -> None:
-    """Tell watchers how the job stands; a failure joins the list of the latest ones."""
-    _write(client, job, {"state": state, "reason": reason or ""})
-    if state is State.FAILED:
-        entry = json.dumps({"id": job, "reason": reason, "at": time.time()})
-        with client.pipeline(transaction=True) as pipe:
-            pipe.lpush(_FAILED_KEY, entry)
-            pipe.ltrim(_FAILED_KEY, 0, _FAILED_KEPT - 1)
-            pipe.execute()
-
-
-def set_states(client: redis.Redis, states: Mapping[str, State]) -> None:
-    """As `set_state`, for many jobs in one request; none has failed."""
+def set_rows(client: redis.Redis, rows: Sequence[JobRow]) -> None:
+    """Tell watchers and lists how jobs stand; a failure joins the list of the latest ones."""
     with client.pipeline(transaction=False) as pipe:
-        for job, state in states.items():
-            pipe.hset(_key(job), mapping={"state": state, "reason": ""})
-            pipe.expire(_key(job), _KEEP_SECONDS)
+        for row in rows:
+            pipe.hset(_key(row.id), mapping={"state": _STATES.get(row.state, row.state), "reason": _reason(row)})
+            pipe.expire(_key(row.id), _KEEP_SECONDS)
+            if row.state is RowState.FAILED:
+                pipe.lpush(_FAILED_KEY, json.dumps({"id": row.id, "reason": row.reason, "at": time.time()}))
+                pipe.ltrim(_FAILED_KEY, 0, _FAILED_KEPT - 1)
         pipe.execute()
+    indexing.write(client, rows)
+
+
+def _reason(row: JobRow) -> str:
+    return (row.reason or "") if row.state.is_final else ""
 
 
 def failed(client: redis.Redis) -> list[dict[str, Any]]:
@@ -139,6 +141,7 @@ end
 if before then done = math.max(done, cjson.decode(before).done) end
 local words = cjson.encode({done = done, total = tonumber(ARGV[4]), speed = speed, host = ARGV[5]})
 redis.call('hset', key, 'progress.' .. step, words, 'told.' .. step, tostring(now))
+redis.call('publish', ARGV[8], ARGV[9])
 """
 
 
@@ -160,7 +163,12 @@ def part_reporter(
 
     def tell(progress: Progress) -> None:
         about = json.dumps([progress.fraction * part.weight, parts.speed_of(part, progress)])
-        client.eval(_TELL_PART, 1, _key(job), step, part.name, about, total, host, WRITE_EVERY, _KEEP_SECONDS)
+        client.eval(
+            _TELL_PART,
+            1,
+            _key(job),
+            *(step, part.name, about, total, host, WRITE_EVERY, _KEEP_SECONDS, indexing.EVENTS, job),
+        )
 
     return _seldom(tell)
 
@@ -182,13 +190,21 @@ def _seldom(tell: Callable[[Progress], None]) -> Callable[[Progress], None]:
     return report
 
 
+def progress(client: redis.Redis, steps: Sequence[tuple[str, str]]) -> list[dict[str, Any] | None]:
+    """Return how far each of these (job, step) is, None where nobody has said so, in one request."""
+    with client.pipeline(transaction=False) as pipe:
+        for job, step in steps:
+            pipe.hget(_key(job), f"progress.{step}")
+        return [json.loads(words) if words else None for words in pipe.execute()]
+
+
 def read(client: redis.Redis, job: str) -> dict[str, Any]:
     """Return `{"state", "reason", "progress": {step: {...}}, "parts": {step: [names]}}` of what is known.
 
     Of the parts, those that have told how far they are; {} when nothing is known.
     """
     fields = cast("dict[str, str]", client.hgetall(_key(job)))
-    progress = {
+    far = {
         name.removeprefix("progress."): json.loads(value)
         for name, value in fields.items()
         if name.startswith("progress.")
@@ -198,4 +214,4 @@ def read(client: redis.Redis, job: str) -> dict[str, Any]:
         if name.startswith("part."):
             parts.setdefault(name.split(".")[1], []).append(name.split(".")[2])
     known: dict[str, Any] = {name: fields[name] for name in ("state", "reason") if fields.get(name)}
-    return known | ({"progress": progress} if progress else {}) | ({"parts": parts} if parts else {})
+    return known | ({"progress": far} if far else {}) | ({"parts": parts} if parts else {})

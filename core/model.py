@@ -301,7 +301,9 @@ class StepResult(Model):
     options: Mapping[str, Any] = Field(default_factory=dict)
     origins: Mapping[str, str] = Field(default_factory=dict)
     options_digest: str = ""
+    #: With its remedy, if there is one, at its end.
     reason: str | None = None
+    remedy: str | None = None
     host: str
     started_at: datetime
     finished_at: datetime

@@ -30,7 +30,7 @@ def overview(client: redis.Redis) -> dict[str, Any]:
     return {
         "queues": table,
         "unserved": unserved(client, alive),
-        "running": _running(client, alive),
+        "running": running(client, alive),
         "delayed": _delayed(client, [name for name, counts in table.items() if counts["delayed"]]),
         "failed": live.failed(client),
         "untold": live.untold(client),
@@ -80,7 +80,11 @@ def _counts(client: redis.Redis) -> dict[str, dict[str, int]]:
     return {name: {"waiting": next(counts), "delayed": next(counts), "dead": next(counts)} for name in names}
 
 
-def _running(client: redis.Redis, alive: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+def running(client: redis.Redis, alive: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return what these workers say that they do and a live lease confirms, one entry a job.
+
+    `{job, step, since, host, worker, hosts, parts, progress}`.
+    """
     said = [(worker, job) for worker in alive for job in worker["jobs"] if job["job"]]
     names = [lease.name_of(job["job"], job["step"], job.get("part", "")) for _, job in said]
     held = lease.held(client, names)
@@ -94,9 +98,8 @@ def _running(client: redis.Redis, alive: Iterable[Mapping[str, Any]]) -> list[di
         one["since"] = min(one["since"], job["since"])
         one["hosts"] = sorted({*one["hosts"], worker["host"]})
         one["parts"] += [job["part"]] if job.get("part") else []
-    for one in found.values():
-        one["progress"] = live.read(client, one["job"]).get("progress", {}).get(one["step"])
-    return list(found.values())
+    far = live.progress(client, [(one["job"], one["step"]) for one in found.values()])
+    return [one | {"progress": progress} for one, progress in zip(found.values(), far, strict=True)]
 
 
 def _delayed(client: redis.Redis, names: Iterable[str]) -> list[dict[str, Any]]:

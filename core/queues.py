@@ -75,6 +75,11 @@ def expand(queues: Iterable[str]) -> set[str]:
     return names
 
 
+def line(step: str, priority: Priority) -> str:
+    """Return the full name of the queue that a step's message waits on."""
+    return DELIVERIES if step == DELIVER else QUEUES[step] + _SUFFIX[priority]
+
+
 def message(
     step: str, job: str, priority: Priority = "normal", *, part: str = "", tries: int = 0, reason: str = ""
 ) -> dramatiq.Message[None]:
@@ -86,7 +91,7 @@ def message(
     import dramatiq
 
     return dramatiq.Message(
-        queue_name=DELIVERIES if step == DELIVER else QUEUES[step] + _SUFFIX[priority],
+        queue_name=line(step, priority),
         actor_name=step,
         args=(job,),
         kwargs={"part": part, "tries": tries},

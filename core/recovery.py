@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from core import live, manifest, monitor, pipeline, storage
+from core import indexing, job_row, live, monitor, pipeline, storage
 from core.callbacks import DELIVER
 from core.errors import UnknownJob
-from core.model import Priority, State
+from core.job_index import rebuild
+from core.job_row import JobRow, RowState
+from core.model import Priority, now
 from core.queues import NAMESPACE
 from core.settings import Settings
 from core.storage import JobFolder
@@ -41,8 +44,8 @@ class Unsent:
 
     job: str
     priority: Priority
-    #: None when only its end is left to be told.
-    state: State | None
+    #: How it stands; None when only its end is left to be told.
+    row: JobRow | None
     errands: tuple[tuple[str, str], ...]
 
 
@@ -55,10 +58,8 @@ def look(folder: JobFolder) -> Unsent | None:
     errands = pipeline.next_errands(folder)
     if not errands:
         return None
-    state = None
-    if errands[0][0] != DELIVER:
-        state = State.CANCELLED if manifest.is_cancelled(folder) else State.WAITING
-    return Unsent(folder.id, folder.job().priority, state, tuple(errands))
+    row = job_row.row_of(folder) if errands[0][0] != DELIVER else None
+    return Unsent(folder.id, folder.job().priority, row, tuple(errands))
 
 
 def unsent(root: Path, jobs: Sequence[str]) -> Iterator[Unsent]:
@@ -86,10 +87,11 @@ def put_back(client: redis.Redis, settings: Settings, found: Iterable[Unsent], d
     sender = broker.connect(settings)
     done: list[str] = []
     batch: list[Unsent] = []
+    next_try = now() + timedelta(seconds=delay) if delay else None
 
     def send() -> None:
         messages = [message for one in batch for message in _messages(one)]
-        live.set_states(client, {one.job: one.state for one in batch if one.state})
+        live.set_rows(client, [_put_off(one.row, next_try) for one in batch if one.row])
         sender.enqueue_all(messages, delay=round(delay * 1000) or None)
         done.extend(one.job for one in batch)
         batch.clear()
@@ -101,6 +103,12 @@ def put_back(client: redis.Redis, settings: Settings, found: Iterable[Unsent], d
     if batch:
         send()
     return done
+
+
+def _put_off(row: JobRow, until: datetime | None) -> JobRow:
+    if until is None or row.state.is_final:
+        return row
+    return row.model_copy(update={"state": RowState.DELAYED, "next_try": until})
 
 
 def _messages(one: Unsent) -> Iterator[dramatiq.Message[None]]:
@@ -129,13 +137,16 @@ class Recheck:
         if not self._client.set(_LOOKED_KEY, "1", nx=True, px=period):
             return []
         root = self._settings.jobs_root
+        listed = indexing.known(self._client)
         changed = storage.names(root)
+        rebuild.mend(self._client, root, listed, changed)
         self._at_rest = {job: at for job, at in self._at_rest.items() if changed.get(job) == at}
         # A job that is just being stored has no message yet.
         settled_by = (storage.clock(root) - _GRACE * self._settings.lease_seconds) * 1e9
         quiet = [job for job, at in changed.items() if at < settled_by and job not in self._at_rest]
         known = monitor.queued_jobs(self._client) if quiet else set()
         asked = sorted(set(quiet) - known)[:_LOOKS]
+        rebuild.refresh(self._client, root, asked)
         found = list(unsent(root, asked))
         lost = {one.job for one in found}
         self._at_rest |= {job: changed[job] for job in asked if job not in lost}

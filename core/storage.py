@@ -228,6 +228,14 @@ def discard(folder: JobFolder) -> None:
     remove(gone)
 
 
+def ids(root: Path) -> list[str]:
+    """Return the ids of all jobs, in no order."""
+    try:
+        return [name for name in os.listdir(root / "jobs") if not name.startswith(".")]  # noqa: PTH208  # may be many
+    except FileNotFoundError:
+        return []
+
+
 def names(root: Path) -> dict[str, int]:
     """Return the ids of all jobs, each with its folder's last change in nanoseconds, by the file system's clock."""
     found = {}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import islice
 from pathlib import Path
 
@@ -53,8 +53,11 @@ def sweep(settings: Settings, names: list[str], *, asked: bool = False, dry_run:
             yield found
 
 
-def next_round(settings: Settings) -> int:
-    """Make a round, unless one was made within `sweep_seconds`. Returns the bytes that it freed."""
+def next_round(settings: Settings, note: Callable[[Finding], None] = lambda found: None) -> int:
+    """Make a round, unless one was made within `sweep_seconds`. Returns the bytes that it freed.
+
+    `note` is told of each removal, for the lists of jobs.
+    """
     path = settings.jobs_root / "sweep.json"
     after = ""
     try:
@@ -65,7 +68,9 @@ def next_round(settings: Settings) -> int:
         pass
     freed, end, last = 0, time.monotonic() + _MOST_SECONDS, after
     for name in islice(jobs(settings.jobs_root, after), _MOST_JOBS):
-        freed += sum(found.frees for found in sweep(settings, [name]))
+        for found in sweep(settings, [name]):
+            freed += found.frees
+            note(found)
         last = name
         if time.monotonic() > end:
             break

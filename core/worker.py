@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from pathlib import Path
 from typing import TypeVar, cast
 
@@ -17,13 +18,15 @@ import redis
 import structlog
 from dramatiq.errors import ConnectionClosed
 
-from core import backoff, connection, lease, live, media, parts, pipeline, queues, storage
+from core import backoff, connection, indexing, job_row, lease, live, media, parts, pipeline, queues, storage
 from core.broker import Broker
+from core.callbacks import DELIVER
 from core.errors import Cancelled, HostUnfit, Transient, UnknownJob
+from core.job_row import JobRow, RowState
 from core.lease import Lease, LeaseHeld
 from core.manifest import FINISH
 from core.middleware.shutdown import HandBack, Shutdown
-from core.model import Division, State, Step
+from core.model import Division, Step, now
 from core.pipeline import Host
 from core.storage import JobFolder
 
@@ -106,7 +109,7 @@ def _meet(desk: Desk, errand: Errand, error: Exception) -> None:
     """Put a message back that met an error; whose fault it is decides whether that counts as a try."""
     match error:
         case LeaseHeld():
-            _again(desk, errand, error.seconds_left + 0.1, str(error))
+            _again(desk, errand, error.seconds_left + 0.1, str(error), at_work=True)
         case redis.RedisError() | ConnectionClosed():
             _again(desk, errand, 1, _words(desk, error))
         case HostUnfit():
@@ -126,12 +129,12 @@ def _work(desk: Desk, errand: Errand, held: Lease) -> None:
     folder, step = errand.folder, cast("Step", errand.step)
     if errand.step == FINISH:
         media.check_output(folder.job(), desk.host.settings)
-        result = pipeline.finish(desk.host, folder, lock=_output_lock(desk))
-        _tell(desk, folder, result.state, result.reason)
+        pipeline.finish(desk.host, folder, lock=_output_lock(desk))
+        _tell(desk, job_row.row_of(folder))
         return
     if pipeline.next_step(folder) != step:
         return
-    _tell(desk, folder, State.RUNNING)
+    _tell(desk, _running(folder, errand.step))
     watch = _watch(desk, folder, held)
     media.check(folder.job(), desk.host.settings)
     if errand.part == "":
@@ -184,9 +187,35 @@ def _output_lock(desk: Desk) -> Callable[[Path], contextlib.AbstractContextManag
     return lock
 
 
-def _tell(desk: Desk, folder: JobFolder, state: State, reason: str | None = None) -> None:
+def _tell(desk: Desk, row: JobRow) -> None:
     with suppress(redis.RedisError):  # the files say it too
-        live.set_state(desk.redis, folder.id, state, reason)
+        live.set_rows(desk.redis, [row])
+
+
+def _running(folder: JobFolder, step: str) -> JobRow:
+    about = {"state": RowState.RUNNING, "step": step, "hosts": (storage.host_name(),), "changed_at": now()}
+    return job_row.row_of(folder).model_copy(update=about)
+
+
+def _tell_put_off(desk: Desk, errand: Errand, delay: float, reason: str) -> None:
+    """Tell lists that a job waits for its next try, unless it is over or at another step already."""
+    row = _row(desk, errand.folder)
+    if row is None or row.step != errand.step or row.state.is_final:
+        return
+    about: dict[str, object] = {"state": RowState.WAITING, "tries": errand.tries, "changed_at": now()}
+    if delay:
+        about |= {"state": RowState.DELAYED, "next_try": now() + timedelta(seconds=delay), "reason": reason}
+    _tell(desk, row.model_copy(update=about))
+
+
+def _row(desk: Desk, folder: JobFolder) -> JobRow | None:
+    """Return a job's row from its files, or where they can't be seen, as lists have it."""
+    try:
+        return job_row.row_of(folder)
+    except (UnknownJob, OSError):
+        with suppress(redis.RedisError):
+            return indexing.read(desk.redis, [folder.id]).get(folder.id)
+    return None
 
 
 # Sending
@@ -204,16 +233,17 @@ def _look_again(desk: Desk, errand: Errand, error: UnknownJob) -> None:
         return
     reason = f"{error.message}, though the folder of the service is there: the job's was removed"
     _log.error("job given up", reason=reason)
-    _tell(desk, errand.folder, State.FAILED, reason)
+    if row := _row(desk, errand.folder):
+        _tell(desk, row.model_copy(update={"state": RowState.FAILED, "reason": reason, "changed_at": now()}))
 
 
 def _retry(desk: Desk, errand: Errand, error: Transient) -> None:
     if errand.tries < desk.host.settings.step_retries:
         _again(desk, replace(errand, tries=errand.tries + 1), _delay(desk, errand.tries), str(error), error)
         return
-    result = pipeline.give_up(desk.host, errand.folder, errand.step, error)
+    pipeline.give_up(desk.host, errand.folder, errand.step, error)
     if errand.step == FINISH:
-        _tell(desk, errand.folder, result.state, result.reason)
+        _tell(desk, job_row.row_of(errand.folder))
     _send_following(desk, errand)
 
 
@@ -224,8 +254,11 @@ def _delay(desk: Desk, tries: int) -> float:
 def _send_following(desk: Desk, errand: Errand) -> None:
     folder, step = errand.folder, errand.step
     if pipeline.next_step(folder) != step or errand.part in ("", parts.JOIN):
-        for following, part in pipeline.next_errands(folder):
-            send(desk, Errand(folder, following, part), 0)
+        following = pipeline.next_errands(folder)
+        if following and following[0][0] != DELIVER:
+            _tell(desk, job_row.row_of(folder).model_copy(update={"changed_at": now()}))
+        for next_step, part in following:
+            send(desk, Errand(folder, next_step, part), 0)
         return
     division = parts.division(folder, step)
     assert division
@@ -238,8 +271,13 @@ def _send_following(desk: Desk, errand: Errand) -> None:
         send(desk, Errand(folder, step, parts.JOIN), 0)
 
 
-def _again(desk: Desk, errand: Errand, delay: float, reason: str, error: Transient | None = None) -> None:
-    """Put the message back, and say why; an error is worth a warning with its trace."""
+def _again(
+    desk: Desk, errand: Errand, delay: float, reason: str, error: Transient | None = None, *, at_work: bool = False
+) -> None:
+    """Put the message back, and say why; an error is worth a warning with its trace.
+
+    `at_work` says that another worker is at it, so that lists need not know.
+    """
     with suppress(UnknownJob, OSError):
         if delay and pipeline.next_step(errand.folder) != errand.step:
             delay = min(delay, 1.0)  # done by another: only what comes next is left to send
@@ -248,6 +286,8 @@ def _again(desk: Desk, errand: Errand, delay: float, reason: str, error: Transie
         _log.warning("put back", **about, tries=errand.tries, exc_info=error)
     else:
         _log.info("put back", **about)
+    if not at_work:
+        _tell_put_off(desk, errand, delay, reason)
     send(desk, errand, delay, reason)
 
 

@@ -10,8 +10,9 @@ import typer
 from core import logs
 from core import sweep as sweep_module
 from core.cli.options import JsonOption, State
-from core.errors import JobConflict
+from core.errors import AmphipodError, JobConflict
 from core.retention import Finding
+from core.settings import Settings
 from core.storage import JobFolder
 
 
@@ -34,6 +35,8 @@ def sweep(
         JobFolder(settings.jobs_root, job).job()  # or say that there is none
     named = jobs or sweep_module.jobs(settings.jobs_root)
     found = list(sweep_module.sweep(settings, named, asked=bool(jobs), dry_run=dry_run))
+    if not dry_run:
+        _note(settings, found)
     if as_json:
         total = sum(one.frees for one in found)
         typer.echo(json.dumps({"found": [one.model_dump(mode="json") for one in found], "frees": total}))
@@ -44,6 +47,21 @@ def sweep(
             f"nothing of {', '.join(kept)} can go",
             remedy="it is not over, a portal is still to be told, another job reads it, or its files are gone already",
         )
+
+
+def _note(settings: Settings, found: list[Finding]) -> None:
+    """Have the lists of the service follow; where Redis is away, a worker does it later."""
+    if settings.broker_url is None:
+        return
+    from core import connection
+    from core.job_index import rebuild
+
+    try:
+        with connection.opened(settings) as client:
+            for one in found:
+                rebuild.note_swept(client, settings.jobs_root, one)
+    except AmphipodError as error:
+        typer.echo(f"lists of jobs will follow later: {error}", err=True)
 
 
 def _print(found: list[Finding], *, dry_run: bool) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from functools import partial
 
 import structlog
 from dramatiq import Broker, Worker
@@ -11,6 +12,7 @@ from redis import RedisError
 
 from core import connection, lease, queues, shared_root, sweep
 from core.errors import AmphipodError
+from core.job_index import rebuild
 from core.manifest import FINISH
 from core.settings import Settings
 
@@ -42,7 +44,8 @@ class Sweeper(Middleware):
                     if (
                         shared_root.examine(client, self._settings.jobs_root) == ""
                     ):  # else it isn't the service's folder
-                        sweep.next_round(self._settings)
+                        root = self._settings.jobs_root
+                        sweep.next_round(self._settings, partial(rebuild.note_swept, client, root))
             except lease.LeaseHeld:
                 continue
             except (AmphipodError, OSError, RedisError) as error:

@@ -1,0 +1,137 @@
+"""The list of jobs without a broker: their folder, newest first, read only as far as a page needs."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from threading import Lock
+
+from core import indexing, job_row, manifest, queues, storage
+from core.errors import UnknownJob
+from core.indexing import GROUPS
+from core.job_index.query import Counts, JobPage, JobQuery, Line, make_cursor, read_cursor
+from core.job_row import JobRow, RowState
+from core.storage import JobFolder
+
+#: Jobs whose state is counted, the newest ones.
+COUNTED = 1000
+
+#: Seconds after which a page is answered with what was found.
+_PATIENCE = 1.0
+
+#: Rows of jobs that are over, which are kept in memory.
+_KEPT = 30_000
+
+#: Ids of ours begin with the second of the submission, which saves a look into the folder.
+_DATED = re.compile(r"(\d{8}-\d{6})-")
+
+
+class FolderIndex:
+    """See `JobIndex`."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._lock = Lock()
+        #: Of jobs that are over, with the change of the folder at which they were read.
+        self._over: OrderedDict[str, tuple[int, JobRow]] = OrderedDict()
+
+    def page(self, query: JobQuery) -> JobPage:
+        ranked = self._ranked(query.order)
+        if query.since:
+            oldest = indexing.milliseconds(query.since.timestamp())
+            ranked = [one for one in ranked if one[0] >= oldest]
+        if query.cursor:
+            place = read_cursor(query.cursor)
+            ranked = [one for one in ranked if one < place]
+        words = indexing.folded(query.text).split()
+        found: list[JobRow] = []
+        end = time.monotonic() + _PATIENCE
+        for number, (at, job) in enumerate(ranked, start=1):
+            row = self._row(job)
+            if row and _matches(row, query, words):
+                found.append(row)
+            if number < len(ranked) and (len(found) == query.limit or time.monotonic() > end):
+                return JobPage(rows=tuple(found), next_cursor=make_cursor(at, job))
+        return JobPage(rows=tuple(found))
+
+    def rows(self, jobs: Sequence[str]) -> list[JobRow]:
+        return [row for job in jobs if (row := self._row(job))]
+
+    def counts(self) -> Counts:
+        found = [row.state for _, job in self._ranked("created")[:COUNTED] if (row := self._row(job))]
+        names = [_count_of(state) for state in found]
+        return Counts(**{name: names.count(name) for name in set(names)})
+
+    def lines(self) -> list[Line]:
+        return []
+
+    def place(self, row: JobRow) -> int | None:  # noqa: ARG002  # the protocol's
+        return None
+
+    def _ranked(self, order: str) -> list[tuple[int, str]]:
+        """Return all jobs, newest first, with their time in milliseconds; no file of theirs is read."""
+        if order == "ended":
+            return sorted(((at // 1_000_000, job) for job, at in storage.names(self._root).items()), reverse=True)
+        return sorted(self._created(), reverse=True)
+
+    def _created(self) -> Iterator[tuple[int, str]]:
+        for job in storage.ids(self._root):
+            with suppress(OSError):  # not stored whole, or just removed
+                yield _created_at(self._root, job), job
+
+    def _row(self, job: str) -> JobRow | None:
+        folder = JobFolder(self._root, job)
+        try:
+            changed = folder.path.stat().st_mtime_ns
+            with self._lock:
+                known = self._over.get(job)
+            if known and known[0] == changed:
+                return known[1]
+            row = _read(folder)
+        except (UnknownJob, OSError, ValueError):
+            return None
+        if row.state.is_final and row.told != "due":
+            with self._lock:
+                self._over[job] = (changed, row)
+                while len(self._over) > _KEPT:
+                    self._over.popitem(last=False)
+        return row
+
+
+def _created_at(root: Path, job: str) -> int:
+    if dated := _DATED.match(job):
+        with suppress(ValueError):
+            return indexing.milliseconds(datetime.strptime(dated[1], "%Y%m%d-%H%M%S").replace(tzinfo=UTC).timestamp())
+    return JobFolder(root, job).request.stat().st_mtime_ns // 1_000_000
+
+
+def _read(folder: JobFolder) -> JobRow:
+    row = job_row.row_of(folder)
+    if row.state.is_final:
+        return row
+    busy = job_row.working(folder, manifest.fold(folder))
+    if not busy:
+        return row
+    step = row.step if row.step in busy else min(busy)
+    about = {"state": RowState.RUNNING, "step": step, "queue": queues.QUEUES[step], "hosts": (storage.host_name(),)}
+    return row.model_copy(update=about)
+
+
+def _matches(row: JobRow, query: JobQuery, words: Sequence[str]) -> bool:
+    if query.states and row.state not in query.states:
+        return False
+    if query.order == "ended" and not row.state.is_final:
+        return False
+    if (query.queue and row.queue != query.queue) or (query.step and row.step != query.step):
+        return False
+    text = indexing.searched(row) if words else ""
+    return all(word in text for word in words)
+
+
+def _count_of(state: RowState) -> str:
+    return str(state) if GROUPS[state] == "open" else GROUPS[state]
