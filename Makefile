@@ -49,6 +49,8 @@ test: .venv/dev.stamp debian-packages
 	$(BIN)/python -m pytest -m "not long" --numprocesses 3 --dist loadfile $(or $(ARGS),--ignore tests/browser)
 	$(if $(ARGS),,$(BIN)/python -m pytest tests/browser)
 
+# OpenAI's own weights hear what espeak-ng speaks, where it is installed; AMPHIPOD_TEST_WEIGHTS names base.pt, else pip
+# fetches it.
 test-long: .venv/dev.stamp debian-packages
 	$(BIN)/python -m pytest -m long --timeout 0 $(ARGS)
 

@@ -84,4 +84,5 @@ def compare(recording: Path, weights: Path, language: str, rounds: int, before: 
     for entry in entries:
         print(entry.line(pod))
     for entry in entries:
-        print(*(f"\n{entry.name}: {note}" for note in entry.notes), sep="")
+        for note in entry.notes:
+            print(f"\n{entry.name}: {note}")
