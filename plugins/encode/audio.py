@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
@@ -26,6 +27,9 @@ RATE = 48_000
 
 #: Samples of an AAC frame (ISO/IEC 14496-3).
 _FRAME = 1024
+
+#: Root of the sum of squares that no frame of sound has; full scale in all samples makes 32.
+_LOUDEST = 10_000
 
 #: Seconds by which sound may drift before it is set right. Recorders' stamps jitter by a frame, 20 to 23 ms.
 _MOST_DRIFT = "0.03"
@@ -109,12 +113,25 @@ class Resampler:
 def silence(samples: int, first: int, layout: str) -> Iterator[AudioFrame]:
     """Yield silent frames of so many samples in all."""
     while samples > 0:
-        frame = _new_frame(layout, min(samples, _FRAME), first)
-        for plane in frame.planes:
-            plane.update(bytes(plane.buffer_size))
+        frame = hushed(_new_frame(layout, min(samples, _FRAME), first))
         yield frame
         samples -= frame.samples
         first += frame.samples
+
+
+def is_sound(frame: AudioFrame) -> bool:
+    """Tell whether a frame of planar floats can be encoded.
+
+    Damaged packets decode to infinities and to what is no number, with which AAC fails and LAME ends the process.
+    """
+    return all(math.hypot(*memoryview(plane).cast("f")[: frame.samples]) < _LOUDEST for plane in frame.planes)
+
+
+def hushed(frame: AudioFrame) -> AudioFrame:
+    """Return the frame, silenced."""
+    for plane in frame.planes:
+        plane.update(bytes(plane.buffer_size))
+    return frame
 
 
 def shortened(frame: AudioFrame, samples: int) -> AudioFrame | None:

@@ -14,10 +14,18 @@ import av
 from av.stream import Discard, Disposition
 
 from core import BadSource
-from plugins.encode.truncation import cut_off, is_cut, is_truncated, shortening
 from plugins.encode.video_track import VideoTrack, describe
 from plugins.media.decoding import Damaged, decode, time_of
 from plugins.media.source_file import REMEDY, may_restart, open_source, packets
+from plugins.media.truncation import (
+    BROKEN_OFF,
+    breaks_off,
+    cut_off,
+    is_cut,
+    is_truncated,
+    shortening,
+    states_duration,
+)
 
 if TYPE_CHECKING:
     from av.audio.frame import AudioFrame
@@ -30,9 +38,6 @@ if TYPE_CHECKING:
 #: Packets in which to look for the first picture and sound of all tracks together, before those that have not come
 #: are looked for alone.
 _PATIENCE = 2_000
-
-#: Containers without a header of their own, whose duration libav works out from the first frames' bit rate.
-_GUESSED = {"aac", "ac3", "eac3", "amr", "dts", "mp3"}
 
 S = TypeVar("S", bound="Stream")
 
@@ -114,6 +119,8 @@ def probe(path: Path) -> Media:
             for audio in audios
             if audio.index not in first_sounds
         ]
+        if breaks_off(path):
+            notes.append(BROKEN_OFF)
         firsts = ([first_picture] if first_picture else []) + list(first_sounds.values())
         if not firsts:
             raise BadSource(f"{path} holds no audio or video that can be decoded", remedy=REMEDY, path=str(path))
@@ -143,7 +150,7 @@ def probe(path: Path) -> Media:
             notes=tuple(notes),
             other_audio=tuple(described[1:]),
             chapters=tuple(_chapters(container, origin, duration)),
-            states_duration=container.format.name not in _GUESSED,
+            states_duration=states_duration(path, container.format.name),
             can_seek=not restarts,
         )
 

@@ -6,9 +6,20 @@ from collections.abc import Callable, Iterable, Sequence
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
-from plugins.encode.audio import RATE, AacEncoders, AudioFile, EncodedAudio, Resampler, shortened, silence
+from plugins.encode.audio import (
+    RATE,
+    AacEncoders,
+    AudioFile,
+    EncodedAudio,
+    Resampler,
+    hushed,
+    is_sound,
+    shortened,
+    silence,
+)
 from plugins.encode.loudness import Gain
 from plugins.encode.profiles import Voice
+from plugins.media.decoding import Damaged
 
 if TYPE_CHECKING:
     from av.audio.frame import AudioFrame
@@ -59,8 +70,12 @@ class Sound:
         if self._resampler is None:
             self._resampler = Resampler(self._shift, self._encoders.layout, self._samples)
         for frame in frames:
-            for ready in self._resampler.resample(frame):
-                self._level(ready)
+            ready = self._resampler.resample(frame)
+            sane = [is_sound(one) for one in ready]
+            for one, is_sane in zip(ready, sane, strict=True):
+                self._level(one if is_sane else hushed(one))
+            if not all(sane):
+                raise Damaged("it decodes to what is no sound")
 
     def wait(self, until: Fraction | float) -> None:
         """Fill up to a time of the film, unless the scene's sound has begun."""
@@ -75,7 +90,7 @@ class Sound:
 
     def end_scene(self) -> None:
         for ready in self._resampler.flush() if self._resampler else ():
-            self._level(ready)
+            self._level(ready if is_sound(ready) else hushed(ready))
         for ready in self._gain.flush() if self._gain else ():
             self._encode(ready)
         if self._until is not None:

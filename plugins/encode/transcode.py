@@ -19,8 +19,8 @@ from plugins.encode.pictures import Pictures
 from plugins.encode.profiles import Opus
 from plugins.encode.reading import Reading, read
 from plugins.encode.sound import Listener, Sound
-from plugins.encode.truncation import cut_off, is_cut
 from plugins.media.coverage import MOMENT
+from plugins.media.truncation import cut_off, is_cut
 
 if TYPE_CHECKING:
     from av.video.stream import VideoStream
@@ -32,6 +32,10 @@ if TYPE_CHECKING:
     from plugins.encode.profiles import Profile, Voice
     from plugins.encode.stills import Stills
     from plugins.encode.subtitles import SubtitleReader
+
+
+#: Seconds that may be missing of a file without its end, in which then there was no more than an index.
+_FRAME = 0.05
 
 
 @dataclass(frozen=True)
@@ -170,7 +174,7 @@ def judge(film: Film, reading: Reading) -> tuple[str, ...]:
         raise BadSource(f"{path} holds nothing that can be decoded", remedy="upload it again", path=str(path))
     if film.media.is_truncated and is_cut(reached, expected):
         raise cut_off(path, reached, expected)
-    if film.media.is_truncated and film.lecture.end is None:
+    if film.media.is_truncated and film.lecture.end is None and expected - reached >= _FRAME:
         notes.append(f"the source was cut off: its last {max(expected - reached, 0):.1f} s are missing")
     elif expected - reached >= MOMENT and film.media.states_duration:
         notes.append(f"the source says that it lasts {expected:.1f} s, and ends at second {reached:.1f}")

@@ -5,12 +5,18 @@ from __future__ import annotations
 from bisect import insort
 from collections.abc import Iterable, Sequence
 from fractions import Fraction
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import av
+
 from plugins.media.decoding import time_of
+from plugins.media.source_file import may_restart
+from plugins.media.truncation import shortening, states_duration
 
 if TYPE_CHECKING:
     from av.audio.frame import AudioFrame
+    from av.container import InputContainer
     from av.packet import Packet
     from av.stream import Stream
     from av.video.frame import VideoFrame
@@ -43,12 +49,17 @@ class SoundCoverage:
     def __init__(self) -> None:
         self._holes: list[Hole] = []
         self._end: Fraction | None = None
+        self._last_packet: Fraction | None = None
         self._is_damaged = False
 
     def demuxed(self, packet: Packet[Any]) -> None:
         """Take note of a packet that is about to be decoded."""
-        if self._end is None and packet.pts is not None and not packet.is_discard:
+        if packet.pts is None or packet.is_discard:
+            return
+        if self._end is None:
             self._end = packet.pts * packet.time_base
+        end = (packet.pts + (packet.duration or 0)) * packet.time_base
+        self._last_packet = end if self._last_packet is None else max(end, self._last_packet)
 
     def damaged(self) -> None:
         """Take note that a packet, or a frame, was of no use."""
@@ -71,9 +82,10 @@ class SoundCoverage:
         self._is_damaged = False
 
     def finish(self, end: Fraction | None = None) -> list[Hole]:
-        """Return what is missing, up to where the file says that the track ends."""
-        if self._end is not None and end is not None and end > self._end:
-            self._holes.append((self._end, end))
+        """Return what is missing, up to where the file says that the track ends or to its last packet."""
+        last = max((one for one in (end, self._last_packet) if one is not None), default=None)
+        if self._end is not None and last is not None and last - self._end > _JITTER:
+            self._holes.append((self._end, last))
         return merged(self._holes)
 
 
@@ -181,6 +193,29 @@ def stated_end(stream: Stream) -> Fraction | None:
     if name in {"ogg", "flac"} and stream.duration and stream.start_time is not None:
         return (stream.start_time + stream.duration) * unit
     return None
+
+
+class Extent:
+    """How far the packets of a file reach, whether or not they can be decoded."""
+
+    def __init__(self) -> None:
+        self._end: Fraction | None = None
+
+    def demuxed(self, packet: Packet[Any]) -> None:
+        if packet.pts is not None:
+            end = (packet.pts + (packet.duration or 0)) * packet.time_base
+            self._end = end if self._end is None else max(end, self._end)
+
+    def missing(self, container: InputContainer, path: Path) -> list[Hole]:
+        """Return what the file's header promises behind the last packet."""
+        kind, start = container.format.name, Fraction(container.start_time or 0, av.time_base)
+        if self._end is None or may_restart(container) or not states_duration(path, kind):
+            return []
+        # Matroska's duration counts from zero, wherever the first packet is.
+        first = Fraction(0) if "matroska" in kind else start
+        stated = Fraction(container.duration or 0, av.time_base) * Fraction(shortening(path))
+        end = first + stated
+        return [(self._end, end)] if end - self._end >= MOMENT else []
 
 
 def merged(holes: Iterable[Hole]) -> list[Hole]:

@@ -17,9 +17,10 @@ from av.error import EOFError as Drained
 from av.filter import Graph
 
 from core.errors import BadSource
-from plugins.media.coverage import Hole, SoundCoverage, loss, seconds_of, stated_end
+from plugins.media.coverage import MOMENT, Extent, Hole, SoundCoverage, loss, merged, seconds_of, stated_end
 from plugins.media.decoding import Damaged, damage, decode
 from plugins.media.source_file import open_source, packets
+from plugins.media.truncation import BROKEN_OFF
 from plugins.transcript.windows import RATE
 
 if TYPE_CHECKING:
@@ -88,8 +89,12 @@ def _decoded(path: Path, lost: list[Hole]) -> Iterator[AudioFrame]:
     """Yield mono frames at `RATE`; what is damaged is left out and told in `lost`."""
     with _opened(path) as (container, stream):
         ears = _Ears(None if len(container.streams) == 1 else float(container.start_time or 0) / av.time_base)
-        coverage = SoundCoverage()
-        for packet in packets(container, [stream], coverage.damaged):
+        coverage, extent = SoundCoverage(), Extent()
+        tracks = [stream, *container.streams.video]  # how far the film goes
+        for packet in packets(container, tracks, coverage.damaged):
+            extent.demuxed(packet)
+            if packet.stream.index != stream.index:
+                continue
             coverage.demuxed(packet)
             try:
                 for frame in decode(packet):
@@ -100,7 +105,8 @@ def _decoded(path: Path, lost: list[Hole]) -> Iterator[AudioFrame]:
                 coverage.damaged()
         yield from ears.flush()
         origin = Fraction(ears.origin or 0)
-        lost += [(start - origin, end - origin) for start, end in coverage.finish(stated_end(stream))]
+        holes = merged([*coverage.finish(stated_end(stream)), *extent.missing(container, path)])
+        lost += [(start - origin, end - origin) for start, end in holes]
     if not ears.samples:
         raise BadSource(f"{path}: its sound can't be decoded", remedy="upload it again", path=str(path))
 
@@ -127,7 +133,10 @@ class _Ears:
         with damage():
             resampled = self._resampler.resample(frame)
         yield from self._hole(moment)
-        yield from self._counted(resampled)
+        sane = [one for one in resampled if np.isfinite(one.to_ndarray()).all()]
+        yield from self._counted(one if one in sane else _silence(one.samples) for one in resampled)
+        if len(sane) < len(resampled):
+            raise Damaged("not a number")
 
     def flush(self) -> Iterator[AudioFrame]:
         if self._resampler:
@@ -202,6 +211,8 @@ class Recording:
     samples: int
     #: What could not be read, in seconds.
     lost: Sequence[Hole] = ()
+    #: The file breaks off, and nothing says how much is missing.
+    breaks_off: bool = False
 
     @property
     def seconds(self) -> float:
@@ -209,13 +220,14 @@ class Recording:
 
     @property
     def facts(self) -> dict[str, Any]:
-        missing = {"missing_seconds": {"sound": round(seconds_of(self.lost), 1)}} if self.notes else {}
+        seconds = seconds_of(self.lost)
+        missing = {"missing_seconds": {"sound": round(seconds, 1)}} if seconds >= MOMENT else {}
         return {"duration": round(self.seconds, 3), **missing}
 
     @property
     def notes(self) -> list[str]:
         """What is to be said of it."""
-        return loss("sound", self.lost)
+        return [*loss("sound", self.lost), *([BROKEN_OFF] if self.breaks_off else ())]
 
     def read(self, start: int, end: int) -> Samples:
         """Return the samples from `start` to `end`."""

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import array
+import math
+import struct
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -74,6 +77,22 @@ def test_a_hole_in_the_pictures_is_said(clip: Clip, encode: Encode, tmp_path: Pa
     made = encode(without(source, tmp_path / "hole.mkv", kind, 2, 3.6))
     (note,) = [note for note in made.output.notes if "of the pictures" in note]
     assert note.startswith("1.6 s of the pictures can't be read and are missing: second 2.0 to 3.6")
+
+
+def test_sound_that_is_no_number_is_silence_and_told(encode: Encode, look: Any, tmp_path: Path) -> None:
+    """LAME would end the process, AAC refuse the frame."""
+    samples = array.array("f", (0.3 * math.sin(n / 20) for n in range(4 * 8_000)))
+    samples[8_000:20_000] = array.array("f", [math.nan, math.inf, 1e30, 0.1] * 3_000)
+    path = tmp_path / "odd.wav"
+    form = struct.pack("<HHIIHH", 3, 1, 8_000, 32_000, 4, 32)
+    chunks = b"WAVEfmt " + struct.pack("<I", 16) + form + b"data" + struct.pack("<I", 128_000) + samples.tobytes()
+    path.write_bytes(b"RIFF" + struct.pack("<I", len(chunks)) + chunks)
+
+    made = encode(path)
+    assert made.output.facts["missing_seconds"]["sound"] == pytest.approx(1.5, abs=0.3)
+    assert any("of the sound can't be read" in note for note in made.output.notes)
+    for sound in made.files("audio"):
+        assert (look(sound).faults, look(sound).sound_end) == ((), pytest.approx(4, abs=0.1))
 
 
 def test_a_whole_film_has_no_note(clip: Clip, encode: Encode) -> None:

@@ -22,6 +22,19 @@ _TOP_LEVEL = set(b"ftyp moov mdat moof mfra free skip wide pnot uuid meta sidx s
 _OPEN = range(0x7FFF_F000, 0x8000_1000), range(0xFFFF_F000, 0x1_0000_0000)
 
 
+#: Containers without a header of their own.
+_GUESSED = {"aac", "ac3", "eac3", "amr", "dts"}
+
+#: Bytes in which the tag stands that tells the number of frames, and those in which an Ogg's last page begins.
+_FIRST_MP3_FRAME, _LAST_PAGES = 2_000, 70_000
+
+#: Bytes of a transport stream's packet (ISO/IEC 13818-1); each begins with "G".
+_TS_PACKET = 188
+
+#: What is said of a file that breaks off.
+BROKEN_OFF = "the source breaks off; how much of its end is missing can't be known"
+
+
 def is_truncated(path: Path) -> bool:
     """Tell whether an MP4, Matroska, WebM, AVI or WAVE file is shorter than it says; other kinds don't say."""
     size = path.stat().st_size
@@ -44,6 +57,40 @@ def shortening(path: Path) -> float:
         head = file.read(8)
     end = _riff_end(head)
     return 0.0 if end is None else max(end / path.stat().st_size, 1.0)
+
+
+def states_duration(path: Path, kind: str) -> bool:
+    """Tell whether a duration is stated, and no guess of libav's from the bit rate of the first frames.
+
+    :param kind: libav's name of the container.
+    """
+    if kind != "mp3":
+        return kind not in _GUESSED
+    with path.open("rb") as file:
+        head = file.read(10)
+        # ID3v2.4, 3.1: a size of four times seven bits.
+        size = sum(byte << 7 * (3 - place) for place, byte in enumerate(head[6:10])) + 10 if head[:3] == b"ID3" else 0
+        file.seek(size)
+        first = file.read(_FIRST_MP3_FRAME)
+    return any(name in first for name in (b"Xing", b"Info", b"VBRI"))
+
+
+def breaks_off(path: Path) -> bool:
+    """Tell whether a file ends where none ends of itself, though nothing says how much is missing.
+
+    That is an Ogg without its last page (RFC 3533, 6), or a transport stream in the middle of a packet.
+    """
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        head = file.read(_TS_PACKET + 1)
+        if head[:1] == head[_TS_PACKET:] == b"G":
+            return size % _TS_PACKET > 0
+        if head[:4] != b"OggS":
+            return False
+        file.seek(max(size - _LAST_PAGES, 0))
+        tail = file.read()
+    last = tail.rfind(b"OggS")
+    return last < 0 or len(tail) < last + 6 or not tail[last + 5] & 4
 
 
 def is_cut(reached: float, expected: float) -> bool:
