@@ -14,6 +14,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable
+from dataclasses import astuple
 from pathlib import Path
 from typing import Any
 
@@ -86,7 +87,7 @@ def _run(request: StepRequest, send: Send) -> StepAnswer:
     scratch = Scratch(request.scratch, request.step, request.attempt)
 
     def report(progress: Progress) -> None:
-        send({"progress": [progress.done, progress.total, progress.speed]})
+        send({"progress": astuple(progress)})
 
     context = Context(
         step=request.step,

@@ -27,6 +27,8 @@ class Progress:
     total: float
     #: Media seconds a second, measured since the step began.
     speed: float
+    #: What is done where `done` stands still: "loading the model".
+    doing: str = ""
 
     @property
     def fraction(self) -> float:
@@ -64,6 +66,7 @@ class Context:
     _started: float = field(default_factory=time.monotonic)
     _reported: float = 0.0
     _done: float = 0.0
+    _total: float = 0.0
 
     @property
     def kept(self) -> Path:
@@ -79,11 +82,19 @@ class Context:
         Cheap: call it once a frame.
         """
         clock = time.monotonic()
-        self._done = max(done, self._done)
+        self._done, self._total = max(done, self._done), total
         if clock - self._reported < REPORT_EVERY and self._done < total:
             return
         self._reported = clock
-        self.report(Progress(self._done, total, self._done / max(clock - self._started, 1e-3)))
+        self.report(Progress(self._done, total, self._speed(clock)))
+
+    def doing(self, words: str) -> None:
+        """Tell in a few words what is done while nothing can be told of how far it is; the next `progress` ends it."""
+        self._reported = 0.0
+        self.report(Progress(self._done, self._total, self._speed(time.monotonic()), words))
+
+    def _speed(self, clock: float) -> float:
+        return self._done / max(clock - self._started, 1e-3)
 
     def raise_if_cancelled(self) -> None:
         """Raise `Cancelled` if nobody waits for this step any more."""

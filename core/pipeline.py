@@ -53,6 +53,9 @@ ABANDONED_AFTER = 60.0
 #: Seconds between two looks at the job's folder while a step runs: was it cancelled, are we still alive.
 LOOK_EVERY = 0.5
 
+#: What somebody who watches is told of a step that needs no process of its own.
+_BEGINNINGS = {FINISH: "publishing", "emit": "delivering statements"}
+
 #: A step that nobody divides.
 WHOLE = Work()
 
@@ -246,7 +249,12 @@ def run_step(
 
 
 def divide(
-    host: Host, folder: JobFolder, step: Step, *, watch: Callable[[], None] = lambda: None
+    host: Host,
+    folder: JobFolder,
+    step: Step,
+    *,
+    on_progress: Callable[[Progress], None] = lambda progress: None,
+    watch: Callable[[], None] = lambda: None,
 ) -> Division | StepResult:
     """Return how a step is divided, decided by the first host that gets here, or the failure that this met.
 
@@ -264,7 +272,7 @@ def divide(
         scratch = _next_attempt(host, folder, name)
         steplog.examining(folder.job(), step)
         with _cleaned(scratch):
-            answer = _attempt(host, folder, step, Work(verb="divide"), scratch, lambda progress: None, watch)
+            answer = _attempt(host, folder, step, Work(verb="divide"), scratch, on_progress, watch)
     except Permanent as error:
         return fail(folder, step, str(error), error)
     except StepCrashed as error:
@@ -545,15 +553,18 @@ def run_embedded(
     folder: JobFolder,
     *,
     jobs: int = 1,
-    on_progress: Callable[[Step, Progress], None] = lambda step, progress: None,
+    on_progress: Callable[[str, Progress], None] = lambda step, progress: None,
+    on_end: Callable[[str, State], None] = lambda step, state: None,
 ) -> Manifest:
     """Run a job to its end in this process, without a queue; `jobs` parts of a divided step at a time.
 
+    `on_progress` hears of each step from its beginning, of the last, `FINISH`, too; `on_end` how it stands in the end.
     A step that crashes is tried again; one that meets a full disk or a service out of reach fails at once, because
     somebody is waiting.
     """
     with structlog.contextvars.bound_contextvars(job=folder.id, correlation_id=folder.job().correlation):
         while step := next_step(folder):
+            on_progress(step, Progress(0, 0, 0, _BEGINNINGS.get(step, "starting")))
             try:
                 if step == FINISH:
                     finish(host, folder)
@@ -565,24 +576,29 @@ def run_embedded(
                 give_up(host, folder, step, error)
             except Cancelled:
                 continue
+            if result := manifest.result(folder, step, folder.run()):
+                on_end(step, result.state)
     return manifest.fold(folder)
 
 
 def _run_embedded_step(
-    host: Host, folder: JobFolder, step: Step, jobs: int, on_progress: Callable[[Step, Progress], None]
+    host: Host, folder: JobFolder, step: Step, jobs: int, on_progress: Callable[[str, Progress], None]
 ) -> None:
+    def report(progress: Progress) -> None:
+        on_progress(step, progress)
+
     if jobs == 1:
-        run_step(host, folder, step, on_progress=lambda progress: on_progress(step, progress))
+        run_step(host, folder, step, on_progress=report)
         return
-    division = divide(host, folder, step)
+    division = divide(host, folder, step, on_progress=report)
     if isinstance(division, StepResult):
         return
     if not division.parts:
-        run_step(host, folder, step, on_progress=lambda progress: on_progress(step, progress))
+        run_step(host, folder, step, on_progress=report)
         return
-    _run_parts(host, folder, step, division, jobs, on_progress)
+    _run_parts(host, folder, step, division, jobs, report)
     if not manifest.result(folder, step, folder.run()):
-        run_join(host, folder, step, division)
+        run_join(host, folder, step, division, on_progress=lambda far: report(Progress(1, 1, 0, far.doing)))
 
 
 def _run_parts(
@@ -591,10 +607,10 @@ def _run_parts(
     step: Step,
     division: Division,
     jobs: int,
-    on_progress: Callable[[Step, Progress], None],
+    on_progress: Callable[[Progress], None],
 ) -> None:
     """Do all parts, `jobs` at a time, or none to its end when one fails or this process is interrupted."""
-    whole = parts.Sum(division, lambda progress: on_progress(step, progress))
+    whole = parts.Sum(division, on_progress)
     shared = host.settings.threads or max(1, (os.cpu_count() or 1) // jobs)
     each = Host(host.settings.model_copy(update={"threads": shared}), host.manager)
     stopped = threading.Event()
@@ -645,6 +661,7 @@ def run_join(
     step: Step,
     division: Division,
     *,
+    on_progress: Callable[[Progress], None] = lambda progress: None,
     watch: Callable[[], None] = lambda: None,
     before_commit: Callable[[], None] = lambda: None,
 ) -> StepResult:
@@ -654,7 +671,7 @@ def run_join(
         Transient: a part's record can't be seen from here yet; or as in `run_step`.
     """
     work = Work(verb="join", parts=parts.outputs(folder, step, division))
-    result = run_step(host, folder, step, work, watch=watch, before_commit=before_commit)
+    result = run_step(host, folder, step, work, on_progress=on_progress, watch=watch, before_commit=before_commit)
     if result.state is State.SUCCEEDED:
         parts.remove(folder, step, division)
     return result

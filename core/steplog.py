@@ -39,7 +39,7 @@ class StepLog:
         def progress(far: Progress) -> None:
             clock = time.monotonic()
             if self._part is None:
-                self._media = far.total
+                self._media = far.total or self._media
                 if far.fraction - self._told >= _EVERY and far.fraction < 1 and clock - self._told_at >= _PAUSE:
                     self._told, self._told_at = far.fraction // _EVERY * _EVERY, clock
                     left = far.seconds_left

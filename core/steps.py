@@ -34,10 +34,12 @@ def _do(
         return None
     source = _source(job, context)
     if work.verb == "divide":
+        context.doing("looking where it can be divided")
         return manager.divide(engine, job, source, plan.options, context)
     if work.verb == "part":
         assert work.part
         return manager.encode_part(engine, job, source, work.part, plan.options, context)
+    context.doing("joining the parts")
     return manager.join(engine, job, source, work.parts, plan.options, context)
 
 

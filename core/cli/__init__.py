@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 from collections.abc import Mapping
-from typing import NoReturn
+from importlib.metadata import version
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -43,14 +45,21 @@ COMMANDS: Mapping[str, str] = {
 
 def build(arguments: list[str]) -> typer.Typer:
     """Return the application: with the one command of ours that `arguments` name, or else with all and plugins' own."""
-    app = typer.Typer(
-        help=_HELP, no_args_is_help=True, add_completion=False, rich_markup_mode="rich", pretty_exceptions_enable=False
-    )
+    app = typer.Typer(help=_HELP, no_args_is_help=True, rich_markup_mode="rich", pretty_exceptions_enable=False)
 
     @app.callback()
-    def options(context: typer.Context, config: ConfigOption = None) -> None:
+    def options(
+        context: typer.Context,
+        config: ConfigOption = None,
+        _version: Annotated[
+            bool, typer.Option("--version", callback=_tell_version, is_eager=True, help="Print the version.")
+        ] = False,
+    ) -> None:
         context.obj = State(config)
 
+    if arguments[:1] == ["--version"]:
+        app.command("version", hidden=True)(lambda: None)  # what it prints needs none, and typer needs one
+        return app
     named = next((argument for argument in arguments if not argument.startswith("-") and argument in COMMANDS), None)
     for name in [named] if named else COMMANDS:
         command = getattr(importlib.import_module(COMMANDS[name]), name)
@@ -68,10 +77,22 @@ def build(arguments: list[str]) -> typer.Typer:
     return app
 
 
+def _completed() -> list[str]:
+    """Return the words that a shell asks to complete; its scripts, which typer writes, put them in the environment."""
+    words = os.environ.get("COMP_WORDS") or os.environ.get("_TYPER_COMPLETE_ARGS") or ""
+    return words.split()[1:] if "_AMPHIPOD_COMPLETE" in os.environ else []
+
+
+def _tell_version(asked: bool) -> None:  # noqa: FBT001  # as typer calls it
+    if asked:
+        typer.echo(f"amphipod {version('amphipod')}")
+        raise typer.Exit
+
+
 def main() -> None:
     """Run a command; one line for an error that we know, whatever its depth."""
     try:
-        build(sys.argv[1:])()
+        build(_completed() or sys.argv[1:])()
     except AmphipodError as error:
         _fail(error)
     except Exception as error:

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Any, cast, get_args
 import typer
 
 from core import settings
+from core.cli import paths
 from core.errors import BadCall
-from core.model import STEPS, Callback, Step, check_correlation_id
+from core.model import STEPS, Callback, Source, Step, check_correlation_id
 from core.settings import Settings
 
 if TYPE_CHECKING:
@@ -70,6 +71,20 @@ class State:
         loaded = self.settings(**overrides)
         logs.configure(loaded, told=told)
         return Host(loaded, Manager(loaded))
+
+
+def sources_of(files: Sequence[Path], presentation: Path | None, roots: Sequence[Path]) -> list[tuple[Source, ...]]:
+    """Return each job's sources: a lecture, or the presenter and the presentation of one.
+
+    Raises:
+        BadCall, UnsafePath
+    """
+    if presentation is None:
+        return [(Source(path=paths.source(file, roots)),) for file in files]
+    if len(files) > 1:
+        raise BadCall("--presentation belongs to one FILE", remedy="process them one by one")
+    first, second = (paths.source(file, roots) for file in (files[0], presentation))
+    return [(Source(path=first, role="presenter"), Source(path=second, role="presentation"))]
 
 
 def parse_pairs(pairs: Sequence[str], flag: str) -> dict[str, str]:

@@ -1,19 +1,14 @@
-"""`amphipod run`: a whole job here and now, without a queue."""
+"""`amphipod run`: whole jobs here and now, without a queue."""
 
 from __future__ import annotations
 
-import signal
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from pathlib import Path
-from types import FrameType
 from typing import Annotated
 
 import typer
 
-from core import callbacks, pipeline, storage, watch_page
-from core import jobs as jobs_module
-from core.cli import progress, summary
+from core import pipeline, watch_page
+from core.cli import foreground, paths
 from core.cli.options import (
     CorrelationOption,
     EngineOption,
@@ -30,18 +25,17 @@ from core.cli.options import (
     parse_options,
     parse_steps,
     parse_webhooks,
+    sources_of,
 )
-from core.context import Progress
-from core.errors import BadCall, JobConflict
+from core.errors import BadCall
 from core.manager import missing_steps
-from core.model import STEPS, Job, Manifest, Step
+from core.model import STEPS, Job, Step
 from core.pipeline import Host
-from core.storage import JobFolder
 
 
 def run(
     context: typer.Context,
-    file: Annotated[Path, typer.Argument(help="The lecture: any video or audio file.")],
+    file: Annotated[list[Path], typer.Argument(help="The lectures: any video or audio files.")],
     presentation: PresentationOption = None,
     out: OutOption = None,
     replace: ReplaceOption = False,
@@ -61,38 +55,53 @@ def run(
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show the log.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Process one file here, with progress, and say what was made.
+    """Process files here, one after the other, with progress, and say what was made.
 
-    Needs no queue and no other program. Exit code 0 only when every step that was asked for succeeded.
+    Needs no queue and no other program. Exit code 0 only when every step that was asked for succeeded. Several files
+    get a folder each under --out, and a line of JSON each with --json. Ctrl-C keeps what is done.
     """
     state: State = context.obj
     host = state.host(log_level=None if verbose else "error", told=() if verbose else ("failed",))
-    sources = jobs_module.sources(host.settings, file, presentation)
-    asked = parse_steps(steps) if steps else _installed(host, len(sources))
-    job = Job(
-        id=pipeline.new_id(),
-        sources=sources,
-        steps=asked,
-        output=storage.resolve(out, host.settings.media_roots) if out else None,
-        replace=replace,
-        language=language,
-        options=parse_options(option or []),
-        engines=parse_engines(engine or []),
-        callbacks=parse_webhooks(notify or []),
-        correlation_id=parse_correlation(correlation_id),
-    )
-    pipeline.check(host, job)
-    if page and job.output:
-        watch_page.check(job.output, replace=replace)
-    folder, _ = pipeline.submit(job, host.settings.jobs_root)
-    with _interruptible(), progress.show(job.steps) as shown:
-        manifest = _run(host, folder, jobs, shown)
-    _tell(host, folder)
-    if page and manifest.state == "succeeded":
-        watch_page.write(manifest, folder)
-    summary.show(manifest, folder, as_json=as_json)
-    if manifest.state != "succeeded":
-        raise typer.Exit(1)
+    roots = host.settings.media_roots
+    takes = sources_of(file, presentation, roots)
+    homes = paths.folders([one[0].path for one in takes], paths.output(out, roots) if out else None)
+    asked = parse_steps(steps) if steps else _installed(host, len(takes[0]))
+    todo = [
+        Job(
+            id=pipeline.new_id(),
+            sources=sources,
+            steps=asked,
+            output=home,
+            replace=replace,
+            language=language,
+            options=parse_options(option or []),
+            engines=parse_engines(engine or []),
+            callbacks=parse_webhooks(notify or []),
+            correlation_id=parse_correlation(correlation_id),
+        )
+        for sources, home in zip(takes, homes, strict=True)
+    ]
+    for job in todo:
+        pipeline.check(host, job)
+        if page and job.output:
+            watch_page.check(job.output, replace=replace)
+    raise typer.Exit(_work(host, todo, jobs=jobs, page=page, as_json=as_json))
+
+
+def _work(host: Host, todo: list[Job], *, jobs: int, page: bool, as_json: bool) -> int:
+    """Do one job after the other; an interrupt ends them all. Returns the exit code, the last that isn't 0."""
+    code = 0
+    for number, job in enumerate(todo):
+        if len(todo) > 1:
+            typer.echo(f"{job.source.path}:", err=True)
+        folder, _ = pipeline.submit(job, host.settings.jobs_root)
+        outcome = foreground.finish(host, folder, jobs=jobs, page=page, as_json=as_json, lines=len(todo) > 1)
+        code = outcome.exit_code or code
+        if outcome.signal:
+            if left := todo[number + 1 :]:
+                typer.echo(f"amphipod: not begun: {', '.join(str(one.source.path) for one in left)}", err=True)
+            break
+    return code
 
 
 def _installed(host: Host, takes: int) -> tuple[Step, ...]:
@@ -105,44 +114,3 @@ def _installed(host: Host, takes: int) -> tuple[Step, ...]:
     if not present:
         raise BadCall("no step is installed here", remedy="pip install 'amphipod[all]'")
     return present
-
-
-def _run(host: Host, folder: JobFolder, jobs: int, shown: progress.Show) -> Manifest:
-    def on_progress(step: Step, how_far: Progress) -> None:
-        shown.progress(step, how_far)
-
-    try:
-        manifest = pipeline.run_embedded(host, folder, jobs=jobs, on_progress=on_progress)
-    except KeyboardInterrupt:
-        with suppress(JobConflict):  # it may be over already
-            pipeline.cancel(folder)
-        manifest = pipeline.run_embedded(host, folder)
-    for name, step in manifest.steps.items():
-        shown.ended(name, step.state)
-    return manifest
-
-
-def _tell(host: Host, folder: JobFolder) -> None:
-    """Tell whoever was named, once each: somebody waits for this command, and `amphipod resume` knows what is left."""
-    if not (due := callbacks.due(folder)):
-        return
-    from core import contracts, messenger
-
-    for delivery in due:
-        record, _ = messenger.attempt(host.settings, folder, delivery, contracts.CONTRACTS)
-        if record.state != "delivered":
-            typer.echo(f"not told: {record.callback.url}: {record.answer}", err=True)
-
-
-@contextmanager
-def _interruptible() -> Iterator[None]:
-    """Treat SIGTERM as the Ctrl-C that it means for a command in the foreground."""
-
-    def interrupt(_signum: int, _frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    previous = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, previous)

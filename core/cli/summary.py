@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import typer
 from rich.console import Console
 from rich.table import Table
@@ -10,10 +12,11 @@ from core.model import Artifact, Manifest, State
 from core.storage import JobFolder
 
 
-def show(manifest: Manifest, folder: JobFolder, *, as_json: bool) -> None:
-    """Print the manifest, or a table of files, notes, where they are, and why it failed."""
+def show(manifest: Manifest, folder: JobFolder, *, as_json: bool, lines: bool = False) -> None:
+    """Print a table of files, notes, where they are, and why it failed; or JSON of all that, in one line if `lines`."""
     if as_json:
-        typer.echo(manifest.to_json(), nl=False)
+        answer = json.loads(manifest.to_json()) | {"folders": places(manifest, folder)}
+        typer.echo(json.dumps(answer, indent=None if lines else 2))
         return
     console = Console()
     if manifest.artifacts:
@@ -24,8 +27,7 @@ def show(manifest: Manifest, folder: JobFolder, *, as_json: bool) -> None:
     for name, step in manifest.steps.items():
         for note in step.notes:
             console.print(f"{name}: {note}", markup=False, highlight=False, soft_wrap=True)
-    places = _places(manifest, folder)
-    for place in places:
+    for place in places(manifest, folder):
         typer.echo(f"files    {place}")
     if manifest.state.is_final:
         typer.echo(f"manifest {folder.manifest}")
@@ -34,10 +36,12 @@ def show(manifest: Manifest, folder: JobFolder, *, as_json: bool) -> None:
         typer.echo(f"amphipod: job {manifest.job.id} {manifest.state}{reason}", err=True)
 
 
-def _places(manifest: Manifest, folder: JobFolder) -> list[str]:
+def places(manifest: Manifest, folder: JobFolder) -> list[str]:
+    """Return the folders that hold a job's files."""
     if manifest.published_in:
         return [str(manifest.published_in)]
-    return [str(folder.path / step.folder) for step in manifest.steps.values() if step.folder]
+    found = [folder.path / step.folder for step in manifest.steps.values() if step.folder]
+    return [str(path) for path in found if path.exists()]  # a sweep may have been here
 
 
 def _what(artifact: Artifact) -> str:

@@ -60,6 +60,7 @@ def _encode(job: Job, film: Film, options: EncodeOptions, context: Context) -> S
     subtitles = readers_for(media.subtitles, output, film.lecture)
     audio = [output / name for name in audio_names(film)]
     done = transcode(film, renditions, profile, stills, subtitles, audio, context)
+    context.doing("writing pictures and subtitles")
     if stills:
         stills.write()
     for reader in subtitles:

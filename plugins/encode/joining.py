@@ -72,7 +72,7 @@ def _join_renditions(film: Film, folders: Sequence[Path], profile: Profile, cont
     # What an open encoder says of its stream is what a file must say of the packets; these two will encode nothing.
     aac = AacEncoders((rendition.spec.audio_rate for rendition in renditions if film.has_sound), film.layout)
     joined = []
-    for number, rendition in enumerate(renditions):
+    for rendition in renditions:
         x264 = Encoder(rendition, film.media.video, profile, threads=1)
         pictures = _packet_files(folders, rendition)
         if any(part.extradata != x264.extradata for part in pictures):
@@ -93,7 +93,6 @@ def _join_renditions(film: Film, folders: Sequence[Path], profile: Profile, cont
         finally:
             package.abandon()
         joined.append(package.encoded(x264.extradata, frames))
-        context.progress(number + 1, len(renditions))
     if len({encoded.frames for encoded in joined}) > 1:
         raise _misfit(f"its renditions have {', '.join(str(encoded.frames) for encoded in joined)} frames")
     return tuple(joined)

@@ -22,6 +22,8 @@ from plugins.transcript.speech import find_speech
 from plugins.transcript.windows import LENGTH, RATE, pack
 
 if TYPE_CHECKING:
+    from whisper import Whisper
+
     from core import Context, Job
     from plugins.media.coverage import Hole
     from plugins.transcript.losses import Losses
@@ -38,17 +40,19 @@ def transcribe_lecture(job: Job, audio: Path, options: TranscribeOptions, contex
     """
     asked = "auto" if job.language == "auto" else known(job.language)
     device = _prepare(context.threads)
-    listener = Listener(weights.load(weights.weights_for(options, asked), device), options)
+    listener = Listener(_load(weights.weights_for(options, asked), device, context), options)
+    context.doing("reading the sound")
     recording = _record(audio, options, context)
     notebook = Notebook(context.kept, _key(audio, asked, options))
     if notebook.windows is None:
+        context.doing("finding out where somebody speaks, and which language")
         _survey(recording, asked, listener, notebook)
     assert notebook.windows is not None
     assert notebook.verdict is not None
     if not notebook.windows:
         return _silent(notebook.verdict, asked, recording)
     language = notebook.verdict.language
-    listener.model = weights.load(weights.weights_for(options, language), device)
+    listener.model = _load(weights.weights_for(options, language), device, context)
     listener.language = language if listener.model.is_multilingual else None
     if listener.language is None and language != "en":
         raise BadCall(
@@ -63,6 +67,11 @@ def transcribe_lecture(job: Job, audio: Path, options: TranscribeOptions, contex
     for note in losses.notes:
         context.log.warning(note)
     return _transcript(notebook, options, recording, resumed, losses)
+
+
+def _load(wanted: weights.Weights, device: str, context: Context) -> Whisper:
+    context.doing(f"loading the model {wanted}")
+    return weights.load(wanted, device)
 
 
 def _prepare(threads: int) -> str:

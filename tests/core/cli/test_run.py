@@ -126,7 +126,7 @@ def test_a_bar_moves_on_a_terminal() -> None:
 
 
 @pytest.mark.parametrize("name", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupt_cancels_the_job_and_leaves_nothing(name: signal.Signals) -> None:
+def test_an_interrupt_cancels_the_job_leaves_nothing_and_says_how_to_go_on(name: signal.Signals) -> None:
     command = [*AMPHIPOD, "run", "a.mp4", "--out", "result", "--option", 'do={"sleep": 60}']
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     while not list(Path(os.environ["TMPDIR"]).glob("child-*")):
@@ -134,10 +134,11 @@ def test_an_interrupt_cancels_the_job_and_leaves_nothing(name: signal.Signals) -
     process.send_signal(name)
     _, words = process.communicate(timeout=10)
 
-    assert process.returncode == 1
-    assert words.splitlines()[-1].endswith("cancelled")
-    assert list(Path("result").iterdir()) == []
+    assert process.returncode == 128 + name
+    assert "encode: stopped" in words
     (job,) = jobs()
+    assert words.splitlines()[-1] == f"amphipod: what is done is kept, `amphipod retry {job.name}` goes on"
+    assert list(Path("result").iterdir()) == []
     assert list((job / "scratch").iterdir()) == []
 
 
@@ -154,3 +155,116 @@ def test_a_source_outside_the_media_roots_is_refused(monkeypatch: pytest.MonkeyP
 
     assert done.returncode == 2
     assert "lies outside the media roots" in done.stderr
+
+
+class TestPaths:
+    """A person's paths count from where they stand."""
+
+    @pytest.fixture(autouse=True)
+    def _below(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        (Path("sub") / "deeper").mkdir(parents=True)
+        monkeypatch.chdir("sub")
+
+    def test_a_path_may_climb(self) -> None:
+        done = amphipod("run", "../a.mp4", "--out", "deeper/../../result", write="x")
+
+        assert done.returncode == 0
+        assert Path("../result/360p.mp4").exists()
+
+    def test_it_counts_from_here_with_media_roots_too(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("AMPHIPOD_MEDIA_ROOTS", str(Path("..").resolve()))
+        Path("b.mp4").touch()
+
+        done = amphipod("run", "b.mp4", "--out", "result", write="x")
+
+        assert done.returncode == 0
+        assert Path("result/360p.mp4").exists()
+
+    def test_a_file_address_is_a_path(self) -> None:
+        Path("ü b.mp4").touch()
+
+        assert amphipod("run", Path("ü b.mp4").resolve().as_uri(), write="x").returncode == 0
+
+    @pytest.mark.parametrize(
+        ("typed", "words"),
+        [
+            ("https://pod.univ.fr/a.mp4", "https://pod.univ.fr/a.mp4 is an address: only files are read here"),
+            ("-", "standard input can't be read: write it to a file"),
+            ("deeper", "deeper is a folder: name the files in it"),
+            ("nowhere.mp4", "nowhere.mp4 does not exist: check its name"),
+        ],
+    )
+    def test_what_is_no_file_is_told_before_any_work(self, typed: str, words: str) -> None:
+        done = amphipod("run", typed)
+
+        assert done.returncode == 2
+        assert done.stderr.splitlines()[-1].startswith(f"amphipod: {words}")
+        assert not Path(os.environ["XDG_DATA_HOME"], "amphipod").exists()
+
+
+def test_several_files_get_a_folder_each_and_a_line_of_json_each() -> None:
+    Path("b.mp4").touch()
+
+    done = amphipod("run", "a.mp4", "b.mp4", "--out", "result", "--json", write="x")
+
+    assert done.returncode == 0
+    folders = [json.loads(line)["folders"] for line in done.stdout.splitlines()]
+    assert folders == [[str(Path("result", name).resolve())] for name in ("a", "b")]
+    assert Path("result/b/360p.mp4").exists()
+
+
+def test_several_files_are_checked_before_the_first_is_begun() -> None:
+    done = amphipod("run", "a.mp4", "nowhere.mp4")
+
+    assert done.returncode == 2
+    assert not Path("data").exists()
+
+
+def test_files_that_would_share_a_folder_are_refused() -> None:
+    Path("a.mov").touch()
+
+    done = amphipod("run", "a.mp4", "a.mov", "--out", "result")
+
+    assert done.returncode == 2
+    assert "would share the folder" in done.stderr
+
+
+def test_one_that_fails_does_not_keep_the_others_from_being_done() -> None:
+    Path("b.mp4").touch()
+
+    done = amphipod("run", "a.mp4", "b.mp4", "--out", "result", refuse="blank")
+
+    assert done.returncode == 1
+    assert done.stderr.count("failed: encode") == 2
+
+
+def test_without_out_the_answer_says_where_the_files_are() -> None:
+    (folder,) = json.loads(amphipod("run", "a.mp4", "--json", write="x").stdout)["folders"]
+
+    assert Path(folder, "360p.mp4").read_text() == "x"
+
+
+def test_a_step_s_end_is_told_when_it_ends(install_plugin: InstallPlugin, monkeypatch: pytest.MonkeyPatch) -> None:
+    install_plugin("slow", SLOW_TRANSCRIPT)
+    monkeypatch.setenv("AMPHIPOD_PLUGINS_ONLY", "toy,slow")
+    command = [*AMPHIPOD, "run", "a.mp4", "--steps", "encode,transcribe"]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
+    assert process.stderr
+    lines = list(iter(lambda: process.stderr and process.stderr.readline().strip(), "transcribe: loading the model"))
+
+    assert process.poll() is None
+    assert "encode: succeeded" in lines
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=10)
+
+
+SLOW_TRANSCRIPT = """
+    import time
+
+    from core import hookimpl
+
+    @hookimpl
+    def transcribe(context):
+        context.doing("loading the model")
+        time.sleep(60)
+"""
