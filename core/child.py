@@ -23,7 +23,7 @@ import structlog
 from core import commit, steps
 from core.children import KEPT
 from core.context import Context, Progress
-from core.errors import AmphipodError
+from core.errors import AmphipodError, HookFailed
 from core.manager import Manager
 from core.model import Division
 from core.runner import COMPLAINTS, StepAnswer, StepRequest
@@ -69,7 +69,8 @@ def _serve(request: StepRequest, send: Send) -> None:
     try:
         answer: dict[str, Any] = {"answer": _run(request, send).model_dump(mode="json")}
     except AmphipodError as error:
-        answer = {"error": error.to_dict(), "trace": traceback.format_exc()[-_TRACE_LIMIT:]}
+        trace = (isinstance(error, HookFailed) and error.trace) or traceback.format_exc()
+        answer = {"error": error.to_dict(), "trace": trace[-_TRACE_LIMIT:]}
     if request.step in KEPT:
         _complain_to(Path(os.devnull))  # a file of the attempt's that stays open would outlive its folder on NFS
     send(answer)

@@ -126,7 +126,10 @@ class LimitExceeded(Permanent):
 
 
 class HookFailed(Permanent):
-    """A plugin raised something that is not of this family; `__cause__` holds it."""
+    """A plugin raised something that is not of this family, which `__cause__` holds, or answered what it may not."""
+
+    #: From the plugin's own first frame on, for an author of plugins.
+    trace: str = ""
 
 
 class StepCrashed(Transient):

@@ -11,13 +11,13 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal
 
 import pluggy
 import structlog
 from pydantic import BaseModel, ValidationError
 
-from core import hookspecs, storage
+from core import hook_answers, hookspecs, plugin_output, storage
 from core.errors import (
     AmbiguousEngine,
     AmphipodError,
@@ -65,8 +65,6 @@ ENGINE_HOOKS: Mapping[Step, str] = {
 
 PluginState = Literal["ready", "blocked", "unavailable", "invalid", "failed"]
 
-_T = TypeVar("_T")
-
 _log = structlog.get_logger()
 
 
@@ -84,6 +82,11 @@ class PluginInfo:
     #: The step that it would do if it were available, when it says so.
     step: str | None = None
 
+    @property
+    def is_broken(self) -> bool:
+        """Whether somebody has to mend it."""
+        return self.state in ("invalid", "failed")
+
 
 class Manager:
     """The plugins of this process. One typed method a hook; nothing else touches pluggy."""
@@ -100,7 +103,7 @@ class Manager:
         # Historic and called before any registration, so that each plugin is configured within its own try.
         self._plugins.hook.configure.call_historic(kwargs={"settings": settings})
         self.infos: tuple[PluginInfo, ...] = tuple(self._load(settings))
-        broken = [info for info in self.infos if info.state in ("invalid", "failed")]
+        broken = [info for info in self.infos if info.is_broken]
         for info in broken:
             _log.warning("plugin left out", plugin=info.name, distribution=info.distribution, reason=info.reason)
         if broken and settings.plugins_strict:
@@ -139,11 +142,13 @@ class Manager:
     def _admit(self, point: importlib.metadata.EntryPoint, about: PluginInfo) -> PluginInfo:
         """Load one plugin; whatever it raises is its own affair."""
         try:
-            plugin = point.load()
+            with plugin_output.on_stderr:
+                plugin = point.load()
         except Exception as error:  # noqa: BLE001  # a plugin may raise anything; it is listed with its reason
             return _refuse(about, error, f"import of {point.value}")
         try:
-            self._plugins.register(plugin, name=point.name)
+            with plugin_output.on_stderr:
+                self._plugins.register(plugin, name=point.name)
             self._plugins.check_pending()
             _check_implementations(self._plugins.get_hookcallers(plugin) or [], plugin)
         except Exception as error:  # noqa: BLE001  # as above
@@ -261,7 +266,7 @@ class Manager:
     # Hooks, one method each
 
     def options_schema(self, step: Step, engine: str) -> type[BaseModel] | None:
-        schema: type[BaseModel] | None = self._call(self._only("options_schema", engine), step=step)
+        schema: type[BaseModel] | None = self._ask("options_schema", engine, step=step)
         return schema
 
     def step_options(self, job: Job, step: Step) -> list[tuple[str, Mapping[str, Any]]]:
@@ -271,7 +276,7 @@ class Manager:
             self._providers("step_options"),
             key=lambda name: (order.index(name) if name in order else -1, name),
         )
-        overlays = [(name, self._call(self._only("step_options", name), job=job, step=step)) for name in names]
+        overlays = [(name, self._ask("step_options", name, job=job, step=step)) for name in names]
         return [(name, answer) for name, answers in overlays for answer in answers]
 
     def file_names(self, job: Job, step: Step, plan: Plan) -> tuple[str, ...] | None:
@@ -286,28 +291,31 @@ class Manager:
         answers = [
             answer
             for name in writers
-            for answer in self._call(self._only("file_names", name), job=job, step=step, options=plan.options)
+            for answer in self._ask("file_names", name, job=job, step=step, options=plan.options)
         ]
         return tuple(pattern for answer in answers for pattern in answer)
 
     def encode(
         self, engine: str, job: Job, source: Source, options: Mapping[str, Any], context: Context
     ) -> StepOutput | None:
-        caller = self._only("encode", engine)
-        return _typed(engine, StepOutput, self._call(caller, job=job, source=source, options=options, context=context))
+        answer: StepOutput | None = self._ask(
+            "encode", engine, job=job, source=source, options=options, context=context
+        )
+        return answer
 
     def divide(
         self, engine: str, job: Job, source: Source, options: Mapping[str, Any], context: Context
     ) -> Division | None:
-        caller = self._only("divide", engine)
-        return _typed(engine, Division, self._call(caller, job=job, source=source, options=options, context=context))
+        answer: Division | None = self._ask("divide", engine, job=job, source=source, options=options, context=context)
+        return answer
 
     def encode_part(
         self, engine: str, job: Job, source: Source, part: Part, options: Mapping[str, Any], context: Context
     ) -> PartOutput | None:
-        caller = self._only("encode_part", engine)
-        answer = self._call(caller, job=job, source=source, part=part, options=options, context=context)
-        return _typed(engine, PartOutput, answer)
+        answer: PartOutput | None = self._ask(
+            "encode_part", engine, job=job, source=source, part=part, options=options, context=context
+        )
+        return answer
 
     def join(
         self,
@@ -318,63 +326,64 @@ class Manager:
         options: Mapping[str, Any],
         context: Context,
     ) -> StepOutput | None:
-        caller = self._only("join", engine)
-        answer = self._call(caller, job=job, source=source, parts=parts, options=options, context=context)
-        return _typed(engine, StepOutput, answer)
+        answer: StepOutput | None = self._ask(
+            "join", engine, job=job, source=source, parts=parts, options=options, context=context
+        )
+        return answer
 
     def compose(
         self, engine: str, job: Job, sources: Sequence[Source], options: Mapping[str, Any], context: Context
     ) -> StepOutput | None:
-        caller = self._only("compose", engine)
-        answer = self._call(caller, job=job, sources=sources, options=options, context=context)
-        return _typed(engine, StepOutput, answer)
+        answer: StepOutput | None = self._ask(
+            "compose", engine, job=job, sources=sources, options=options, context=context
+        )
+        return answer
 
     def transcribe(
         self, engine: str, job: Job, audio: Path, options: Mapping[str, Any], context: Context
     ) -> Transcript | None:
-        caller = self._only("transcribe", engine)
-        return _typed(engine, Transcript, self._call(caller, job=job, audio=audio, options=options, context=context))
+        answer: Transcript | None = self._ask(
+            "transcribe", engine, job=job, audio=audio, options=options, context=context
+        )
+        return answer
 
     def write_captions(
         self, job: Job, transcript: Transcript, options: Mapping[str, Any], context: Context
     ) -> tuple[Artifact, ...]:
-        answers = self._call(
-            self._plugins.hook.write_captions, job=job, transcript=transcript, options=options, context=context
-        )
-        return tuple(artifact for answer in answers for artifact in answer)
+        return tuple(self._gather("write_captions", job=job, transcript=transcript, options=options, context=context))
 
     def build_statements(self, job: Job, manifest: Manifest) -> list[Statement]:
-        answers = self._call(self._plugins.hook.build_statements, job=job, manifest=manifest)
-        return [statement for answer in answers for statement in answer]
+        return list(self._gather("build_statements", job=job, manifest=manifest))
 
     def check_statement(self, statement: Statement) -> str | None:
         complaint: str | None = self._call(self._plugins.hook.check_statement, statement=statement)
+        hook_answers.check("check_statement", " or ".join(sorted(self._providers("check_statement"))), complaint)
         return complaint
 
     def prepare_statement(self, statement: Statement, destination: Destination, job: Job | None) -> Statement | None:
         """Pass a statement through every plugin in turn; None when one of them drops it."""
-        for caller in self._preparers:
+        for name, caller in self._preparers:
             for answer in self._call(caller, statement=statement, destination=destination, job=job):
                 if answer is hookspecs.DROP:
                     return None
+                hook_answers.check("prepare_statement", name, answer)
                 statement = answer
         return statement
 
     @cached_property
-    def _preparers(self) -> tuple[pluggy.HookCaller, ...]:
+    def _preparers(self) -> tuple[tuple[str, pluggy.HookCaller], ...]:
         """Each plugin's `prepare_statement`, by name, those marked trylast at the end."""
         caller: pluggy.HookCaller = self._plugins.hook.prepare_statement
         order = sorted((impl.trylast, impl.plugin_name) for impl in caller.get_hookimpls() if not impl.wrapper)
-        return tuple(self._only("prepare_statement", name) for _, name in order)
+        return tuple((name, self._only("prepare_statement", name)) for _, name in order)
 
     def statement_destinations(self) -> list[Destination]:
-        answers = self._call(self._plugins.hook.statement_destinations)
-        return [destination for answer in answers for destination in answer]
+        return list(self._gather("statement_destinations"))
 
     def emit_statement(
         self, engine: str, statements: Sequence[Statement], destination: Destination
     ) -> tuple[Receipt, ...] | None:
-        answer = self._call(self._only("emit_statement", engine), statements=statements, destination=destination)
+        answer = self._ask("emit_statement", engine, statements=statements, destination=destination)
         return None if answer is None else tuple(answer)
 
     def job_started(self, job: Job) -> None:
@@ -400,10 +409,27 @@ class Manager:
         others = [self._plugins.get_plugin(name) for name in self._providers(hook) - {provider}]
         return self._plugins.subset_hook_caller(hook, [plugin for plugin in others if plugin is not None])
 
+    def _ask(self, hook: str, provider: str, **arguments: Any) -> Any:
+        """Call one plugin's hook, with the wrappers around it, and check what it answers."""
+        answer = self._call(self._only(hook, provider), **arguments)
+        first = self._plugins.hook.__dict__[hook].spec.opts["firstresult"]
+        for one in [answer] if first else answer:
+            hook_answers.check(hook, provider, one)
+        return answer
+
+    def _gather(self, hook: str, **arguments: Any) -> Iterator[Any]:
+        """Yield what all plugins answer to a hook that asks for lists, in the order in which pluggy would call them."""
+        caller: pluggy.HookCaller = getattr(self._plugins.hook, hook)
+        names = [impl.plugin_name for impl in reversed(caller.get_hookimpls()) if not impl.wrapper]
+        for name in names:
+            for answer in self._ask(hook, name, **arguments):
+                yield from answer
+
     def _call(self, caller: pluggy.HookCaller, **arguments: Any) -> Any:
         """Call a hook; an exception of a plugin's own becomes HookFailed, and every error names the plugin."""
         try:
-            return caller(**arguments)
+            with plugin_output.on_stderr:
+                return caller(**arguments)
         except AmphipodError as error:
             error.plugin = error.plugin or self._blame(error)
             raise
@@ -411,7 +437,9 @@ class Manager:
             plugin = self._blame(error)
             if storage.is_full(error) and "context" in arguments:
                 raise storage.no_space(arguments["context"].output) from error
-            raise HookFailed(f"plugin {plugin} failed in {caller.name}: {_describe(error)}", plugin=plugin) from error
+            failed = HookFailed(f"plugin {plugin} failed in {caller.name}: {_describe(error)}", plugin=plugin)
+            failed.trace = self._own_trace(error, plugin)
+            raise failed from error
 
     def _tell(self, hook: str, **arguments: Any) -> None:
         """Call an observer's hook: each plugin for itself, so that one failure hides nothing from the next."""
@@ -429,6 +457,14 @@ class Manager:
                 if Path(frame.filename).is_relative_to(home):
                     return name
         return None
+
+    def _own_trace(self, error: BaseException, plugin: str | None) -> str:
+        """Return a trace that begins where the plugin's own code does."""
+        trace = traceback.TracebackException.from_exception(error)
+        if plugin and (home := _home(self._plugins.get_plugin(plugin))):
+            inside = [at for at, frame in enumerate(trace.stack) if Path(frame.filename).is_relative_to(home)]
+            del trace.stack[: min(inside, default=0)]
+        return "".join(trace.format())
 
 
 def _refuse(about: PluginInfo, error: Exception, where: str) -> PluginInfo:
@@ -457,6 +493,8 @@ def _home(plugin: object) -> Path | None:
 
 
 def _check_implementations(callers: Sequence[pluggy.HookCaller], plugin: object) -> None:
+    if not callers:
+        raise pluggy.PluginValidationError(plugin, "it implements no hook: mark its functions with @core.hookimpl")
     for caller in callers:
         ours = [impl for impl in caller.get_hookimpls() if impl.plugin is plugin]
         for impl in ours:
@@ -491,12 +529,6 @@ def _validated(
             origin = origins.get(str(mistake["loc"][0]), "job") if mistake["loc"] else "job"
             mistakes.append(f"option {field!r} (set by {origin}): {mistake['msg']}, not {mistake['input']!r}")
         raise BadCall(f"{step}: {'; '.join(mistakes)}", step=step) from error
-
-
-def _typed(engine: str, kind: type[_T], answer: object) -> _T | None:
-    if answer is None or isinstance(answer, kind):
-        return answer
-    raise HookFailed(f"plugin {engine} answered {type(answer).__name__}, not {kind.__name__}", plugin=engine)
 
 
 def _describe(error: BaseException) -> str:

@@ -16,6 +16,7 @@ ORDER = (
     ("core.backoff", "core.errors", "core.model"),
     ("core.context", "core.hookspecs", "core.settings", "core.storage"),
     ("core.story",),
+    ("core.hook_answers", "core.plugin_output"),
     ("core.access", "core.children", "core.logs", "core.manager", "core.manifest", "core.order", "core.shadowing"),
     ("core.spool", "core.tokens"),
     ("core.inputs", "core.ledger"),

@@ -12,7 +12,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from core.cli.options import ConfigOption, State
-from core.errors import AmphipodError
+from core.errors import AmphipodError, HookFailed
 
 _HELP = "Encode, transcribe and report lecture videos, with the plugins that are installed here."
 
@@ -108,5 +108,7 @@ def main() -> None:
 
 
 def _fail(error: AmphipodError) -> NoReturn:
+    if isinstance(error, HookFailed) and {"-v", "--verbose"} & set(sys.argv):
+        typer.echo(error.trace, err=True)
     typer.echo(f"amphipod: {error}", err=True)
     sys.exit(error.exit_code)

@@ -28,7 +28,7 @@ from core.cli.options import (
     sources_of,
 )
 from core.errors import BadCall
-from core.manager import missing_steps
+from core.manager import Manager, missing_steps
 from core.model import STEPS, Job, Step
 from core.pipeline import Host
 
@@ -62,6 +62,7 @@ def run(
     """
     state: State = context.obj
     host = state.host(log_level=None if verbose else "error", told=() if verbose else ("failed",))
+    _tell_broken(host.manager)
     roots = host.settings.media_roots
     takes = sources_of(file, presentation, roots)
     homes = paths.folders([one[0].path for one in takes], paths.output(out, roots) if out else None)
@@ -102,6 +103,12 @@ def _work(host: Host, todo: list[Job], *, jobs: int, page: bool, as_json: bool) 
                 typer.echo(f"amphipod: not begun: {', '.join(str(one.source.path) for one in left)}", err=True)
             break
     return code
+
+
+def _tell_broken(manager: Manager) -> None:
+    if broken := [info for info in manager.infos if info.is_broken]:
+        words = ", ".join(f"{info.name} is {info.state} ({info.reason})" for info in broken)
+        typer.echo(f"plugins left out: {words}", err=True)
 
 
 def _installed(host: Host, takes: int) -> tuple[Step, ...]:

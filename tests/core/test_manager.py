@@ -31,6 +31,7 @@ from core.model import (
     Manifest,
     Part,
     PartOutput,
+    Plan,
     Segment,
     Source,
     State,
@@ -142,6 +143,11 @@ BROKEN = {
     "unknown_hook": ("@hookimpl\ndef encoed(job): ...", "invalid", "unknown hook 'encoed'"),
     "bad_argument": ("@hookimpl\ndef encode(job, film): ...", "invalid", "film"),
     "default": ("@hookimpl\ndef encode(job, options=None): ...", "invalid", "'options' has a default"),
+    "nothing_marked": (
+        "def encode(job): ...",
+        "invalid",
+        "it implements no hook: mark its functions with @core.hookimpl",
+    ),
     "old_wrapper": ("@hookimpl(hookwrapper=True)\ndef encode(job):\n    yield", "invalid", "old-style wrapper"),
     "raising": ("@hookimpl\ndef configure():\n    raise KeyError('no token')", "failed", "KeyError: 'no token'"),
     "unavailable": (
@@ -418,11 +424,6 @@ def test_an_error_of_amphipod_s_own_family_passes_unchanged_but_for_the_plugin(
             "bad", job, job.source, {}, context
         )
     assert caught.value.plugin == "bad"
-
-
-def test_an_answer_of_the_wrong_type_is_refused(load: Load, job: Job, context: Context) -> None:
-    with pytest.raises(HookFailed, match="plugin bad answered str, not StepOutput"):
-        load(bad="@hookimpl\ndef encode():\n    return '360p.mp4'").encode("bad", job, job.source, {}, context)
 
 
 def test_an_observer_that_fails_hides_nothing_from_the_next(
@@ -705,3 +706,60 @@ def test_hook_register_commands(load: Load, capsys: pytest.CaptureFixture[str]) 
 @pytest.mark.parametrize("hook", [name for name, _ in specifications()])
 def test_each_hook_has_a_test(hook: str) -> None:
     assert f"test_hook_{hook}" in globals()
+
+
+def test_the_trace_of_a_failed_hook_begins_in_the_plugin(load: Load, job: Job, context: Context) -> None:
+    code = "@hookimpl\ndef encode():\n    return deeper()\n\ndef deeper():\n    return {}['missing']"
+    with pytest.raises(HookFailed) as caught:
+        load(bad=code).encode("bad", job, job.source, {}, context)
+    frames = [line.split()[-1] for line in caught.value.trace.splitlines() if line.startswith("  File")]
+    assert frames == ["encode", "deeper"]
+
+
+WRONG_ANSWERS = {
+    "encode": ("{}", "a dict: a StepOutput is due, or None"),
+    "step_options": ("['x']", "a list of str: a mapping of options by name is due, or None"),
+    "options_schema": ("dict", "the class dict: a class of pydantic's BaseModel is due, or None"),
+    "file_names": ("'*.mp4'", "a str: a list of patterns is due, or None"),
+    "write_captions": ("[1, 2]", "a list of int: a list of Artifact is due, or None"),
+    "build_statements": ("{'verb': 'x'}", "a dict: a list of statements, mappings as JSON has them is due, or None"),
+    "statement_destinations": ("('lrs',)", "a tuple of str: a list of Destination is due, or None"),
+    "check_statement": ("False", "a bool: a str is due, or None"),
+    "prepare_statement": ("True", "a bool: a Mapping is due, or None"),
+    "emit_statement": ("True", "a bool: a list of Receipt is due, or None"),
+}
+
+
+@pytest.mark.parametrize("hook", WRONG_ANSWERS)
+def test_a_wrong_answer_is_told_by_plugin_hook_and_what_was_due(
+    load: Load, job: Job, manifest: Manifest, context: Context, hook: str
+) -> None:
+    answer, words = WRONG_ANSWERS[hook]
+    manager = load(bad=f"@hookimpl\ndef {hook}():\n    return {answer}")
+    plan = Plan(engines=(manager.describe("bad"),), options={}, origins={})
+    there = Destination(name="lrs", url="https://lrs.univ.fr/xAPI/statements")
+    calls: dict[str, Callable[[], object]] = {
+        "encode": lambda: manager.encode("bad", job, job.source, {}, context),
+        "step_options": lambda: manager.step_options(job, "encode"),
+        "options_schema": lambda: manager.options_schema("encode", "bad"),
+        "file_names": lambda: manager.file_names(job, "encode", plan),
+        "write_captions": lambda: manager.write_captions(job, Transcript(language="en", segments=()), {}, context),
+        "build_statements": lambda: manager.build_statements(job, manifest),
+        "statement_destinations": manager.statement_destinations,
+        "check_statement": lambda: manager.check_statement({}),
+        "prepare_statement": lambda: manager.prepare_statement({}, there, None),
+        "emit_statement": lambda: manager.emit_statement("bad", [{}], there),
+    }
+
+    with pytest.raises(HookFailed) as caught:
+        calls[hook]()
+
+    assert str(caught.value) == f"plugin bad answered {hook} with {words}"
+
+
+def test_what_a_plugin_prints_is_no_part_of_an_answer(load: Load, job: Job, capsys: pytest.CaptureFixture[str]) -> None:
+    manager = load(loud="print('imported')\n@hookimpl\ndef step_options():\n    print('asked')\n    return {}")
+    manager.step_options(job, "encode")
+
+    said = capsys.readouterr()
+    assert (said.out, said.err) == ("", "imported\nasked\n")

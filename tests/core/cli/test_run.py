@@ -268,3 +268,32 @@ SLOW_TRANSCRIPT = """
         context.doing("loading the model")
         time.sleep(60)
 """
+
+
+def test_plugins_that_are_broken_are_told_in_one_line(
+    install_plugin: InstallPlugin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install_plugin("unmarked", "def encode(job): ...")
+    install_plugin("typo", "from core import hookimpl\n@hookimpl\ndef encoed(job): ...")
+    monkeypatch.setenv("AMPHIPOD_PLUGINS_ONLY", "toy,unmarked,typo")
+
+    done = amphipod("run", "a.mp4", "--steps", "encode", write="x")
+
+    (line,) = (line for line in done.stderr.splitlines() if line.startswith("plugins left out: "))
+    assert "typo is invalid (" in line
+    assert "unmarked is invalid (it implements no hook" in line
+
+
+@pytest.mark.parametrize("hook", ["encode", "step_options"])
+def test_a_plugin_s_own_frames_are_shown_when_asked_for(
+    hook: str, install_plugin: InstallPlugin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install_plugin("worse", f"from core import hookimpl\n@hookimpl\ndef {hook}():\n    return 1 / 0")
+    monkeypatch.setenv("AMPHIPOD_PLUGINS_ONLY", "toy,worse")
+
+    command = ["run", "a.mp4", "--steps", "encode", "--engine", f"encode={'worse' if hook == 'encode' else 'toy'}"]
+
+    assert f", line 4, in {hook}" in amphipod(*command, "-v").stderr
+    quiet = amphipod(*command)
+    assert f"plugin worse failed in {hook}: ZeroDivisionError: division by zero" in quiet.stderr.splitlines()[-1]
+    assert "Traceback" not in quiet.stderr

@@ -1,0 +1,78 @@
+"""What each hook may answer; anything else is told by plugin, hook and what was due."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+from pydantic import BaseModel
+
+from core.errors import HookFailed
+from core.model import Artifact, Destination, Division, PartOutput, Receipt, StepOutput, Transcript
+
+_Fits = Callable[[object], bool]
+
+
+def _a(kind: type) -> tuple[_Fits, str]:
+    return lambda answer: isinstance(answer, kind), f"a {kind.__name__}"
+
+
+def _list_of(kind: type, words: str) -> tuple[_Fits, str]:
+    def fits(answer: object) -> bool:
+        if isinstance(answer, str | bytes) or not isinstance(answer, Sequence):
+            return False
+        return all(isinstance(one, kind) for one in answer)
+
+    return fits, f"a list of {words}"
+
+
+def _is_schema(answer: object) -> bool:
+    return isinstance(answer, type) and issubclass(answer, BaseModel)
+
+
+def _is_options(answer: object) -> bool:
+    return isinstance(answer, Mapping) and all(isinstance(key, str) for key in answer)
+
+
+#: By hook: whether an answer fits, and what is due in words. None declines everywhere.
+_DUE: Mapping[str, tuple[_Fits, str]] = {
+    "options_schema": (_is_schema, "a class of pydantic's BaseModel"),
+    "step_options": (_is_options, "a mapping of options by name"),
+    "file_names": _list_of(str, "patterns"),
+    "encode": _a(StepOutput),
+    "divide": _a(Division),
+    "encode_part": _a(PartOutput),
+    "join": _a(StepOutput),
+    "compose": _a(StepOutput),
+    "transcribe": _a(Transcript),
+    "write_captions": _list_of(Artifact, "Artifact"),
+    "build_statements": _list_of(Mapping, "statements, mappings as JSON has them"),
+    "check_statement": _a(str),
+    "prepare_statement": _a(Mapping),
+    "statement_destinations": _list_of(Destination, "Destination"),
+    "emit_statement": _list_of(Receipt, "Receipt"),
+}
+
+
+def check(hook: str, plugin: str, answer: object) -> None:
+    """Refuse an answer that does not fit.
+
+    Raises:
+        HookFailed
+    """
+    if answer is None or hook not in _DUE:
+        return
+    fits, due = _DUE[hook]
+    if not fits(answer):
+        raise HookFailed(
+            f"plugin {plugin} answered {hook} with {_described(answer)}",
+            remedy=f"{due} is due, or None",
+            plugin=plugin,
+        )
+
+
+def _described(answer: object) -> str:
+    """Name the type, and of a list what in it; never the value, which may be large or secret."""
+    name = f"a {type(answer).__name__}" if not isinstance(answer, type) else f"the class {answer.__name__}"
+    if isinstance(answer, list | tuple) and answer:
+        return f"{name} of {', '.join(sorted({type(one).__name__ for one in answer}))}"
+    return name
