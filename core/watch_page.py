@@ -2,36 +2,33 @@
 
 from __future__ import annotations
 
-import html
+import os
+import re
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from string import Template
+from typing import Any
 from urllib.parse import quote
 
 from core import storage
 from core.errors import WouldReplace
-from core.model import Artifact, Manifest
+from core.model import Artifact, Manifest, Transcript
 from core.storage import JobFolder
+from core.web import player
+from core.web.player.context import Choice, Spoken, context_of, downloads_of, relative_url
 
 NAME = "watch.html"
 
-_PAGE = Template("""\
-<!DOCTYPE html>
-<html lang="en">
-<meta charset="utf-8">
-<meta name="generator" content="Amphipod">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>$title</title>
-<style>
-  body { margin: 2rem auto; max-width: 60rem; padding: 0 1rem; font: 1rem/1.5 system-ui, sans-serif }
-  video, audio, img { width: 100% }
-  nav { margin: 1rem 0 }
-</style>
-<h1>$title</h1>
-$player
-<nav>$qualities</nav>
-$sprite
-</html>
-""")
+#: What browsers play as it is, for a film of which nothing was encoded.
+_PLAYABLE = {
+    ".mp4": "video/mp4",
+    ".m4v": "video/mp4",
+    ".webm": "video/webm",
+    ".mp3": "audio/mpeg",
+    ".m4a": "audio/mp4",
+    ".ogg": "audio/ogg",
+    ".wav": "audio/wav",
+    ".flac": "audio/flac",
+}
 
 
 def check(home: Path, *, replace: bool) -> None:
@@ -46,48 +43,65 @@ def check(home: Path, *, replace: bool) -> None:
 
 
 def write(manifest: Manifest, folder: JobFolder) -> Path:
-    """Write the page where the job's files are, and return its path."""
-    encode = manifest.steps["encode"]
-    home = manifest.published_in or folder.path / (encode.folder or "")
+    """Write the page where the job's files are, or into its own folder, and return its path."""
+    home = manifest.published_in or folder.path
     check(home, replace=manifest.job.replace)
     page = home / NAME
-    storage.write_replacing(page, render(manifest, home))
+    storage.write_replacing(page, render(manifest, folder, home))
     return page
 
 
-def render(manifest: Manifest, home: Path) -> str:
-    """Return the page; its links are relative to `home`, the folder of the files."""
-    videos = sorted(manifest.find("rendition"), key=lambda artifact: -(artifact.height or 0))
-    title = html.escape(manifest.job.source.path.stem)
-    links = [f'<a href="{_link(video)}">{video.height}p</a>' for video in videos]
-    links += [f'<a href="{_link(audio)}">{html.escape(audio.path)}</a>' for audio in manifest.find("audio")]
-    sprites = [f'<img src="{_link(sprite)}" alt="overview">' for sprite in manifest.find("sprite")]
-    return _PAGE.substitute(
-        title=title, player=_player(manifest, videos, home), qualities=" · ".join(links), sprite="\n".join(sprites)
-    )
+def render(manifest: Manifest, folder: JobFolder, home: Path) -> str:
+    """Return the page; its links are relative to `home`. Texts stand in it: a page from the disk may read no file."""
+    places = dict(_places(manifest, folder))
+    index = next(iter(manifest.find("sprite_index")), None)
+
+    def address(artifact: Artifact) -> str:
+        if artifact.media_type == "text/vtt":
+            return _inside(places[artifact], prefix=_link(places[artifact].parent, home) if artifact == index else "")
+        return _link(places[artifact], home)
+
+    context = context_of(manifest, address)
+    if not context.has_media:
+        context = context.model_copy(update=_source(manifest.job.source.path))
+    own = {
+        "transcripts": tuple(_spoken(manifest, places)),
+        "downloads": downloads_of(manifest, lambda artifact: _link(places[artifact], home)),
+    }
+    return player.page(context.model_copy(update=own))
 
 
-def _player(manifest: Manifest, videos: list[Artifact], home: Path) -> str:
-    tracks = "".join(
-        f'<track kind="subtitles" src="{_inside(track, home)}" srclang="{html.escape(track.language or "")}"'
-        f' label="{html.escape(track.language or "subtitles")}">'
-        for kind in ("caption", "subtitle")
-        for track in manifest.find(kind)
-        if track.media_type == "text/vtt"
-    )
-    if not videos:
-        sounds = "".join(f'<source src="{_link(audio)}">' for audio in manifest.find("audio"))
-        return f"<audio controls>{sounds}</audio>"
-    posters = manifest.find("thumbnail")
-    poster = f' poster="{_link(posters[len(posters) // 2])}"' if posters else ""
-    return f'<video controls{poster} src="{_link(videos[0])}">{tracks}</video>'
+def _places(manifest: Manifest, folder: JobFolder) -> Iterator[tuple[Artifact, Path]]:
+    for step in manifest.steps.values():
+        for artifact in step.artifacts:
+            yield artifact, (manifest.published_in or folder.path / (step.folder or "")) / artifact.path
 
 
-def _inside(track: Artifact, home: Path) -> str:
-    """Return captions as an address that holds them: a page opened from the disk may not read a file beside it."""
-    text = (home / track.path).read_text(encoding="utf-8")
+def _link(path: Path, home: Path) -> str:
+    return relative_url(os.path.relpath(path, home))
+
+
+def _inside(path: Path, *, prefix: str) -> str:
+    """Return WebVTT as an address that holds it; `prefix` is where the pictures are that an index names."""
+    text = path.read_text(encoding="utf-8")
+    if prefix:
+        text = re.sub(r"^(?=[^\n]+#xywh=)", f"{prefix}/", text, flags=re.MULTILINE)
     return f"data:text/vtt;charset=utf-8,{quote(text)}"
 
 
-def _link(artifact: Artifact) -> str:
-    return html.escape(artifact.path, quote=True)
+def _spoken(manifest: Manifest, places: Mapping[Artifact, Path]) -> Iterator[Spoken]:
+    """Read what the transcripts say; the times of single words are left out."""
+    for found in manifest.find("transcript"):
+        if found.media_type == "application/json":
+            heard = Transcript.model_validate_json(places[found].read_bytes())
+            lines = tuple(segment.model_copy(update={"words": ()}) for segment in heard.segments)
+            yield Spoken(language=heard.language, segments=lines)
+
+
+def _source(path: Path) -> dict[str, Any]:
+    """Return the source as what is played, if a browser can and it is here."""
+    kind = _PLAYABLE.get(path.suffix.lower())
+    if not kind or not path.is_file():
+        return {}
+    choice = Choice(label=path.suffix[1:].upper(), src=path.resolve().as_uri(), type=kind)
+    return {"files": (choice,), "is_video": kind.startswith("video/")}

@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[1]
 #: One line a floor; modules of one floor don't import each other, a package stands for all that is in it.
 ORDER = (
     ("core.backoff", "core.errors", "core.model"),
-    ("core.context", "core.hookspecs", "core.settings", "core.storage"),
+    ("core.context", "core.hookspecs", "core.settings", "core.storage", "core.web.player"),
     ("core.story",),
     ("core.hook_answers", "core.plugin_output"),
     ("core.access", "core.children", "core.logs", "core.manager", "core.manifest", "core.order", "core.shadowing"),

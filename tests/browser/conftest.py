@@ -34,19 +34,33 @@ FLAGS = (
 
 
 @pytest.fixture(scope="session")
-def hls_js() -> Path:
-    """The player's file, from npm by the lock file."""
-    package = HERE / "node_modules/hls.js"
-    wanted = json.loads((HERE / "package.json").read_text())["devDependencies"]["hls.js"]
-    if not package.exists() or json.loads((package / "package.json").read_text())["version"] != wanted:
+def modules() -> Path:
+    """What the tests take from npm, by the lock file."""
+    wanted = json.loads((HERE / "package.json").read_text())["devDependencies"]
+    found = {name: HERE / "node_modules" / name / "package.json" for name in wanted}
+    if not all(
+        path.exists() and json.loads(path.read_text())["version"] == wanted[name] for name, path in found.items()
+    ):
         command = ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]
         subprocess.run(command, cwd=HERE, check=True)
-    return package / "dist/hls.min.js"
+    return HERE / "node_modules"
 
 
 @pytest.fixture(scope="session")
-def site(tmp_path_factory: pytest.TempPathFactory, hls_js: Path) -> Iterator[str]:
-    """Address of a folder with the page, the player and `media/`, which `amphipod run` has filled."""
+def hls_js(modules: Path) -> Path:
+    return modules / "hls.js/dist/hls.min.js"
+
+
+@pytest.fixture(scope="session")
+def assets() -> Path:
+    """Folder of the player's static files, with what comes from npm."""
+    subprocess.run(["make", "--quiet", "assets"], cwd=HERE.parents[1], check=True)
+    return HERE.parents[1] / "core/web/static"
+
+
+@pytest.fixture(scope="session")
+def site_folder(tmp_path_factory: pytest.TempPathFactory, hls_js: Path, assets: Path) -> Path:
+    """A folder with a page, a player, and `media/`, which `amphipod run` has filled."""
     folder = tmp_path_factory.mktemp("site")
     shutil.copy(HERE / "player.html", folder)
     shutil.copy(hls_js, folder)
@@ -61,7 +75,12 @@ def site(tmp_path_factory: pytest.TempPathFactory, hls_js: Path) -> Iterator[str
         env=os.environ | {"AMPHIPOD_JOBS_ROOT": str(folder / "jobs")},
         check=True,
     )
-    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, directory=str(folder))) as server:
+    return folder
+
+
+@pytest.fixture(scope="session")
+def site(site_folder: Path) -> Iterator[str]:
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, directory=str(site_folder))) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
         yield f"http://127.0.0.1:{server.server_port}"
