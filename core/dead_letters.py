@@ -6,7 +6,8 @@ They are in `<jobs root>/statements/<store>/dead`, the intake's in `_intake`; Re
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from contextlib import suppress
 from itertools import islice
 from typing import Any
 
@@ -41,22 +42,52 @@ def bury(box: Outbox, lane: str, refused: Sequence[tuple[Entry, str]]) -> None:
 
 def read(box: Outbox, count: int = 1000) -> list[dict[str, Any]]:
     """Return the oldest dead letters: `{store, at, words, statement}`."""
-    lines = (line for path in box.dead.files() for line in spool.lines(path))
-    return [
-        {"store": one["store"], "at": one["at"], "words": one["words"], "statement": _statement(one["text"])}
-        for one in map(json.loads, islice(lines, count))
-    ]
+    return list(islice(each(box), count))
 
 
-def retry(box: Outbox) -> int:
-    """Put all dead letters back on the lanes that they came from; returns their number."""
-    retried = 0
-    for path in list(box.dead.files()):
-        for letter in map(json.loads, spool.lines(path)):
+def each(box: Outbox) -> Iterator[dict[str, Any]]:
+    """Yield all dead letters, as `read`, the oldest first."""
+    for path in box.dead.files():
+        with suppress(FileNotFoundError):
+            for one in map(json.loads, spool.lines(path)):
+                statement = _statement(one["text"])
+                yield {"store": one["store"], "at": one["at"], "words": one["words"], "statement": statement}
+
+
+def retry(box: Outbox, only: Container[str] | None = None) -> int:
+    """Put dead letters, or those of some statements, back on the lanes that they came from. Returns their number."""
+
+    def put_back(letters: Sequence[Mapping[str, Any]]) -> None:
+        for letter in letters:
             box.put(letter["lane"], [letter["text"]])
-            retried += 1
-        path.unlink()
-    return retried
+
+    return _take(box, only, put_back)
+
+
+def drop(box: Outbox, only: Container[str] | None = None) -> int:
+    """Remove dead letters for good: all, or those of these statements. Returns their number."""
+    return _take(box, only, lambda letters: None)
+
+
+def _take(box: Outbox, only: Container[str] | None, use: Callable[[Sequence[Mapping[str, Any]]], None]) -> int:
+    """Take letters from the files after `use`; a crash in between leaves them there, too."""
+    taken = 0
+    for path in list(box.dead.files()):
+        with suppress(FileNotFoundError):  # another is at it
+            letters = [json.loads(line) for line in spool.lines(path)]
+            chosen = [letter for letter in letters if only is None or _id(letter) in only]
+            if not chosen:
+                continue
+            use(chosen)
+            box.dead.put([json.dumps(letter) for letter in letters if letter not in chosen])
+            path.unlink()
+            taken += len(chosen)
+    return taken
+
+
+def _id(letter: Mapping[str, Any]) -> str:
+    statement = _statement(letter["text"])
+    return str(statement.get("id")) if isinstance(statement, dict) else ""
 
 
 def _statement(text: str) -> Any:

@@ -117,6 +117,8 @@ class Download(Model):
     #: In the job's folder.
     path: Path
     url: str
+    #: A stranger has named it: it must be at a public address, or a host of the settings, and no larger than uploads.
+    guarded: bool = False
 
 
 class Callback(Model):

@@ -25,7 +25,7 @@ def overview(client: redis.Redis) -> dict[str, Any]:
     "failed": [...], "untold": [...]}`. Queues count messages. What runs is what a worker says and a live lease
     confirms; what is delayed says why and until when; what has failed was not tried again since.
     """
-    table = _counts(client)
+    table = counts(client)
     alive = list(workers.alive(client))
     return {
         "queues": table,
@@ -69,7 +69,8 @@ def _names() -> list[str]:
     return [name for queue in dict.fromkeys(queues.QUEUES.values()) for name in queues.by_priority(queue)]
 
 
-def _counts(client: redis.Redis) -> dict[str, dict[str, int]]:
+def counts(client: redis.Redis) -> dict[str, dict[str, int]]:
+    """Return how many messages each queue has: `{name: {waiting, delayed, dead}}`."""
     names = _names()
     with client.pipeline(transaction=False) as pipe:
         for name in names:

@@ -22,6 +22,7 @@ import structlog
 from core import (
     access,
     callbacks,
+    claim,
     commit,
     conflicts,
     fetch,
@@ -348,7 +349,7 @@ def _attempt(
                 raise Cancelled  # also of a part when another has failed
             scratch.owner.touch()
 
-    fetch.fetch(job, watch_all)
+    fetch.fetch(job, host.settings, watch_all)
     request = StepRequest(
         parent=os.getpid(),
         # A broker's address may hold a password, and a step has no business with it.
@@ -555,21 +556,27 @@ def run_embedded(
     jobs: int = 1,
     on_progress: Callable[[str, Progress], None] = lambda step, progress: None,
     on_end: Callable[[str, State], None] = lambda step, state: None,
+    watch: Callable[[], None] = lambda: None,
 ) -> Manifest:
     """Run a job to its end in this process, without a queue; `jobs` parts of a divided step at a time.
 
     `on_progress` hears of each step from its beginning, of the last, `FINISH`, too; `on_end` how it stands in the end.
     A step that crashes is tried again; one that meets a full disk or a service out of reach fails at once, because
-    somebody is waiting.
+    somebody is waiting. `watch` is called several times a second while a step runs; what it raises ends the attempt as
+    if it had never begun, and leaves here.
+
+    Raises:
+        JobConflict: another process is at it.
     """
-    with structlog.contextvars.bound_contextvars(job=folder.id, correlation_id=folder.job().correlation):
+    about = {"job": folder.id, "correlation_id": folder.job().correlation}
+    with claim.held(folder), structlog.contextvars.bound_contextvars(**about):
         while step := next_step(folder):
             on_progress(step, Progress(0, 0, 0, _BEGINNINGS.get(step, "starting")))
             try:
                 if step == FINISH:
                     finish(host, folder)
                 else:
-                    _run_embedded_step(host, folder, cast("Step", step), jobs, on_progress)
+                    _run_embedded_step(host, folder, cast("Step", step), jobs, on_progress, watch)
             except StepCrashed as error:
                 _log.warning("attempt failed", step=step, reason=str(error), exc_info=True)
             except Transient as error:
@@ -582,23 +589,27 @@ def run_embedded(
 
 
 def _run_embedded_step(
-    host: Host, folder: JobFolder, step: Step, jobs: int, on_progress: Callable[[str, Progress], None]
+    host: Host,
+    folder: JobFolder,
+    step: Step,
+    jobs: int,
+    on_progress: Callable[[str, Progress], None],
+    watch: Callable[[], None],
 ) -> None:
     def report(progress: Progress) -> None:
         on_progress(step, progress)
 
-    if jobs == 1:
-        run_step(host, folder, step, on_progress=report)
-        return
-    division = divide(host, folder, step, on_progress=report)
+    division = divide(host, folder, step, on_progress=report, watch=watch) if jobs > 1 else Division()
     if isinstance(division, StepResult):
         return
     if not division.parts:
-        run_step(host, folder, step, on_progress=report)
+        run_step(host, folder, step, on_progress=report, watch=watch)
         return
-    _run_parts(host, folder, step, division, jobs, report)
+    _run_parts(host, folder, step, division, jobs, report, watch)
     if not manifest.result(folder, step, folder.run()):
-        run_join(host, folder, step, division, on_progress=lambda far: report(Progress(1, 1, 0, far.doing)))
+        run_join(
+            host, folder, step, division, on_progress=lambda far: report(Progress(1, 1, 0, far.doing)), watch=watch
+        )
 
 
 def _run_parts(
@@ -608,6 +619,7 @@ def _run_parts(
     division: Division,
     jobs: int,
     on_progress: Callable[[Progress], None],
+    watch: Callable[[], None],
 ) -> None:
     """Do all parts, `jobs` at a time, or none to its end when one fails or this process is interrupted."""
     whole = parts.Sum(division, on_progress)
@@ -615,14 +627,15 @@ def _run_parts(
     each = Host(host.settings.model_copy(update={"threads": shared}), host.manager)
     stopped = threading.Event()
 
-    def watch() -> None:
+    def watch_all() -> None:
+        watch()
         if stopped.is_set():
             raise Cancelled
 
     def run(part: Part) -> None:
         while True:
             try:
-                run_part(each, folder, step, part, on_progress=whole.reporter(part), watch=watch)
+                run_part(each, folder, step, part, on_progress=whole.reporter(part), watch=watch_all)
                 return
             except StepCrashed as error:
                 _log.warning("attempt failed", step=step, part=part.name, reason=str(error), exc_info=True)

@@ -45,7 +45,8 @@ class Finding(Model):
 
     job: str
     #: leftovers: what attempts that died have left. files: all but the record. record: the job's folder.
-    what: Literal["leftovers", "files", "record"]
+    #: upload: a film that was sent and that no job needs; `job` is then its id.
+    what: Literal["leftovers", "files", "record", "upload"]
     why: str
     paths: tuple[Path, ...]
     #: Bytes that this frees; a file that is published too, by a link, frees none.
@@ -91,7 +92,7 @@ def look(settings: Settings, folder: JobFolder, *, asked: bool = False) -> Findi
     finished = manifest.result(folder, FINISH, folder.run())
     if finished is None:
         return _leftovers(folder, settings.retain_scratch_hours * _HOUR)
-    if callbacks.due(folder) or _is_held(folder):
+    if callbacks.due(folder) or is_held(folder):
         return None
     age = (now() - finished.finished_at).total_seconds() / _DAY
     if gone := swept(folder):
@@ -133,7 +134,8 @@ def _stub(settings: Settings, folder: JobFolder) -> Finding | None:
     return None
 
 
-def _is_held(folder: JobFolder) -> bool:
+def is_held(folder: JobFolder) -> bool:
+    """Tell whether another job that is not over reads files of this one."""
     for path in folder.holds.glob("*"):
         with suppress(UnknownJob):
             if not manifest.fold(JobFolder(folder.root, path.name)).state.is_final:

@@ -22,6 +22,8 @@ class Spool:
         Raises:
             NoSpace, NotWritable
         """
+        if not lines:
+            return
         with storage.disk_errors(self._folder):
             self._folder.mkdir(parents=True, exist_ok=True)
             name = f"{time.time_ns():020}-{secrets.token_hex(4)}-{len(lines)}.jsonl"

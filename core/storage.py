@@ -150,6 +150,11 @@ class JobFolder:
         return self.path / "story"
 
     @property
+    def claim(self) -> Path:
+        """Locked by the process that does this job without a queue."""
+        return self.path / "claim.lock"
+
+    @property
     def swept(self) -> Path:
         return self.path / "swept.json"
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import structlog
 
-from core import retention, storage
+from core import retention, storage, uploads
 from core.errors import AmphipodError
 from core.model import Model
 from core.retention import Finding
@@ -74,6 +74,7 @@ def next_round(settings: Settings, note: Callable[[Finding], None] = lambda foun
         last = name
         if time.monotonic() > end:
             break
+    freed += sum(found.frees for found in uploads.sweep(settings))
     with storage.disk_errors(settings.jobs_root):
         storage.write_replacing(path, Cursor(job=last).to_json())
     if freed:

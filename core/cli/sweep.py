@@ -7,7 +7,7 @@ from typing import Annotated, cast
 
 import typer
 
-from core import logs
+from core import logs, uploads
 from core import sweep as sweep_module
 from core.cli.options import JsonOption, State
 from core.errors import AmphipodError, JobConflict
@@ -35,6 +35,8 @@ def sweep(
         JobFolder(settings.jobs_root, job).job()  # or say that there is none
     named = jobs or sweep_module.jobs(settings.jobs_root)
     found = list(sweep_module.sweep(settings, named, asked=bool(jobs), dry_run=dry_run))
+    if not jobs:
+        found += uploads.sweep(settings, dry_run=dry_run)
     if not dry_run:
         _note(settings, found)
     if as_json:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from importlib.metadata import version
 from importlib.util import find_spec
 from typing import Any
@@ -14,7 +16,6 @@ from core.hookspecs import NAME
 from core.manager import Manager
 from core.pod import runner_api
 from core.settings import Settings
-from core.tokens import TokenFile
 from core.web import api, problems, statements
 from core.web.auth import Guard
 from core.web.headers import Forwarded, Prefix, SecurityHeaders
@@ -34,8 +35,14 @@ def build(loaded: Settings, manager: Manager, *, root_path: str = "") -> FastAPI
 
     Without a broker it has neither the runner managers' API nor the intake of statements: both need the queues.
     """
-    services = Services(loaded, manager, TokenFile(loaded.jobs_root))
-    app = FastAPI(title="Amphipod", version=version(NAME), docs_url=None, redoc_url=None)
+    services = Services(loaded, manager)
+
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        async with services.running():
+            yield
+
+    app = FastAPI(title="Amphipod", version=version(NAME), docs_url=None, redoc_url=None, lifespan=lifespan)
     app.state.services = services
     app.include_router(api.router(services), prefix=API)
     if services.has_broker:
@@ -49,9 +56,9 @@ def build(loaded: Settings, manager: Manager, *, root_path: str = "") -> FastAPI
     app.add_middleware(BodyLimits, seconds=loaded.web_time_limit, upload_path=f"{API}/uploads")
     app.add_middleware(Guard, settings=loaded, known=services.tokens)
     app.add_middleware(SecurityHeaders)
-    app.add_middleware(Prefix, root_path=root_path, trusted=loaded.web_trusted_proxies)
     if loaded.web_trusted_proxies:
         app.add_middleware(Forwarded, trusted=loaded.web_trusted_proxies)
+    app.add_middleware(Prefix, root_path=root_path, trusted=loaded.web_trusted_proxies)
     return app
 
 

@@ -159,6 +159,12 @@ def require(needed: Scope) -> Callable[..., Caller]:
     return check
 
 
+#: For routes: `dependencies=READ`.
+READ = [Depends(require("read"))]
+SUBMIT = [Depends(require("submit"))]
+MANAGE = [Depends(require("manage"))]
+
+
 def open_session(request: Request, response: Response, known: TokenFile, text: str) -> Token:
     """Let a browser in by a token that a person has pasted: from now on its cookie shows it.
 

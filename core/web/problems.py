@@ -145,10 +145,7 @@ def install(app: FastAPI, settings: Settings) -> None:
         assert isinstance(error, HTTPException)
         if is_foreign(request) or not (is_api(request) or hasattr(app.state, "error_page")):
             return await http_exception_handler(request, error)
-        if isinstance(error.__cause__, AmphipodError):  # FastAPI's, of what was raised while it read the body
-            return await ours(request, error.__cause__)
-        words = f"no {request.url.path} here" if error.status_code == 404 else str(error.detail)
-        return await ours(request, Refusal(error.status_code, words, headers=error.headers))
+        return await ours(request, _of_http(request, error))
 
     async def of_validation(request: Request, error: Exception) -> Response:
         assert isinstance(error, RequestValidationError)
@@ -168,9 +165,25 @@ def install(app: FastAPI, settings: Settings) -> None:
     app.add_exception_handler(Exception, unforeseen)
 
 
+def _of_http(request: Request, error: HTTPException) -> AmphipodError:
+    """Return an error of FastAPI as one of ours."""
+    cause = error.__cause__  # of what was raised while it read the body
+    if isinstance(cause, RecursionError):
+        return Refusal(400, "the request is nested too deep")
+    if isinstance(cause, AmphipodError):
+        return cause
+    words = f"no {request.url.path} here" if error.status_code == 404 else str(error.detail)
+    return Refusal(error.status_code, words, headers=error.headers)
+
+
 def path_of(request: Request) -> str:
     """Return the path below the prefix of a reverse proxy."""
     return get_route_path(request.scope)
+
+
+def base(request: Request) -> str:
+    """Return where the API is, as the caller sees it."""
+    return f"{request.scope.get('root_path', '')}{API}"
 
 
 def is_api(request: Request) -> bool:

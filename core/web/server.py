@@ -75,11 +75,19 @@ def run(app: FastAPI, host: str, port: int, *, say: Callable[[str], None]) -> No
     """Serve until a signal comes; `say` is told the address.
 
     Raises:
-        BadCall: this address can't be listened on.
+        BadCall: this address can't be listened on, or another process does the jobs of this folder.
     """
     services: Services = app.state.services
-    listener = _listen(host, port)
+    if services.local:
+        services.local.lock()
+    listener = listen(host, port)
     logging.getLogger("uvicorn.error").setLevel(logging.WARNING)  # that it has started is told in our words
+    make(app, say=say).run(sockets=[listener])
+
+
+def make(app: FastAPI, *, say: Callable[[str], None] = lambda words: None) -> uvicorn.Server:
+    """Return a server, which runs on sockets of `listen`."""
+    services: Services = app.state.services
     config = uvicorn.Config(
         app,
         http=PatientProtocol,
@@ -91,10 +99,15 @@ def run(app: FastAPI, host: str, port: int, *, say: Callable[[str], None]) -> No
         limit_concurrency=_CONNECTIONS,
         timeout_graceful_shutdown=3,
     )
-    _Server(config, services.close, say).run(sockets=[listener])
+    return _Server(config, services.close, say)
 
 
-def _listen(host: str, port: int) -> socket.socket:
+def listen(host: str, port: int) -> socket.socket:
+    """Return a socket that listens.
+
+    Raises:
+        BadCall
+    """
     try:
         family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
         return socket.create_server(address[:2], family=family, backlog=512)

@@ -8,7 +8,7 @@ from importlib.metadata import version
 from threading import Lock
 from typing import Any
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter
 from pydantic import BaseModel
 
 from core import checkup
@@ -17,7 +17,7 @@ from core.findings import Finding
 from core.hookspecs import NAME
 from core.manager import PluginInfo
 from core.model import STEPS, Step
-from core.web.auth import require
+from core.web.auth import READ
 from core.web.services import Services
 
 #: Seconds for which what doctor found is shown again: a look writes to disks and asks every service.
@@ -50,7 +50,7 @@ class Report(BaseModel):
 
 
 def router(services: Services) -> APIRouter:
-    routes = APIRouter(dependencies=[Depends(require("read"))], tags=["system"])
+    routes = APIRouter(dependencies=READ, tags=["system"])
     doctor_ = Doctor(services)
 
     @routes.get("/version")

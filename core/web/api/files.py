@@ -1,0 +1,89 @@
+"""What a job has left: its story, and its files with byte ranges."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import quote
+
+from fastapi import APIRouter, Request, Response
+from pydantic import BaseModel
+
+from core import manifest, story
+from core.errors import JobConflict, UnknownJob
+from core.job_detail import FileDetail, file_path
+from core.storage import JobFolder
+from core.web import ranges
+from core.web.auth import READ
+from core.web.problems import base
+from core.web.services import Services
+
+#: A plugin's page, say, opened by itself, may do nothing in our name.
+_POLICY = "sandbox; default-src 'none'; media-src 'self'; style-src 'unsafe-inline'"
+
+
+class JobFile(FileDetail):
+    """A file, and where it is to be had."""
+
+    url: str
+
+
+class Story(BaseModel):
+    """The log lines that are about a job, the oldest first; each has timestamp, level, event and host at least."""
+
+    lines: tuple[dict[str, Any], ...]
+
+
+def router(services: Services) -> APIRouter:
+    routes = APIRouter(dependencies=READ, tags=["jobs"])
+
+    @routes.get("/jobs/{job}/story")
+    def story_(job: str) -> Story:
+        """Return what the log says of a job: who took it when, how far it came, what went wrong and why."""
+        return Story(lines=tuple(story.Reader(job_folder(services, job)).new()))
+
+    @routes.get("/jobs/{job}/files")
+    def files(job: str, request: Request) -> list[JobFile]:
+        """List what a job has made."""
+        place = f"{base(request)}/jobs/{job}/files"
+        found = services.detail(job).files
+        return [JobFile(url=f"{place}/{quote(one.name)}", **one.model_dump()) for one in found]
+
+    @routes.head("/jobs/{job}/files/{name:path}", include_in_schema=False)
+    @routes.get("/jobs/{job}/files/{name:path}", response_class=Response)
+    def file(job: str, name: str, request: Request) -> Response:
+        """Return a file that a job has made, or a range of its bytes."""
+        return file_response(services, request, job, name)
+
+    return routes
+
+
+def job_folder(services: Services, job: str) -> JobFolder:
+    """Return a job's folder.
+
+    Raises:
+        UnknownJob
+    """
+    folder = JobFolder(services.settings.jobs_root, job)
+    folder.job()
+    return folder
+
+
+def file_response(services: Services, request: Request, job: str, name: str) -> Response:
+    """Return a file that a result of the job names; nothing else can be reached.
+
+    Raises:
+        UnknownJob
+        JobConflict: it was removed since.
+    """
+    folder = job_folder(services, job)
+    whole = manifest.fold(folder)
+    artifact = next((one for one in whole.artifacts if one.path == name), None)
+    path = file_path(folder, whole, name)
+    if artifact is None or path is None:
+        raise UnknownJob(f"job {job} has made no file {name[:200]}", remedy="see its list of files", job=job)
+    try:
+        answer = ranges.respond(request, path, artifact.media_type, tag=artifact.sha256)
+    except FileNotFoundError as error:
+        raise JobConflict(f"{name} of job {job} is no longer here", remedy="submit it again", job=job) from error
+    answer.headers["Content-Security-Policy"] = _POLICY
+    return answer
