@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.metadata import version
-from importlib.util import find_spec
 from typing import Any
 
 from fastapi import FastAPI
@@ -20,6 +19,7 @@ from core.web import api, problems, statements
 from core.web.auth import Guard
 from core.web.headers import Forwarded, Prefix, SecurityHeaders
 from core.web.limits import BodyLimits
+from core.web.pages import routes
 from core.web.problems import API, Problem
 from core.web.services import Services
 
@@ -48,25 +48,17 @@ def build(loaded: Settings, manager: Manager, *, root_path: str = "") -> FastAPI
     if services.has_broker:
         app.include_router(statements.router(loaded, manager), include_in_schema=False)
         app.include_router(runner_api.router(loaded))
-    if find_spec("core.web.pages"):
-        _mount_pages(app, services)
+    routes.install(app, services)
     problems.install(app, loaded)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
     # The last that is added sees a request first.
-    app.add_middleware(BodyLimits, seconds=loaded.web_time_limit, upload_path=f"{API}/uploads")
+    app.add_middleware(BodyLimits, seconds=loaded.web_time_limit, upload_paths=(f"{API}/uploads", "/submit"))
     app.add_middleware(Guard, settings=loaded, known=services.tokens)
     app.add_middleware(SecurityHeaders)
     if loaded.web_trusted_proxies:
         app.add_middleware(Forwarded, trusted=loaded.web_trusted_proxies)
     app.add_middleware(Prefix, root_path=root_path, trusted=loaded.web_trusted_proxies)
     return app
-
-
-def _mount_pages(app: FastAPI, services: Services) -> None:
-    """Add the pages: `routes.install(app, services)`, which may also set `app.state.error_page`."""
-    from importlib import import_module
-
-    import_module("core.web.pages.routes").install(app, services)
 
 
 def _openapi(app: FastAPI) -> dict[str, Any]:

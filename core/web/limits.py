@@ -46,17 +46,17 @@ class Buckets:
 class BodyLimits:
     """Ends a request whose body is too large or does not come."""
 
-    def __init__(self, app: ASGIApp, seconds: float, upload_path: str) -> None:
-        """Give a body `seconds` to come; below `upload_path`, as long as it moves, and its size is limited there."""
+    def __init__(self, app: ASGIApp, seconds: float, upload_paths: tuple[str, ...]) -> None:
+        """Give a body `seconds` to come; below `upload_paths`, as long as it moves, and its size is limited there."""
         self._app = app
         self._seconds = seconds
-        self._upload_path = upload_path
+        self._upload_paths = upload_paths
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        is_upload = get_route_path(scope).startswith(self._upload_path)
+        is_upload = get_route_path(scope).startswith(self._upload_paths)
         length = dict(scope["headers"]).get(b"content-length", b"")
         if not is_upload and length.isdigit() and int(length) > LARGEST_BODY:
             await problems.response(_too_large())(scope, receive, send)

@@ -80,8 +80,7 @@ class Resampler:
         ready = [] if form == self._form else self.flush()
         if self._resampler is None:
             self._form = form
-            first = round(Fraction(self._done * frame.sample_rate, RATE))  # libswresample counts the source's samples
-            options = {"async": "1", "min_hard_comp": _MOST_DRIFT, "first_pts": str(first)}
+            options = {"async": "1", "min_hard_comp": _MOST_DRIFT, "first_pts": str(self._done)}
             with damage():
                 self._resampler = av.AudioResampler("fltp", self._layout, RATE, frame_size=_FRAME, options=options)
         stamp = frame.pts

@@ -33,7 +33,7 @@ class EncodeOptions(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     #: "pod", "lecture", or a whole `Profile`.
-    profile: Annotated[Profile, BeforeValidator(_known_profile)] = PROFILES["pod"]
+    profile: Annotated[Profile, BeforeValidator(_known_profile), Field(examples=[*PROFILES])] = PROFILES["pod"]
     #: Replaces the profile's ladder.
     renditions: Annotated[Ladder | None, BeforeValidator(_from_text)] = None
     #: Replaces the profile's x264 preset.

@@ -12,7 +12,7 @@ import av
 
 from plugins.media.decoding import time_of
 from plugins.media.source_file import may_restart
-from plugins.media.truncation import CLOCKLESS, shortening, size_without_tags, states_duration
+from plugins.media.truncation import shortening, states_duration
 
 if TYPE_CHECKING:
     from av.audio.frame import AudioFrame
@@ -29,9 +29,6 @@ _JITTER = Fraction(1, 10)
 
 #: Seconds that may be missing without a word.
 MOMENT = 1
-
-#: By how much the longest packet of sound exceeds the mean; AAC saves bits for a hard passage.
-_TOO_LONG = 6
 
 #: Packets within which a decoder gives a picture back; it reorders 16 and has as many threads.
 _DELAY = 128
@@ -53,48 +50,16 @@ class SoundCoverage:
         self._holes: list[Hole] = []
         self._end: Fraction | None = None
         self._last_packet: Fraction | None = None
-        #: Byte of the file with which the next packet should begin.
-        self._position: int | None = None
-        #: Packets that are as long as packets are, and their bytes.
-        self._packets = self._bytes = 0
-        self._seconds = Fraction(0)
-        self._adts: Path | None = None
         self._is_damaged = False
 
     def demuxed(self, packet: Packet[Any]) -> None:
         """Take note of a packet that is about to be decoded."""
         if packet.pts is None or packet.is_discard:
             return
-        self._look_between(packet)
         if self._end is None:
             self._end = packet.pts * packet.time_base
         end = (packet.pts + (packet.duration or 0)) * packet.time_base
         self._last_packet = end if self._last_packet is None else max(end, self._last_packet)
-
-    def _look_between(self, packet: Packet[Any]) -> None:
-        """Take note of bytes that are in no packet, where the clock counts packets and so tells of no hole.
-
-        Or in one that is much too long: what divides the stream into packets takes noise for a part of one.
-        """
-        if packet.stream.container.format.name not in CLOCKLESS or packet.pos is None or not packet.size:
-            return
-        lost = packet.pos - self._position if self._position is not None else 0
-        self._position = packet.pos + packet.size
-        if packet.stream.container.format.name == "aac":
-            self._adts = Path(packet.stream.container.name)
-        if self._packets and packet.size > _TOO_LONG * self._bytes / self._packets:
-            lost += packet.size
-        else:
-            self._packets += 1
-            self._bytes += packet.size
-            self._seconds += (packet.duration or 0) * packet.time_base
-        if lost > 0 and packet.pts is not None:
-            start = packet.pts * packet.time_base
-            self._holes.append((start, start + self._lasting(lost)))
-
-    def _lasting(self, size: int) -> Fraction:
-        """Return the seconds of so many bytes."""
-        return self._seconds * size / max(self._bytes, 1)
 
     def damaged(self) -> None:
         """Take note that a packet, or a frame, was of no use."""
@@ -119,11 +84,6 @@ class SoundCoverage:
     def finish(self, end: Fraction | None = None) -> list[Hole]:
         """Return what is missing, up to where the file says that the track ends or to its last packet."""
         last = max((one for one in (end, self._last_packet) if one is not None), default=None)
-        if self._adts and self._position is not None and self._last_packet is not None:
-            # What lies between packets is passed over by this demuxer without a change of their positions.
-            rest = max(size_without_tags(self._adts) - self._position, 0)
-            if rest > _TOO_LONG * self._bytes / max(self._packets, 1):
-                self._holes.append((self._last_packet, self._last_packet + self._lasting(rest)))
         if self._end is not None and last is not None and last - self._end > _JITTER:
             self._holes.append((self._end, last))
         return merged(self._holes)

@@ -22,11 +22,8 @@ _TOP_LEVEL = set(b"ftyp moov mdat moof mfra free skip wide pnot uuid meta sidx s
 _OPEN = range(0x7FFF_F000, 0x8000_1000), range(0xFFFF_F000, 0x1_0000_0000)
 
 
-#: Containers that are packets on end, with no header of their own and no time stamps.
-CLOCKLESS = {"aac", "ac3", "eac3", "amr", "dts", "mp3"}
-
-#: The Data Object of Microsoft's Advanced Systems Format, and the first bytes of a file.
-_ASF_DATA, _ASF = bytes.fromhex("3626b2758e66cf11a6d900aa0062ce6c"), bytes.fromhex("3026b2758e66cf11")
+#: Containers without a header of their own.
+_GUESSED = {"aac", "ac3", "eac3", "amr", "dts"}
 
 #: Bytes in which the tag stands that tells the number of frames, and those in which an Ogg's last page begins.
 _FIRST_MP3_FRAME, _LAST_PAGES = 2_000, 70_000
@@ -68,7 +65,7 @@ def states_duration(path: Path, kind: str) -> bool:
     :param kind: libav's name of the container.
     """
     if kind != "mp3":
-        return kind not in CLOCKLESS
+        return kind not in _GUESSED
     with path.open("rb") as file:
         head = file.read(10)
         # ID3v2.4, 3.1: a size of four times seven bits.
@@ -81,37 +78,19 @@ def states_duration(path: Path, kind: str) -> bool:
 def breaks_off(path: Path) -> bool:
     """Tell whether a file ends where none ends of itself, though nothing says how much is missing.
 
-    That is an Ogg without its last page (RFC 3533, 6), a transport stream in the middle of a packet, a WMV or WMA
-    shorter than its data object.
+    That is an Ogg without its last page (RFC 3533, 6), or a transport stream in the middle of a packet.
     """
     size = path.stat().st_size
     with path.open("rb") as file:
         head = file.read(_TS_PACKET + 1)
         if head[:1] == head[_TS_PACKET:] == b"G":
             return size % _TS_PACKET > 0
-        if head[:8] == _ASF:
-            file.seek(int.from_bytes(head[16:24], "little"))
-            data = file.read(24)
-            return data[:16] == _ASF_DATA and file.tell() - 24 + int.from_bytes(data[16:], "little") > size
         if head[:4] != b"OggS":
             return False
         file.seek(max(size - _LAST_PAGES, 0))
         tail = file.read()
     last = tail.rfind(b"OggS")
     return last < 0 or len(tail) < last + 6 or not tail[last + 5] & 4
-
-
-def size_without_tags(path: Path) -> int:
-    """Return the size of a file without the tags at its end, ID3v1 and APEv2."""
-    size = path.stat().st_size
-    with path.open("rb") as file:
-        file.seek(max(size - 160, 0))
-        tail = file.read()
-    if tail[-128:-125] == b"TAG":
-        tail, size = tail[:-128], size - 128
-    if tail[-32:-24] == b"APETAGEX":
-        size -= int.from_bytes(tail[-20:-16], "little") + 32
-    return size
 
 
 def is_cut(reached: float, expected: float) -> bool:

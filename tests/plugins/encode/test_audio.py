@@ -61,20 +61,6 @@ def test_sound_that_changes_its_form_in_mid_film_goes_on() -> None:
     assert_whole(resample(frames), 0.3)
 
 
-@pytest.mark.parametrize("rate", [8000, 22_050, 44_100, 48_000, 96_000])
-def test_sound_that_begins_late_is_heard_from_its_beginning_at_any_rate(rate: int) -> None:
-    resampler = Resampler(Fraction(0), "stereo", 10 * RATE)
-    heard = resampler.resample(sound(2 * rate, at=10, rate=rate, loud=True)) + resampler.flush()
-    assert heard[0].pts == 10 * RATE
-    assert sum(frame.samples for frame in heard) / RATE == pytest.approx(2, abs=0.002)
-    assert heard[0].to_ndarray()[0, 100] > 0.3
-
-
-def test_sound_that_changes_its_rate_far_into_a_film_goes_on() -> None:
-    frames = [sound(48_000, at=second, rate=48_000) for second in range(10)]
-    assert_whole(resample([*frames, *(sound(22_050, at=second, rate=22_050) for second in range(10, 12))]), 12)
-
-
 def test_renditions_of_one_bit_rate_share_an_encoder() -> None:
     encoders = AacEncoders([96_000, 128_000, 96_000], "stereo")
     assert encoders.template(96_000) is encoders.template(96_000)

@@ -79,27 +79,6 @@ def test_a_hole_in_the_pictures_is_said(clip: Clip, encode: Encode, tmp_path: Pa
     assert note.startswith("1.6 s of the pictures can't be read and are missing: second 2.0 to 3.6")
 
 
-@pytest.mark.parametrize("kind", ["adts", "ac3"])
-def test_what_is_missing_of_a_stream_without_a_clock_is_told(encode: Encode, tmp_path: Path, kind: str) -> None:
-    path = tmp_path / f"raw.{kind}"
-    with av.open(str(path), "w", format=kind) as container:
-        stream = container.add_stream("aac" if kind == "adts" else "ac3", 48_000, layout="mono")
-        tone = array.array("f", (0.3 * math.sin(n / 10) for n in range(4 * 48_000)))
-        frame = av.AudioFrame("fltp", "mono", len(tone))
-        frame.sample_rate = 48_000
-        frame.planes[0].update(tone.tobytes().ljust(frame.planes[0].buffer_size, b"\0"))
-        resampler = av.AudioResampler("fltp", "mono", 48_000, frame_size=stream.frame_size or 1536)
-        for ready in (*resampler.resample(frame), *resampler.resample(None)):
-            container.mux(stream.encode(ready))
-        container.mux(stream.encode(None))
-    whole = path.read_bytes()
-    assert encode(path).output.notes == ()
-    damaged = tmp_path / f"damaged.{kind}"
-    half = len(whole) // 2
-    damaged.write_bytes(whole[: half // 2] + b"\x55" * half + whole[half // 2 + half :])
-    assert encode(damaged).output.facts["missing_seconds"]["sound"] == pytest.approx(2, abs=0.5)
-
-
 def test_sound_that_is_no_number_is_silence_and_told(encode: Encode, look: Any, tmp_path: Path) -> None:
     """LAME would end the process, AAC refuse the frame."""
     samples = array.array("f", (0.3 * math.sin(n / 20) for n in range(4 * 8_000)))
