@@ -39,6 +39,9 @@ _HIDDEN = 3
 #: Pictures a second that make a film whose steady rate tells a loss from a slide that stays.
 _FILM = 5
 
+#: Pictures at that rate, for each gap, that show it to be steady; slides have none.
+_RUN = 10
+
 #: Places that a note names.
 _NAMED = 3
 
@@ -106,6 +109,7 @@ class PictureCoverage:
         self._last_packet: Fraction | None = None
         self._is_damaged = False
         self._is_steady = rate >= _FILM
+        self._followed = 0
 
     def demuxed(self, packet: Packet[Any]) -> None:
         """Take note of a packet that is about to be decoded."""
@@ -131,6 +135,8 @@ class PictureCoverage:
     def covered(self, span: Hole) -> None:
         """Take note of a frame that was used."""
         start, end = span
+        if self._end is not None and start - self._end <= self._usual:
+            self._followed += 1
         if self._end is not None and start > self._end:
             self._look_at(self._end, start)
         while self._waiting and self._waiting[0] <= start:
@@ -157,10 +163,11 @@ class PictureCoverage:
         last = max([*ends, *([end] if end is not None else [])], default=None)
         if self._end is not None and last is not None and last > self._end:
             self._holes.append((self._end, last))
+        is_steady = self._is_steady and self._followed >= _RUN * len(self._gaps)
         self._holes += [
             gap
             for gap in self._gaps
-            if (self._is_steady if silent is None else any(start < gap[1] and gap[0] < end for start, end in silent))
+            if (is_steady if silent is None else any(start < gap[1] and gap[0] < end for start, end in silent))
         ]
         return merged(self._holes)
 

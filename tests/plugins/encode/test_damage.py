@@ -105,6 +105,11 @@ def test_a_slide_that_stays_is_no_loss(clip: Clip, encode: Encode) -> None:
     assert encode(clip("a.mkv", times=times, seconds=6, width=160, height=90)).output.notes == ()
 
 
+def test_slides_without_sound_that_stay_are_no_loss(clip: Clip, encode: Encode) -> None:
+    source = clip("slides.mkv", times=[0, 3, 6], seconds=9, width=160, height=90, audio=False)
+    assert encode(source).output.notes == ()
+
+
 def test_the_parts_of_a_film_tell_of_its_losses_what_the_whole_tells(clip: Clip, encode: Encode) -> None:
     from plugins.encode.reading import Reading
 
