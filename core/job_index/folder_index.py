@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import calendar
 import re
 import time
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from datetime import UTC, datetime
 from pathlib import Path
 from threading import Lock
 
@@ -28,7 +28,7 @@ _PATIENCE = 1.0
 _KEPT = 30_000
 
 #: Ids of ours begin with the second of the submission, which saves a look into the folder.
-_DATED = re.compile(r"(\d{8}-\d{6})-")
+_DATED = re.compile(r"(\d{4})(\d\d)(\d\d)-(\d\d)(\d\d)(\d\d)-")
 
 
 class FolderIndex:
@@ -39,6 +39,8 @@ class FolderIndex:
         self._lock = Lock()
         #: Of jobs that are over, with the change of the folder at which they were read.
         self._over: OrderedDict[str, tuple[int, JobRow]] = OrderedDict()
+        #: When jobs were submitted, in milliseconds.
+        self._submitted: dict[str, int] = {}
 
     def page(self, query: JobQuery) -> JobPage:
         ranked = self._ranked(query.order)
@@ -77,12 +79,14 @@ class FolderIndex:
         """Return all jobs, newest first, with their time in milliseconds; no file of theirs is read."""
         if order == "ended":
             return sorted(((at // 1_000_000, job) for job, at in storage.names(self._root).items()), reverse=True)
-        return sorted(self._created(), reverse=True)
+        submitted = dict(self._submissions(self._submitted))
+        self._submitted = submitted
+        return sorted(((at, job) for job, at in submitted.items()), reverse=True)
 
-    def _created(self) -> Iterator[tuple[int, str]]:
+    def _submissions(self, known: Mapping[str, int]) -> Iterator[tuple[str, int]]:
         for job in storage.ids(self._root):
             with suppress(OSError):  # not stored whole, or just removed
-                yield _created_at(self._root, job), job
+                yield job, known.get(job) or _created_at(self._root, job)
 
     def _row(self, job: str) -> JobRow | None:
         folder = JobFolder(self._root, job)
@@ -106,7 +110,8 @@ class FolderIndex:
 def _created_at(root: Path, job: str) -> int:
     if dated := _DATED.match(job):
         with suppress(ValueError):
-            return indexing.milliseconds(datetime.strptime(dated[1], "%Y%m%d-%H%M%S").replace(tzinfo=UTC).timestamp())
+            year, month, day, hour, minute, second = map(int, dated.groups())
+            return calendar.timegm((year, month, day, hour, minute, second)) * 1000
     return JobFolder(root, job).request.stat().st_mtime_ns // 1_000_000
 
 

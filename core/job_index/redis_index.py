@@ -39,6 +39,10 @@ local function precedes(one, other)
 end
 
 local function matches(id, found)
+  for i = 13, 12 + words do
+    if not string.find(found, ARGV[i], 1, true) then return false end
+  end
+  if states == '' and queue == '' and step == '' and words == 0 then return true end
   local state, _, _, on, stands_at, due, text =
     string.match(found, '^([^\\t]*)\\t([^\\t]*)\\t([^\\t]*)\\t([^\\t]*)\\t([^\\t]*)\\t([^\\n]*)\\n(.*)$')
   if states ~= '' then

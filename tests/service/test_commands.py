@@ -126,7 +126,7 @@ def test_a_dead_redis_is_exit_code_3(toy_service: Settings, redis_server: RedisS
     redis_server.start()
 
 
-@pytest.mark.parametrize("command", [["submit", "a.mp4"], ["jobs"], ["worker", "encoding"]])
+@pytest.mark.parametrize("command", [["submit", "a.mp4"], ["workers"], ["worker", "encoding"]])
 def test_no_broker_is_exit_code_2(command: list[str], toy_service: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("AMPHIPOD_BROKER_URL")
 
@@ -155,7 +155,7 @@ def test_jobs_and_workers_show_the_service(worker: subprocess.Popen[bytes], redi
     child_of(job)
 
     shown = amphipod("jobs").stdout
-    assert f"running {job} encode" in shown
+    assert f"running    {job}  a.mp4  encode" in shown
     found = json.loads(amphipod("workers", "--json").stdout)
     assert sorted(one["queues"] for one in found) == [["callbacks"], ["encoding"]]
 
