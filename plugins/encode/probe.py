@@ -181,8 +181,13 @@ def _choose(container: InputContainer) -> tuple[VideoStream | None, list[AudioSt
     ]
     pictures = [stream for stream in container.streams.video if stream.codec_context and not _is_cover(stream)]
     sounds = [stream for stream in container.streams.audio if stream.codec_context]
-    first = _default(sounds)
-    return _default(pictures), sorted(sounds, key=lambda stream: stream is not first), notes
+    first, video = _default(sounds), _default(pictures)
+    notes += [
+        f"video track {stream.index} was left out: a film has one, and track {video.index} is the default or first"
+        for stream in pictures
+        if video and stream.index != video.index
+    ]
+    return video, sorted(sounds, key=lambda stream: stream is not first), notes
 
 
 def _default(streams: list[S]) -> S | None:

@@ -21,6 +21,7 @@ from plugins.media.coverage import MOMENT, Extent, Hole, SoundCoverage, loss, me
 from plugins.media.decoding import Damaged, damage, decode
 from plugins.media.source_file import open_source, packets
 from plugins.media.truncation import BROKEN_OFF
+from plugins.transcript.downmix import Downmix
 from plugins.transcript.windows import RATE
 
 if TYPE_CHECKING:
@@ -85,6 +86,12 @@ def _opened(path: Path) -> Iterator[tuple[InputContainer, AudioStream]]:
         yield container, (default or list(streams))[0]
 
 
+def unheard_tracks(path: Path) -> int:
+    """Count the audio tracks besides the one that is transcribed."""
+    with _opened(path) as (container, _):
+        return len(container.streams.audio) - 1
+
+
 def _decoded(path: Path, lost: list[Hole]) -> Iterator[AudioFrame]:
     """Yield mono frames at `RATE`; what is damaged is left out and told in `lost`."""
     with _opened(path) as (container, stream):
@@ -122,16 +129,18 @@ class _Ears:
         self.samples = 0
         self._resampler: AudioResampler | None = None
         self._form: tuple[str, str, int] | None = None
+        self._downmix: Downmix | None = None
 
     def hear(self, frame: AudioFrame) -> Iterator[AudioFrame]:
         form = frame.format.name, frame.layout.name, frame.sample_rate
         if self._resampler is None or form != self._form:
             yield from self.flush()
+            self._downmix = Downmix() if frame.layout.nb_channels == 2 else None
+            kind = ("fltp", "stereo") if self._downmix else ("flt", "mono")
             with damage():
-                self._resampler, self._form = av.AudioResampler("flt", "mono", RATE), form
+                self._resampler, self._form = av.AudioResampler(*kind, RATE), form
         moment, frame.pts = frame.time, None
-        with damage():
-            resampled = self._resampler.resample(frame)
+        resampled = self._resampled(frame)
         yield from self._hole(moment)
         sane = [one for one in resampled if np.isfinite(one.to_ndarray()).all()]
         yield from self._counted(one if one in sane else _silence(one.samples) for one in resampled)
@@ -140,8 +149,14 @@ class _Ears:
 
     def flush(self) -> Iterator[AudioFrame]:
         if self._resampler:
-            yield from self._counted(self._resampler.resample(None))
+            yield from self._counted(self._resampled(None))
             self._resampler = None
+
+    def _resampled(self, frame: AudioFrame | None) -> list[AudioFrame]:
+        assert self._resampler
+        with damage():
+            resampled = self._resampler.resample(frame)
+        return [self._downmix.mix(one) for one in resampled] if self._downmix else resampled
 
     def _hole(self, moment: float | None) -> Iterator[AudioFrame]:
         if self.origin is None:
@@ -213,6 +228,8 @@ class Recording:
     lost: Sequence[Hole] = ()
     #: The file breaks off, and nothing says how much is missing.
     breaks_off: bool = False
+    #: Audio tracks of the file that were not listened to.
+    unheard_tracks: int = 0
 
     @property
     def seconds(self) -> float:
@@ -227,7 +244,11 @@ class Recording:
     @property
     def notes(self) -> list[str]:
         """What is to be said of it."""
-        return [*loss("sound", self.lost), *([BROKEN_OFF] if self.breaks_off else ())]
+        notes = [*loss("sound", self.lost), *([BROKEN_OFF] if self.breaks_off else ())]
+        if self.unheard_tracks:
+            others = f"{self.unheard_tracks} other{'s' if self.unheard_tracks > 1 else ''}"
+            notes.append(f"only the default audio track was transcribed, not the {others}")
+        return notes
 
     def read(self, start: int, end: int) -> Samples:
         """Return the samples from `start` to `end`."""

@@ -12,7 +12,7 @@ from core import Transcript
 from core.errors import BadCall
 from plugins.media.truncation import breaks_off
 from plugins.transcript import weights
-from plugins.transcript.audio import Recording, gain_for, iter_audio, record
+from plugins.transcript.audio import Recording, gain_for, iter_audio, record, unheard_tracks
 from plugins.transcript.batches import encode, listen, tasks_of
 from plugins.transcript.language import Verdict, elect, known, spread_evenly
 from plugins.transcript.listening import Listener
@@ -98,7 +98,7 @@ def _record(audio: Path, options: TranscribeOptions, context: Context) -> Record
     gain = gain_for(audio, options.normalize_target) if options.normalize else None
     lost: list[Hole] = []
     recording = record(iter_audio(audio, gain, lost), context.workdir / "sound.s16")
-    return replace(recording, lost=lost, breaks_off=breaks_off(audio))
+    return replace(recording, lost=lost, breaks_off=breaks_off(audio), unheard_tracks=unheard_tracks(audio))
 
 
 def _key(audio: Path, asked: str, options: TranscribeOptions) -> Mapping[str, Any]:

@@ -5,6 +5,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import av
 import pytest
 
 from core import BadSource
@@ -48,6 +49,19 @@ def test_the_origin_is_the_first_picture_or_sound(clip: Clip) -> None:
 def test_a_cover_is_not_a_film(clip: Clip) -> None:
     media = probe(clip("a.mp3", cover=True))
     assert (media.video, media.cover is not None) == (None, True)
+
+
+def test_a_second_picture_track_is_left_out_with_a_note(clip: Clip, tmp_path: Path) -> None:
+    path = tmp_path / "two.mkv"
+    with av.open(str(clip("a.mp4", audio=False))) as source, av.open(str(path), "w") as film:
+        camera, slides = (film.add_stream_from_template(source.streams.video[0]) for _ in range(2))
+        for packet in source.demux(source.streams.video[0]):
+            if packet.dts is not None:
+                packet.stream = camera
+                film.mux(packet)
+                packet.stream = slides
+                film.mux(packet)
+    assert probe(path).notes == ("video track 1 was left out: a film has one, and track 0 is the default or first",)
 
 
 def test_subtitles_of_text_and_of_pictures_are_told_apart(clip: Clip) -> None:

@@ -112,12 +112,13 @@ def load(path: Path) -> Samples:
 
 
 def save(path: Path, samples: Samples) -> Path:
-    """Write a WAV of 16 bits."""
+    """Write a WAV of 16 bits; of several channels, one a row."""
+    samples = np.atleast_2d(samples)
     with wave.open(str(path), "wb") as file:
-        file.setnchannels(1)
+        file.setnchannels(len(samples))
         file.setsampwidth(2)
         file.setframerate(RATE)
-        file.writeframes((np.clip(samples, -1, 1) * 32767).astype("<i2").tobytes())
+        file.writeframes((np.clip(samples.T, -1, 1) * 32767).astype("<i2").tobytes())
     return path
 
 

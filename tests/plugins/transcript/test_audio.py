@@ -8,7 +8,7 @@ import pytest
 
 from core.errors import BadSource
 from core.testing import make_clip
-from plugins.transcript.audio import gain_for, iter_audio, loudness, record
+from plugins.transcript.audio import Recording, gain_for, iter_audio, loudness, record, unheard_tracks
 from plugins.transcript.windows import RATE
 
 from .conftest import DATA, load, save, silence
@@ -114,6 +114,17 @@ def test_the_default_track_is_chosen(tmp_path: Path) -> None:
             film.mux(track.encode(frame))
 
     assert np.abs(load(path)).max() > 0.5
+    assert unheard_tracks(path) == 1
+    note = "only the default audio track was transcribed, not the 1 other"
+    assert Recording(path, 0, unheard_tracks=1).notes == [note]
+
+
+@pytest.mark.parametrize("inverted", ["left", "right"])
+def test_a_channel_that_is_the_other_inverted_does_not_silence_it(inverted: str, tmp_path: Path) -> None:
+    speech = load(DATA / "en-short.wav")
+    channels = np.stack([speech, -0.5 * speech] if inverted == "right" else [-0.5 * speech, speech])
+    path = save(tmp_path / "cable.wav", channels)
+    assert np.abs(load(path)).max() == pytest.approx(np.abs(speech).max(), rel=0.05)
 
 
 def test_a_recording_is_read_where_one_likes(tmp_path: Path) -> None:
