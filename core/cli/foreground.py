@@ -61,9 +61,10 @@ def finish(
 ) -> Outcome:
     """Do what is left of a job, say what was made, and after an interrupt how to go on; JSON in one line if `lines`."""
     outcome = work(host, folder, jobs=jobs)
-    if page and outcome.manifest.state is State.SUCCEEDED:
-        watch_page.write(outcome.manifest, folder)
+    written = watch_page.write(outcome.manifest, folder) if page and outcome.manifest.state is State.SUCCEEDED else None
     summary.show(outcome.manifest, folder, as_json=as_json, lines=lines)
+    if written and not as_json:
+        typer.echo(f"page     {written}")
     if outcome.signal and outcome.manifest.state is State.CANCELLED:
         typer.echo(f"amphipod: what is done is kept, `amphipod retry {folder.id}` goes on", err=True)
     return outcome

@@ -316,6 +316,7 @@ def test_a_portrait_film_fits_the_window(open_page: Open, plain: Callable[..., s
     box = page.locator("media-controller").bounding_box()
     assert box
     assert box["y"] + box["height"] < 600
+    assert page.locator(".player-bar").bounding_box()["height"] < 50, "one line"  # type: ignore[index]
     assert page.locator(".player-quality option").all_inner_texts() == ["90p"]
     assert page.locator("h1").inner_text() == "My <b>film"
 
@@ -327,6 +328,10 @@ def test_sound_alone_has_its_transcript_too(open_page: Open, plain: Callable[...
     page.keyboard.press("9")
     page.wait_for_function("video.currentTime > 1.5")
     page.screenshot(path=tmp_path / "sound.png")
+    seek_bar, bar = (page.locator(one).bounding_box() for one in (".player-seek", ".player-bar"))
+    assert seek_bar
+    assert bar
+    assert seek_bar["width"] == bar["width"] > 500
 
 
 def test_without_an_encode_there_are_the_words(open_page: Open, plain: Callable[..., str]) -> None:

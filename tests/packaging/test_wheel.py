@@ -19,6 +19,9 @@ def test_the_wheel_holds_core_and_plugins_and_nothing_else(wheel: Path) -> None:
     assert {name.partition("/")[0].partition("-")[0] for name in names} == {"core", "plugins", "amphipod"}
     assert "plugins/__init__.py" not in names, "third parties could no longer add to the namespace"
     assert {"core/py.typed", "plugins/encode/py.typed"} <= set(names)
+    assert {"core/web/player/part.html", "core/web/player/words.json", "core/web/static/player/player.css"} <= set(
+        names
+    )
 
 
 def test_the_wheel_carries_its_licences(wheel: Path) -> None:
@@ -87,9 +90,10 @@ def test_doctor_finds_the_host_fit(bare: Bare) -> None:
     assert f"ok   installation: {bare.path}" in done.stdout
 
 
-def test_a_lecture_is_encoded(bare: Bare, clip: Path) -> None:
-    done = bare.run("amphipod", "run", clip, "--out", "result")
+def test_a_lecture_is_encoded_and_has_its_page_without_a_web_server(bare: Bare, clip: Path) -> None:
+    done = bare.run("amphipod", "run", clip, "--out", "result", "--page")
     assert done.returncode == 0, done.stderr
+    assert "media-control-bar" in Path("result/watch.html").read_text()
     assert {"360p.mp4", "360p.m3u8", "livestream.m3u8", "info_video.json"} <= {
         path.name for path in Path("result").iterdir()
     }

@@ -109,7 +109,8 @@ export function transcript(root, video, film, word) {
       button.parentElement.hidden = Boolean(wanted) && !hit;
       count += hit;
     }
-    found.textContent = !wanted ? "" : count ? `${count} ${word("passages found")}` : word("nothing found");
+    const many = count === 1 ? word("passage found") : word("passages found");
+    found.textContent = !wanted ? "" : count ? `${count} ${many}` : word("nothing found");
   }
 
   for (const [index, { language }] of (spoken.length ? spoken : tracks.map((track) => ({ language: track.srclang }))).entries()) {
