@@ -23,6 +23,9 @@ from core.web.pages import routes
 from core.web.problems import API, Problem
 from core.web.services import Services
 
+#: A proxy on this machine says whose browser sends statements; nobody is let in by its word.
+_LOCAL = ("127.0.0.1", "::1")
+
 
 def application() -> FastAPI:
     """Return the application by the settings of this host: `uvicorn --factory core.web.app:application`."""
@@ -55,8 +58,7 @@ def build(loaded: Settings, manager: Manager, *, root_path: str = "") -> FastAPI
     app.add_middleware(BodyLimits, seconds=loaded.web_time_limit, upload_paths=(f"{API}/uploads", "/submit"))
     app.add_middleware(Guard, settings=loaded, known=services.tokens)
     app.add_middleware(SecurityHeaders)
-    if loaded.web_trusted_proxies:
-        app.add_middleware(Forwarded, trusted=loaded.web_trusted_proxies)
+    app.add_middleware(Forwarded, trusted=loaded.web_trusted_proxies or _LOCAL)
     app.add_middleware(Prefix, root_path=root_path, trusted=loaded.web_trusted_proxies)
     return app
 

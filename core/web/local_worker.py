@@ -14,7 +14,7 @@ from datetime import datetime
 
 import structlog
 
-from core import callbacks, contracts, manifest, messenger, pipeline, storage
+from core import callbacks, contracts, manifest, messenger, pipeline, storage, sweep
 from core.context import Progress
 from core.errors import AmphipodError, BadCall, JobConflict, UnknownJob
 from core.job_row import StepProgress
@@ -46,7 +46,7 @@ class AtWork:
 
 
 class LocalWorker:
-    """Does the jobs of one folder, in a thread; tells portals of their ends in another."""
+    """Does the jobs of one folder in a thread; tells portals of their ends, and frees the disk, in two others."""
 
     def __init__(self, host: Host, changed: Callable[[str], None]) -> None:
         """Work with `host`; `changed` is told of each job that is further than it was."""
@@ -61,7 +61,7 @@ class LocalWorker:
         self._stopping = False
         self._current: AtWork | None = None
         self._lock: int | None = None
-        names = {"jobs": self._work, "callbacks": self._tell}
+        names = {"jobs": self._work, "callbacks": self._tell, "sweep": self._sweep}
         self._threads = [threading.Thread(target=run, name=name, daemon=True) for name, run in names.items()]
 
     # Its life
@@ -256,6 +256,17 @@ class LocalWorker:
     def _watch(self) -> None:
         if self._stopping:
             raise Stopped
+
+    def _sweep(self) -> None:
+        """Free the disk now and then, as the workers of `callbacks` do where there is a broker."""
+        every = self._host.settings.sweep_seconds
+        while every and not self._stopping:
+            try:
+                sweep.next_round(self._host.settings, lambda found: self._changed(found.job))
+            except (AmphipodError, OSError, ValueError) as error:
+                _log.warning("disk not swept", reason=str(error))
+            with self._wake:
+                self._wake.wait_for(lambda: self._stopping, every)
 
     # Telling portals
 

@@ -91,8 +91,6 @@ def store_list(services: Services) -> list[Store]:
     Raises:
         OutOfReach
     """
-    if not services.has_broker:
-        return []
     with connection.errors(services.settings):
         return [Store(name=_label(box.name), **box.report()) for box in _boxes(services)]
 
@@ -120,6 +118,8 @@ def drop_dead(services: Services, name: str, ids: list[str] | None) -> int:
 
 
 def _boxes(services: Services) -> list[Outbox]:
+    if not services.has_broker:
+        return []
     settings = services.settings
     client = connection.shared(settings)
     known = [one.name for one in services.manager.statement_destinations()]
