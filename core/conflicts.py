@@ -78,7 +78,8 @@ class Claim:
         if obstacles:
             words = "; ".join(f"{self._listed(found)}: {why}" for why, found in obstacles.items())
             first = next(iter(obstacles.values()))[0]
-            raise WouldReplace(words, remedy="publish into another folder, or --replace", path=str(self.output / first))
+            remedy = "publish into another folder" + ("" if self.job.replace else ", or --replace")
+            raise WouldReplace(words, remedy=remedy, path=str(self.output / first))
 
     def _obstacle(self, name: str) -> str | None:
         path = self.output / name
@@ -154,7 +155,12 @@ def foresee(root: Path, job: Job, names: Names, options: Sequence[Mapping[str, A
     """
     for target in job.placed:
         check_place(root, job, target)
-    if job.output is None or not job.output.is_dir():
+    if job.output is None:
+        return
+    if job.output.is_relative_to((root / "jobs").resolve()):
+        words = f"{job.output}: lies among the jobs' own files, which are swept"
+        raise WouldReplace(words, remedy="publish into another folder", path=str(job.output))
+    if not job.output.is_dir():
         return
     ours = Claim(root, job, job.output, options)
     there = [path.name for path in sorted(job.output.iterdir()) if not path.name.startswith(STAGE_PREFIX)]

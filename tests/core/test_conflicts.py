@@ -332,6 +332,17 @@ def test_an_unreadable_ledger_makes_its_files_nobodys(tmp_path: Path, run: Run) 
     assert names(output) == sorted(FILES)
 
 
+def test_nothing_is_published_where_jobs_are_swept(tmp_path: Path, run: Run) -> None:
+    with pytest.raises(WouldReplace, match="lies among the jobs' own files, which are swept: publish into another"):
+        run(lecture(tmp_path / "s"), tmp_path / "root" / "jobs" / "another" / "out")
+
+
+def test_no_replace_is_advised_that_would_not_help(tmp_path: Path, run: Run) -> None:
+    (tmp_path / "out" / "360p.mp4").mkdir(parents=True)
+    words = refused(run, lecture(tmp_path / "s"), tmp_path / "out", replace=True)
+    assert words.endswith("is a folder: publish into another folder")
+
+
 def test_the_command_says_it_in_one_line(install_plugin: InstallPlugin, monkeypatch: pytest.MonkeyPatch) -> None:
     install_plugin("toy", FORETELLING)
     monkeypatch.setenv("AMPHIPOD_PLUGINS_ONLY", "toy")
