@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from core.context import Context, Progress
 from core.errors import (
     AmphipodError,
+    BadCall,
     BadSource,
     Cancelled,
     Permanent,
@@ -46,6 +47,7 @@ __all__ = [
     "DROP",
     "AmphipodError",
     "Artifact",
+    "BadCall",
     "BadSource",
     "Cancelled",
     "Context",

@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from core import pipeline, shadowing, shared_root, storage
-from core.errors import AmphipodError, EngineMissing
+from core import settings as settings_module
+from core.errors import AmphipodError
 from core.findings import Finding
 from core.hookspecs import NAME
-from core.manager import Manager
+from core.manager import Manager, missing_steps
 from core.model import STEPS, Job, Source
 from core.pipeline import Host
 from core.pod import checkup as pod_checkup
@@ -39,14 +40,15 @@ def examine(host: Host) -> Iterator[Finding]:
     for root in settings.media_roots:
         readable = root.is_dir() and os.access(root, os.R_OK | os.X_OK)
         yield Finding(f"media root {root}", ok=readable, words="readable" if readable else "not a readable folder")
+    for near, words in settings_module.unknown_variables():
+        yield Finding("environment", ok=False if near else None, words=words)
     for info in manager.infos:
         words = f"{info.state}{', ' + info.reason if info.reason else ''}"
-        yield Finding(
-            f"plugin {info.name} ({info.distribution} {info.version})",
-            ok=info.state not in ("invalid", "failed"),
-            words=words,
-        )
-    yield from _steps(manager)
+        ok = False if info.is_broken else True if info.state == "ready" else None
+        yield Finding(f"plugin {info.name} ({info.distribution} {info.version})", ok=ok, words=words)
+    yield from _steps(manager, settings)
+    if problem := manager.unknown_options():
+        yield Finding("AMPHIPOD_OPTIONS", ok=False, words=problem)
     if settings.broker_url:
         yield from _service(settings)
     yield from pod_checkup.examine(settings)
@@ -65,19 +67,23 @@ def _jobs_root(root: Path) -> Finding:
     return Finding(subject, ok=True, words=f"writable, takes links, {free.f_bavail * free.f_frsize / 1e9:.0f} GB free")
 
 
-def _steps(manager: Manager) -> Iterator[Finding]:
+def _steps(manager: Manager, settings: Settings) -> Iterator[Finding]:
     for step in STEPS:
         job = Job(id=pipeline.new_id(), sources=(Source(path=Path("any")),), steps=(step,))
+        if not manager.engines(step) and step not in settings.engines:
+            yield Finding(f"step {step}", ok=None, words=f"not done here: {missing_steps(manager)[step]}")
+            continue
         try:
             plan = manager.plan(job, step)
-        except EngineMissing as error:
-            yield Finding(f"step {step}", ok=True, words=f"not done here: {error.message}")
+            manager.check_step(job, step, plan)
         except AmphipodError as error:
-            yield Finding(f"step {step}", ok=False, words=str(error))
+            yield Finding(f"step {step}", ok=False, words=str(error).removeprefix(f"{step}: "))
         else:
             origins = [f"{key} set by {origin}" for key, origin in sorted(plan.origins.items())]
             words = [f"done by {' or '.join(engine.plugin for engine in plan.engines)}", *origins]
             yield Finding(f"step {step}", ok=True, words=", ".join(words))
+    if not any(map(manager.engines, STEPS)):
+        yield Finding("steps", ok=False, words="no step is done here: pip install 'amphipod[all]'")
 
 
 def _service(settings: Settings) -> Iterator[Finding]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 
@@ -10,5 +11,11 @@ class Finding:
     """One thing looked at; `words` say what was found, or what to do about it."""
 
     subject: str
-    ok: bool
+    #: None: it is not here, and need not be.
+    ok: bool | None
     words: str
+
+
+def are_well(findings: Iterable[Finding]) -> bool:
+    """Tell whether nothing has to be mended."""
+    return all(one.ok is not False for one in findings)

@@ -99,6 +99,17 @@ def file_names(job: Job, step: Step, options: Mapping[str, Any]) -> Sequence[str
     """
 
 
+@hookspec(firstresult=True)
+def check_step(job: Job, step: Step, options: Mapping[str, Any]) -> None:
+    """Refuse before any work what your engine for `step` can't do; asked of the step's engine only, and by `doctor`.
+
+    Raise `BadCall` for what no host could do (an unknown language), `PluginUnavailable` for what is missing on this one
+    (a model's file): the first is refused also where other hosts do the job. Must be quick, and open no media.
+
+    :param options: as your engine will get them.
+    """
+
+
 # The steps
 
 

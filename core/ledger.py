@@ -12,7 +12,7 @@ from pathlib import Path
 import structlog
 from pydantic import ValidationError
 
-from core import storage
+from core import mistakes, storage
 from core.model import Job, Model
 
 #: Seconds by which a file's time may differ from what was noted: file systems round, FAT to two seconds.
@@ -83,7 +83,7 @@ def read(root: Path, output: Path) -> Ledger:
     except FileNotFoundError:
         pass
     except ValidationError as error:
-        _log.warning("ledger can't be read; its files count as nobody's", path=str(path), reason=str(error))
+        _log.warning("ledger can't be read; its files count as nobody's", path=str(path), reason=mistakes.told(error))
     return Ledger(output=output)
 
 

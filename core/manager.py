@@ -17,7 +17,7 @@ import pluggy
 import structlog
 from pydantic import BaseModel, ValidationError
 
-from core import hook_answers, hookspecs, plugin_output, storage
+from core import hook_answers, hookspecs, mistakes, plugin_output, storage
 from core.errors import (
     AmbiguousEngine,
     AmphipodError,
@@ -263,7 +263,36 @@ class Manager:
                 hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(sorted(known))}"
                 raise BadCall(f"no step of this job has an option {key!r}", remedy=hint)
 
+    def unknown_options(self) -> str | None:
+        """Say which of the host's own options no step knows; if not all engines say what they know, only slips."""
+        schemas = [self.options_schema(step, name) for step in STEPS for name in self.engines(step)]
+        all_said = None not in schemas and all(map(self.engines, STEPS))
+        known = {key for schema in schemas if schema for key in schema.model_fields}
+        problems = []
+        for key in self._settings.options:
+            near = difflib.get_close_matches(key, known, n=1, cutoff=0.6 if all_said else 0.8)
+            if key not in known and (all_said or near):
+                hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(sorted(known))}"
+                problems.append(f"no step has an option {key!r}: {hint}")
+        return "; ".join(problems) or None
+
     # Hooks, one method each
+
+    def check_step(self, job: Job, step: Step, plan: Plan) -> None:
+        """Have the first engine of a plan say whether it can do this.
+
+        Raises:
+            EngineMissing: not on this host.
+            BadCall: nowhere.
+        """
+        if step == "transcribe" and not self._providers("write_captions"):
+            raise EngineMissing("transcribe: no installed plugin writes captions", remedy="see `amphipod plugins`")
+        engine = plan.engines[0].plugin
+        try:
+            if engine in self._providers("check_step"):
+                self._ask("check_step", engine, job=job, step=step, options=plan.options)
+        except PluginUnavailable as error:
+            raise EngineMissing(f"{step}: {error.message}", remedy=error.remedy, step=step) from error
 
     def options_schema(self, step: Step, engine: str) -> type[BaseModel] | None:
         schema: type[BaseModel] | None = self._ask("options_schema", engine, step=step)
@@ -523,16 +552,19 @@ def _validated(
     try:
         return schema.model_validate(options).model_dump(mode="json")
     except ValidationError as error:
-        mistakes = []
+        told = []
         for mistake in error.errors():
-            field = ".".join(str(part) for part in mistake["loc"])
+            field = mistakes.field(mistake)
             origin = origins.get(str(mistake["loc"][0]), "job") if mistake["loc"] else "job"
-            mistakes.append(f"option {field!r} (set by {origin}): {mistake['msg']}, not {mistake['input']!r}")
-        raise BadCall(f"{step}: {'; '.join(mistakes)}", step=step) from error
+            given = "" if mistake["type"] in ("missing", "extra_forbidden") else f", not {mistake['input']!r}"
+            told.append(f"option {field!r} (set by {origin}) {mistakes.words(mistake)}{given}")
+        raise BadCall(f"{step}: {'; '.join(told)}", step=step) from error
 
 
 def _describe(error: BaseException) -> str:
     """Say an exception in one line."""
+    if isinstance(error, ValidationError):
+        return f"a wrong {error.title}: {mistakes.told(error)}"
     words = " ".join(str(error).split()) or "no message"
     return (
         words if isinstance(error, AmphipodError | pluggy.PluginValidationError) else f"{type(error).__name__}: {words}"

@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from contextvars import copy_context
 from dataclasses import dataclass
 from datetime import datetime
@@ -39,7 +39,17 @@ from core import (
 from core.callbacks import DELIVER
 from core.commit import Lock, folder_lock
 from core.context import Progress
-from core.errors import AmphipodError, Cancelled, JobConflict, LimitExceeded, Permanent, StepCrashed, Transient
+from core.errors import (
+    AmphipodError,
+    BadSettings,
+    Cancelled,
+    EngineMissing,
+    JobConflict,
+    LimitExceeded,
+    Permanent,
+    StepCrashed,
+    Transient,
+)
 from core.manager import Manager
 from core.manifest import FINISH
 from core.model import Division, Job, Manifest, Part, Plan, State, Step, StepResult, Work, now
@@ -132,7 +142,12 @@ def check(host: Host, job: Job, *, elsewhere: bool = False) -> None:
     known = [step for step in job.steps if not elsewhere or is_known(step)]
     if len(known) == len(job.steps):
         host.manager.check_options(job)
+    if not elsewhere and (problem := host.manager.unknown_options()):
+        raise BadSettings(f"AMPHIPOD_OPTIONS: {problem}")
     plans = {step: host.manager.plan(job, step) for step in known}
+    for step, plan in plans.items():
+        with suppress(EngineMissing) if elsewhere else nullcontext():
+            host.manager.check_step(job, step, plan)
     if not JobFolder(host.settings.jobs_root, job.id).request.exists():  # else it is the same request once more
         _foresee(host, job, plans)
 

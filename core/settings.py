@@ -5,17 +5,20 @@ Each field is set by the environment's `AMPHIPOD_<NAME>`, or by `<name>` in amph
 
 from __future__ import annotations
 
+import difflib
 import json
 import os
 import tempfile
 import tomllib
 from collections.abc import Mapping
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
+from core import mistakes
 from core.errors import BadSettings
 from core.model import Step
 
@@ -404,17 +407,42 @@ def load(config: Path | None = None, **overrides: Any) -> Settings:
         raise BadSettings(_explain(error, values, file), remedy="correct them, then run `amphipod doctor`") from error
 
 
+def unknown_variables() -> list[tuple[str | None, str]]:
+    """Say which `AMPHIPOD_*` of the environment nobody reads: the setting that may be meant, and a sentence.
+
+    Those that begin with a plugin's name are its own, unless they are nearly one of ours.
+    """
+    known = {PREFIX + name.upper() for name in Settings.model_fields} | {f"{PREFIX}CONFIG"}
+    strange = sorted(name for name in os.environ if name.startswith(PREFIX) and name not in known)
+    if not strange:
+        return []
+    plugins = {point.name.upper().replace("-", "_") for point in entry_points(group="amphipod")}
+    found: list[tuple[str | None, str]] = []
+    for name in strange:
+        is_theirs = any(name.startswith(f"{PREFIX}{plugin}_") for plugin in plugins)
+        rests = {one.removeprefix(PREFIX): one for one in known}
+        near = difflib.get_close_matches(name.removeprefix(PREFIX), rests, n=1, cutoff=0.9 if is_theirs else 0.6)
+        if near or not is_theirs:
+            hint = f": did you mean {rests[near[0]]}?" if near else ""
+            found.append((rests[near[0]] if near else None, f"{name} is no setting{hint}"))
+    return found
+
+
 def _explain(error: ValidationError, values: Mapping[str, Any], file: Path) -> str:
     def where(name: str) -> str:
         return (
             f"{name} in {file}" if name in values and PREFIX + name.upper() not in os.environ else PREFIX + name.upper()
         )
 
-    mistakes = []
+    told = []
     for mistake in error.errors():
         name, *rest = (str(part) for part in mistake["loc"])
         field = ".".join([where(name), *rest])
-        silent = mistake["type"] == "extra_forbidden" or name in _SECRET
+        if mistake["type"] == "extra_forbidden" and not rest:
+            near = difflib.get_close_matches(name, Settings.model_fields, n=1)
+            told.append(f"{field} is no setting{f', did you mean {near[0]}?' if near else ''}")
+            continue
+        silent = mistake["type"] in ("extra_forbidden", "missing") or name in _SECRET
         given = "" if silent else f" (it is {mistake['input']!r})"
-        mistakes.append(f"{field}: {mistake['msg'].removeprefix('Value error, ')}{given}")
-    return "; ".join(mistakes)
+        told.append(f"{field} {mistakes.words(mistake)}{given}")
+    return "; ".join(told)

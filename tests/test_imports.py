@@ -13,6 +13,7 @@ ROOT = Path(__file__).parents[1]
 
 #: One line a floor; modules of one floor don't import each other, a package stands for all that is in it.
 ORDER = (
+    ("core.mistakes",),
     ("core.backoff", "core.errors", "core.model"),
     ("core.addresses",),
     ("core.context", "core.hookspecs", "core.settings", "core.storage", "core.web.player"),
@@ -65,7 +66,7 @@ ORDER = (
 )
 
 #: What plugins may import of core: its public names, and the modules whose names those are.
-PUBLIC = ("core", "core.context", "core.errors", "core.hookspecs", "core.model", "core.testing")
+PUBLIC = ("core", "core.context", "core.errors", "core.hookspecs", "core.mistakes", "core.model", "core.testing")
 
 #: What plugins share; it imports none of them.
 SHARED = "plugins.media"

@@ -10,7 +10,9 @@ from importlib.metadata import version
 from typing import Annotated, NoReturn
 
 import typer
+from pydantic import ValidationError
 
+from core import mistakes
 from core.cli.options import ConfigOption, State
 from core.errors import AmphipodError, HookFailed
 
@@ -97,6 +99,8 @@ def main() -> None:
         build(_completed() or sys.argv[1:])()
     except AmphipodError as error:
         _fail(error)
+    except ValidationError as error:
+        _fail(AmphipodError(f"{error.title}: {mistakes.told(error)}"))
     except Exception as error:
         if "redis" not in sys.modules:
             raise

@@ -9,10 +9,20 @@ import typer
 
 from core import checkup, connection
 from core.cli.options import JsonOption, State
+from core.findings import are_well
+
+_MARKS = {
+    True: typer.style("ok  ", fg="green"),
+    False: typer.style("FAIL", fg="red"),
+    None: typer.style("-   ", dim=True),
+}
 
 
 def doctor(context: typer.Context, as_json: JsonOption = False) -> None:
-    """Check this host: settings, folders, plugins, engines. Exit code 1 when something must be mended."""
+    """Check this host: settings, folders, plugins, engines. Exit code 1 when something must be mended.
+
+    A dash marks what is not here, and need not be.
+    """
     state: State = context.obj
     host = state.host(log_level="error")
     findings = list(checkup.examine(host))
@@ -27,7 +37,6 @@ def doctor(context: typer.Context, as_json: JsonOption = False) -> None:
         typer.echo(json.dumps(report, indent=2))
     else:
         for finding in findings:
-            mark = typer.style("ok  ", fg="green") if finding.ok else typer.style("FAIL", fg="red")
-            typer.echo(f"{mark} {finding.subject}: {finding.words}")
-    if not all(finding.ok for finding in findings):
+            typer.echo(f"{_MARKS[finding.ok]} {finding.subject}: {finding.words}")
+    if not are_well(findings):
         raise typer.Exit(1)

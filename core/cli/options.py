@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast, get_args
 
@@ -59,6 +60,7 @@ class State:
 
     def settings(self, **overrides: Any) -> Settings:
         """Read the settings; None in `overrides` means "not given"."""
+        _warn_of_variables()
         given = {name: value for name, value in overrides.items() if value is not None}
         return settings.load(self.config, **given)
 
@@ -71,6 +73,12 @@ class State:
         loaded = self.settings(**overrides)
         logs.configure(loaded, told=told)
         return Host(loaded, Manager(loaded))
+
+
+@cache
+def _warn_of_variables() -> None:
+    for _, words in settings.unknown_variables():
+        typer.echo(f"amphipod: {words}", err=True)
 
 
 def sources_of(files: Sequence[Path], presentation: Path | None, roots: Sequence[Path]) -> list[tuple[Source, ...]]:

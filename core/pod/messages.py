@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 import structlog
 from pydantic import ValidationError
 
-from core import jobs, pipeline, statements
+from core import jobs, mistakes, pipeline, statements
 from core.errors import AmphipodError, BadCall, OutOfReach, Permanent
 from core.model import CORRELATION_ID, Job, Statement, check_id, now
 from core.pod.parking import Message, park, parked
@@ -96,8 +96,7 @@ def _read(message: Message, settings: Settings) -> Job | Statement:
             return wanted.model_copy(update={"correlation_id": message.id})
         return wanted
     except ValidationError as error:
-        wrong = [f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors()]
-        raise BadCall(f"arguments of {message.task}: {'; '.join(wrong)}") from error
+        raise BadCall(f"arguments of {message.task}: {mistakes.told(error)}") from error
     except (TypeError, ValueError) as error:
         if isinstance(error, BadCall):
             raise

@@ -33,6 +33,17 @@ def options_schema(step: str) -> type[BaseModel] | None:
 
 
 @hookimpl
+def check_step(job: Job, step: str, options: Mapping[str, Any]) -> None:
+    from plugins.transcript import weights
+    from plugins.transcript.language import known
+    from plugins.transcript.options import TranscribeOptions
+
+    if step == "transcribe":
+        language = "auto" if job.language == "auto" else known(job.language)
+        weights.check(TranscribeOptions.model_validate(dict(options)), language)
+
+
+@hookimpl
 def transcribe(job: Job, audio: Path, options: Mapping[str, Any], context: Context) -> Transcript:
     from plugins.transcript.engine import transcribe_lecture
     from plugins.transcript.options import TranscribeOptions

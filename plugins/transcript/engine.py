@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from core import Transcript
-from core.errors import BadCall
 from plugins.media.truncation import breaks_off
 from plugins.transcript import weights
 from plugins.transcript.audio import Recording, gain_for, iter_audio, record, unheard_tracks
@@ -55,9 +54,7 @@ def transcribe_lecture(job: Job, audio: Path, options: TranscribeOptions, contex
     listener.model = _load(weights.weights_for(options, language), device, context)
     listener.language = language if listener.model.is_multilingual else None
     if listener.language is None and language != "en":
-        raise BadCall(
-            f"the model knows only English, and {language} is spoken", remedy="name one without .en", step="transcribe"
-        )
+        raise weights.only_english(language)
     resumed = sum(
         all(notebook.reached(task, at) == window.samples for task in tasks_of(listener))
         for at, window in enumerate(notebook.windows)

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
+from importlib.util import find_spec, module_from_spec, spec_from_file_location
+from pathlib import Path
 
 from core.errors import BadCall
 
@@ -26,17 +29,31 @@ def known(tag: str) -> str:
 
     :raises BadCall: whisper knows no such language.
     """
-    from whisper.tokenizer import LANGUAGES, TO_LANGUAGE_CODE
-
+    codes, names = _languages()
     code = tag.strip().lower().replace("_", "-").split("-")[0]
-    code = str(TO_LANGUAGE_CODE.get(code, code))
-    if code not in LANGUAGES:
+    code = names.get(code, code)
+    if code not in codes:
         raise BadCall(
             f"{tag!r} is no language that whisper knows",
             remedy="give its ISO 639-1 code (fr, en, de, ...) or auto",
             step="transcribe",
         )
     return code
+
+
+@cache
+def _languages() -> tuple[Collection[str], Mapping[str, str]]:
+    """Return whisper's codes, and its codes by name, from the one module that has them: its package imports torch."""
+    package = find_spec("whisper")
+    assert package
+    assert package.submodule_search_locations
+    path = Path(package.submodule_search_locations[0]) / "tokenizer.py"
+    spec = spec_from_file_location("plugins.transcript.whisper_tokenizer", path)
+    assert spec
+    assert spec.loader
+    tokenizer = module_from_spec(spec)
+    spec.loader.exec_module(tokenizer)
+    return tokenizer.LANGUAGES, tokenizer.TO_LANGUAGE_CODE
 
 
 def elect(votes: Sequence[Mapping[str, float]]) -> Verdict:

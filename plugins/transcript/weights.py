@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from core.errors import OutOfReach, Permanent
+from core.errors import BadCall, OutOfReach, Permanent, PluginUnavailable
 from plugins.transcript.options import TranscribeOptions
 
 if TYPE_CHECKING:
@@ -70,10 +70,33 @@ def weights_for(options: TranscribeOptions, language: str) -> Weights:
             remedy=f"fetch it once with `amphipod models pull {named}`, or name a file with the option model",
             path=str(weights.path),
         )
-    raise Permanent(
+    kind = Permanent if weights.path.suffix in (".pt", ".gz") or len(weights.path.parts) > 1 else BadCall
+    raise kind(
         f"there is no model {named}",
         remedy=f"name a file (.pt, .pt.gz) or one of {', '.join(OFFICIAL)}",
         path=str(weights.path),
+    )
+
+
+def check(options: TranscribeOptions, language: str) -> None:
+    """Refuse before any work what will not be possible.
+
+    :raises BadCall: there is no such model, or it does not know the language.
+    :raises PluginUnavailable: the weights aren't on this host.
+    """
+    try:
+        weights = weights_for(options, language)
+    except BadCall:
+        raise
+    except Permanent as error:
+        raise PluginUnavailable(error.message, remedy=error.remedy, path=error.path) from error
+    if (weights.name or "").endswith(".en") and language not in ("auto", "en"):
+        raise only_english(language)
+
+
+def only_english(language: str) -> BadCall:
+    return BadCall(
+        f"the model knows only English, and {language} is spoken", remedy="name one without .en", step="transcribe"
     )
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
-from core import Statement
+from core import Statement, mistakes
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
@@ -37,8 +37,8 @@ def complaint(statement: Statement) -> str | None:
     try:
         _validator().get_first_valid_model(dict(statement))
     except ValidationError as error:
-        mistakes = [_words(mistake) for mistake in error.errors(include_url=False) if not _is_gap(mistake)]
-        return "; ".join(mistakes[:3]) or None
+        told = [_words(mistake) for mistake in error.errors(include_url=False) if not _is_gap(mistake)]
+        return "; ".join(told[:3]) or None
     except UnknownEventException:
         return f"verb.id: no model of Ralph's knows {_get(statement, 'verb')} of {_get(statement, 'object')}"
     except (TypeError, ValueError, LookupError) as error:  # a field that a model of theirs stumbles over
@@ -52,7 +52,7 @@ def warn(statement: Statement, words: str) -> None:
 
 
 def _words(mistake: ErrorDetails) -> str:
-    return f"{'.'.join(str(part) for part in mistake['loc'])}: {mistake['msg']}"
+    return f"{mistakes.field(mistake)}: {mistakes.words(mistake)}"
 
 
 def _is_gap(mistake: ErrorDetails) -> bool:

@@ -337,7 +337,7 @@ def test_of_two_plugins_that_are_ordered_the_last_wins(order: tuple[str, ...], c
 
 def test_a_wrong_value_names_the_option_and_who_set_it(load: Load, job: Job) -> None:
     manager = load(one=ENGINE_WITH_OPTIONS, uni=overlay(crf=99))
-    with pytest.raises(BadCall, match=r"encode: option 'crf' \(set by uni\): .*less than or equal to 51, not 99"):
+    with pytest.raises(BadCall, match=r"encode: option 'crf' \(set by uni\) must be 51 or less, not 99"):
         manager.plan(job, "encode")
 
 
@@ -482,6 +482,37 @@ def test_hook_file_names(load: Load, job: Job) -> None:
     assert manager.file_names(job, "transcribe", captions) == ("ink_*.txt", "pen_*.txt")
     assert manager.file_names(named, "encode", manager.plan(named, "encode")) == ("one_*.txt",)
     assert manager.file_names(silent, "encode", manager.plan(silent, "encode")) is None
+
+
+CHECKING_STEP = """
+@hookimpl
+def check_step(job, step, options):
+    if job.language == "tlh":
+        raise BadCall("nobody knows Klingon")
+    if job.language != "auto":
+        raise PluginUnavailable("no model", remedy="fetch it")
+"""
+
+
+def test_hook_check_step(load: Load, job: Job) -> None:
+    manager = load(able=ENGINE + CHECKING_STEP)
+    plan = manager.plan(job, "encode")
+    manager.check_step(job, "encode", plan)
+    with pytest.raises(EngineMissing, match=r"^encode: no model: fetch it$"):
+        manager.check_step(job.model_copy(update={"language": "fr"}), "encode", plan)
+    with pytest.raises(BadCall, match=r"^nobody knows Klingon$"):
+        manager.check_step(job.model_copy(update={"language": "tlh"}), "encode", plan)
+
+
+def test_a_transcription_that_nobody_can_write_down_is_refused(load: Load, job: Job) -> None:
+    manager = load(deaf="@hookimpl\ndef transcribe(): ...")
+    with pytest.raises(EngineMissing, match="no installed plugin writes captions"):
+        manager.check_step(job, "transcribe", manager.plan(job, "transcribe"))
+
+
+def test_a_slip_in_the_host_s_own_options_is_told(load: Load) -> None:
+    manager = load({"options": {"profil": "lecture", "model": "small"}}, one=ENGINE_WITH_OPTIONS)
+    assert manager.unknown_options() == "no step has an option 'profil': did you mean 'profile'?"
 
 
 def test_hook_encode(load: Load, job: Job, context: Context) -> None:

@@ -12,6 +12,7 @@ def test_the_public_names() -> None:
     assert sorted(core.__all__) == [
         "AmphipodError",
         "Artifact",
+        "BadCall",
         "BadSource",
         "Cancelled",
         "Context",

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from core.errors import BadSettings
-from core.settings import Settings, load
+from core.settings import Settings, load, unknown_variables
 
 
 def write(text: str, path: Path = Path("amphipod.toml")) -> Path:
@@ -91,12 +91,12 @@ def test_all_mistakes_are_told_at_once_each_with_its_place(monkeypatch: pytest.M
         load()
     words = str(caught.value)
     for mistake in (
-        "threads in amphipod.toml: Input should be greater than or equal to 0 (it is -1)",
-        "colour in amphipod.toml: Extra inputs are not permitted",
+        "threads in amphipod.toml must be 0 or more (it is -1)",
+        "colour in amphipod.toml is no setting",
         "engines in amphipod.toml.paint",
-        "AMPHIPOD_STEP_ATTEMPTS: Input should be a valid integer",
+        "AMPHIPOD_STEP_ATTEMPTS must be a whole number",
         "(it is 'many')",
-        "AMPHIPOD_LOG_FORMAT: Input should be 'console' or 'json' (it is 'xml')",
+        "AMPHIPOD_LOG_FORMAT must be 'console' or 'json' (it is 'xml')",
     ):
         assert mistake in words
 
@@ -119,3 +119,20 @@ def test_a_file_that_can_t_be_read_is_named(content: str | None, words: str, tmp
 def test_settings_can_t_be_changed_in_passing() -> None:
     with pytest.raises(ValueError, match="frozen"):
         load().threads = 4  # type: ignore[misc]
+
+
+def test_variables_that_nobody_reads_are_told_with_the_nearest_that_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("BROKER", "XAPI_LRS_URLL", "SLOTS", "CONFIG", "TRANSCRIPT_FOLDER", "ZZZ"):
+        monkeypatch.setenv(f"AMPHIPOD_{name}", "1")
+
+    assert unknown_variables() == [
+        ("AMPHIPOD_BROKER_URL", "AMPHIPOD_BROKER is no setting: did you mean AMPHIPOD_BROKER_URL?"),
+        ("AMPHIPOD_XAPI_LRS_URL", "AMPHIPOD_XAPI_LRS_URLL is no setting: did you mean AMPHIPOD_XAPI_LRS_URL?"),
+        (None, "AMPHIPOD_ZZZ is no setting"),
+    ]
+
+
+def test_a_slip_in_the_file_is_told_with_the_nearest_setting() -> None:
+    write("thread = 2")
+    with pytest.raises(BadSettings, match=r"thread in amphipod.toml is no setting, did you mean threads\?"):
+        load()

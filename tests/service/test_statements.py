@@ -208,7 +208,7 @@ class TestDelivery:
         (letter,) = until(lambda: dead(settings), what="one is dead")
         assert letter["statement"] == batch[50]
         assert "422" in letter["words"]
-        assert "verb: Field required" in letter["words"]
+        assert "verb: is missing" in letter["words"]
         assert [time_of(one) for one in lrs.stored()] == [number for number in range(100) if number != 50]
 
     def test_dead_statements_are_shown_and_sent_again(
@@ -290,7 +290,7 @@ class TestDelivery:
 
         until(lambda: lrs.count() == 1, what="the good one is stored")
         (letter,) = dead(settings, waiting.INTAKE)
-        assert letter["words"] == "result.extensions.https://w3id.org/xapi/video/extensions/time: Field required"
+        assert letter["words"] == "result.extensions.https://w3id.org/xapi/video/extensions/time: is missing"
 
     def test_people_are_renamed_before_their_statements_wait(
         self, configure: Configure, start: Start, lrs: RecordStoreServer, redis_server: RedisServer
@@ -532,7 +532,7 @@ class TestPasswords:
     def test_are_not_repeated_in_a_message_about_a_mistake(self, configure: Configure) -> None:
         with pytest.raises(BadSettings) as caught:
             configure("http://a.example", xapi_stores='[{"name": "two", "password": "0ther-s3cret"}]')
-        assert "AMPHIPOD_XAPI_STORES.0.url: Field required" in str(caught.value)
+        assert "AMPHIPOD_XAPI_STORES.0.url is missing" in str(caught.value)
         assert "0ther-s3cret" not in str(caught.value)
 
 

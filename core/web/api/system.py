@@ -13,7 +13,7 @@ from pydantic import BaseModel
 
 from core import checkup
 from core.errors import AmphipodError
-from core.findings import Finding
+from core.findings import Finding, are_well
 from core.hookspecs import NAME
 from core.manager import PluginInfo
 from core.model import STEPS, Step
@@ -110,6 +110,6 @@ class Doctor:
         with self._lock:
             if self._last is None or time.monotonic() - self._last[0] > _FRESH:
                 findings = tuple(checkup.examine(self._services.host))
-                report = Report(ok=all(one.ok for one in findings), findings=findings)
+                report = Report(ok=are_well(findings), findings=findings)
                 self._last = (time.monotonic(), report)
             return self._last[1]

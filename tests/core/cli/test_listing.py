@@ -60,6 +60,13 @@ def test_plugins_are_listed_with_version_hooks_and_state() -> None:
     assert {listed[name]["state"] for name in BROKEN} == {"failed", "invalid"}
 
 
+@pytest.fixture
+def weights(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The file of the built-in transcription's model, without which it can't be done."""
+    monkeypatch.setenv("AMPHIPOD_TRANSCRIPT_FOLDER", str(Path.cwd()))
+    Path("small.pt").touch()
+
+
 @pytest.mark.usefixtures("good", "broken")
 def test_each_broken_plugin_is_named_with_its_reason() -> None:
     done = amphipod("plugins")
@@ -68,14 +75,14 @@ def test_each_broken_plugin_is_named_with_its_reason() -> None:
         assert words in done.stdout
 
 
-@pytest.mark.usefixtures("good")
+@pytest.mark.usefixtures("good", "weights")
 def test_doctor_is_content_with_a_sound_host_and_says_who_set_what() -> None:
     done = amphipod("doctor")
     assert done.returncode == 0, done.stdout
     assert "ok   step encode: done by encode, crf set by good" in done.stdout
 
 
-@pytest.mark.usefixtures("good", "broken")
+@pytest.mark.usefixtures("good", "broken", "weights")
 def test_doctor_fails_on_a_broken_plugin_and_names_it() -> None:
     done = amphipod("doctor", "--json")
     findings = json.loads(done.stdout)["findings"]

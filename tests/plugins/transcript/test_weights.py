@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import hashlib
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from functools import partial
@@ -11,7 +13,8 @@ from typing import Any
 import pytest
 import whisper
 
-from core.errors import BadSettings, OutOfReach, Permanent
+from core.errors import BadCall, BadSettings, OutOfReach, Permanent, PluginUnavailable
+from plugins.transcript import weights
 from plugins.transcript.options import TranscribeOptions
 from plugins.transcript.weights import OFFICIAL, Weights, load, pull, weights_for
 
@@ -145,3 +148,32 @@ class TestPull:
     def test_a_name_that_nobody_knows_is_told(self) -> None:
         with pytest.raises(Permanent, match="there is no model micro: there are tiny"):
             pull("micro")
+
+
+class TestBeforeAnyWork:
+    """What `check` refuses, and as what."""
+
+    def test_weights_that_are_not_here_are_this_host_s_lack(self) -> None:
+        with pytest.raises(PluginUnavailable, match=r"small is not on this host .* `amphipod models pull small`"):
+            weights.check(TranscribeOptions(), "auto")
+
+    def test_a_name_that_nobody_knows_is_a_wrong_call(self) -> None:
+        with pytest.raises(BadCall, match="there is no model smal"):
+            weights.check(TranscribeOptions(model="smal"), "auto")
+
+    def test_a_file_that_is_not_here_may_be_elsewhere(self, tmp_path: Path) -> None:
+        with pytest.raises(PluginUnavailable):
+            weights.check(TranscribeOptions(model=str(tmp_path / "ours.pt")), "auto")
+
+    def test_an_english_model_hears_no_french(self, models: Path) -> None:
+        (models / "tiny.en.pt").touch()
+        weights.check(TranscribeOptions(model="tiny.en"), "en")
+        with pytest.raises(BadCall, match="knows only English"):
+            weights.check(TranscribeOptions(model="tiny.en"), "fr")
+
+
+def test_languages_are_known_without_torch() -> None:
+    code = "import sys; from plugins.transcript.language import known; print(known('French'), 'torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == (
+        "fr False\n"
+    )

@@ -105,7 +105,7 @@ class TestValidation:
         extensions = INITIALIZED["context"]["extensions"] | {VOLUME: "loud"}
         words = complaint({**INITIALIZED, "context": {**INITIALIZED["context"], "extensions": extensions}})
         assert words
-        assert words.startswith(f"context.extensions.{VOLUME}: Input should be a valid integer")
+        assert words.startswith(f"context.extensions.{VOLUME}: must be a whole number")
 
     @pytest.mark.parametrize("statement", [{}, {"verb": []}, {"verb": {"id": 1}}, {"object": {"definition": 3}}])
     def test_nonsense_is_a_complaint_and_no_crash(self, statement: dict[str, Any]) -> None:
