@@ -198,8 +198,8 @@ class Views:
     def health(self) -> Context:
         findings = self._doctor.report().findings
         return {
-            "wrong": [one for one in findings if not one.ok],
-            "right": [one for one in findings if one.ok and not one.subject.startswith("plugin ")],
+            "wrong": [one for one in findings if one.ok is False],
+            "right": [one for one in findings if one.ok is not False and not one.subject.startswith("plugin ")],
             "plugins": self._services.manager.infos,
         }
 
