@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, cast
 from uuid import uuid4
 
 import redis
-from dramatiq import Message
+import structlog
+from dramatiq import Message, MessageProxy
 from dramatiq.brokers.redis import RedisBroker
 from dramatiq.common import dq_name
 
 from core import connection, queues
 from core.clock import RedisClock
-from core.consumers import Consumer, DelayedConsumer, GatedConsumer, JobConsumer, broker_error
+from core.consumers import Consumer, DelayedConsumer, GatedConsumer, JobConsumer, broker_error, read
 from core.queues import NAMESPACE
 from core.settings import Settings
 from core.shared_root import RootWatch
@@ -28,6 +30,11 @@ _MAINTENANCE = 1_000_000
 
 #: Messages that go to Redis in one request.
 _BATCH = 500
+
+#: Characters of a message that can't be read that the log gets.
+_SHOWN = 200
+
+_log = structlog.get_logger()
 
 
 def connect(settings: Settings, middleware: Sequence[Middleware] = ()) -> Broker:
@@ -55,6 +62,8 @@ class Broker(RedisBroker):
         self.clock = RedisClock(self.client)
         self.root = RootWatch(settings, connection.client(settings))
         self._gates = {queue: Gate(queue, settings.run_dir, settings.slots) for queue in queues.HEAVY}
+        #: By queue, the ids in Redis of the messages that this process has taken and not settled.
+        self._in_hand: dict[str, set[str]] = {}
         #: Set when a worker boots.
         self.worker_threads = 1
 
@@ -62,13 +71,16 @@ class Broker(RedisBroker):
         gate = self._gates.get(queues.bare(queue_name))
         if queues.is_delayed(queue_name):
             # A new consumer remembers none of the delayed messages that the last one held when its connection broke.
-            self._reclaim(queue_name)
+            self._in_hand.pop(queue_name, None)
+        try:
+            self.reclaim(queue_name)
+        except redis.RedisError as error:
+            raise broker_error(error, self.address) from None
+        if queues.is_delayed(queue_name):
             return DelayedConsumer(self, queue_name, prefetch, timeout)
         if gate is None:
             kind = JobConsumer if queues.is_of_jobs(queue_name) else Consumer
             return kind(self, queue_name, min(prefetch, self._threads_for(queue_name)), timeout)
-        if not gate.is_held:
-            self._reclaim(queue_name)
         return GatedConsumer(self, queue_name, timeout, gate)
 
     def _threads_for(self, queue_name: str) -> int:
@@ -83,14 +95,35 @@ class Broker(RedisBroker):
         """How many deliveries to one and the same host may be under way: half of all, so that others are told too."""
         return max(1, self._threads_for(queues.DELIVERIES) // 2)
 
-    def _reclaim(self, queue_name: str) -> None:
-        """Put back what Redis has given to this process and this process does not have."""
-        try:
-            held = self.client.smembers(f"{self.namespace}:__acks__.{self.broker_id}.{queue_name}")
-            if held:
-                self.do_requeue(queue_name, *held)
-        except redis.RedisError as error:
-            raise broker_error(error, self.address) from None
+    def do_fetch(self, queue_name: str, count: int) -> list[bytes]:
+        """Take messages from Redis: those that can be read. What can't goes to the dead letters."""
+        found: list[bytes | None] = self._run(None, "fetch", queue_name, count)
+        messages = {data: message for data in found if data is not None and (message := read(data))}
+        self._in_hand.setdefault(queue_name, set()).update(map(_id, messages.values()))
+        if len(messages) < len(found):
+            with suppress(redis.RedisError):  # the next look finds it, and what was read must not be forgotten
+                self.reclaim(queue_name)
+        return list(messages)
+
+    def let_go(self, queue_name: str, messages: Iterable[MessageProxy]) -> None:
+        """Note that Redis knows of messages that this process has no more to do with them."""
+        self._in_hand.get(queue_name, set()).difference_update(map(_id, messages))
+
+    def reclaim(self, queue_name: str) -> None:
+        """Put back what Redis has given to this process and this process does not have, or set it aside.
+
+        An answer of Redis is lost with its connection, and as long as this process lives nobody else gets what it said.
+        """
+        held = cast("set[bytes]", self.client.smembers(f"{self.namespace}:__acks__.{self.broker_id}.{queue_name}"))
+        for name in {one.decode(errors="replace") for one in held} - self._in_hand.get(queue_name, set()):
+            data = cast("bytes | None", self.client.hget(f"{self.namespace}:{queue_name}.msgs", name))
+            if data is None:
+                self.do_ack(queue_name, name)
+            elif (message := read(data)) and _id(message) == name:
+                self.do_requeue(queue_name, name)
+            else:
+                _log.error("a message can't be read: set aside as dead", queue=queue_name, message=repr(data)[:_SHOWN])
+                self.do_nack(queue_name, name)
 
     def enqueue(self, message: Message[Any], *, delay: int | None = None) -> Message[Any]:
         """Enqueue a message, for `delay` milliseconds from now.
@@ -147,3 +180,8 @@ class Broker(RedisBroker):
         return self.scripts["dispatch"](
             keys=[self.namespace], args=[*known, *limits, self._max_unpack_size(), *arguments], client=client
         )
+
+
+def _id(message: Message[Any] | MessageProxy) -> str:
+    """Return a message's id in Redis."""
+    return str(message.options["redis_message_id"])

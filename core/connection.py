@@ -40,7 +40,12 @@ def shared(settings: Settings) -> redis.Redis:
 
 def _connect(address: str) -> redis.Redis:
     return redis.Redis.from_url(
-        address, decode_responses=True, socket_connect_timeout=5, socket_timeout=15, health_check_interval=15
+        address,
+        decode_responses=True,
+        encoding_errors="backslashreplace",  # anybody may have put anything there
+        socket_connect_timeout=5,
+        socket_timeout=15,
+        health_check_interval=15,
     )
 
 

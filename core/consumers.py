@@ -12,7 +12,7 @@ import redis
 from dramatiq import Message, MessageProxy
 from dramatiq.brokers.redis import _RedisConsumer
 from dramatiq.common import current_millis
-from dramatiq.errors import ConnectionClosed
+from dramatiq.errors import ConnectionClosed, DecodeError
 
 from core import connection, queues
 from core.errors import AmphipodError, BadSettings, OutOfReach
@@ -40,10 +40,34 @@ def broker_error(error: redis.RedisError, address: str | None) -> AmphipodError:
     return kind(fault.message, remedy=fault.remedy)
 
 
+def read(data: bytes | None) -> Message[Any] | None:
+    """Return the message, None if it is none that a worker can handle."""
+    try:
+        message = Message.decode(data or b"")
+    except DecodeError:
+        return None
+    fits = isinstance(message.kwargs, dict) and isinstance(message.options, dict) and message.message_timestamp
+    return message if fits and isinstance(message.options.get("redis_message_id"), str) else None
+
+
 class Consumer(_RedisConsumer):
-    """A RedisConsumer that meets every refusal of Redis as a connection error."""
+    """A RedisConsumer that meets every refusal of Redis as a connection error.
+
+    From time to time it looks for messages that Redis has given to this process and that never came here: the answer
+    was lost with its connection.
+    """
 
     broker: Broker
+
+    def __init__(self, broker: Broker, queue_name: str, prefetch: int, timeout: int) -> None:
+        super().__init__(broker, queue_name, prefetch, timeout)
+        self._reclaimed = time.monotonic()
+
+    def _reclaim(self) -> None:
+        """Look again: Redis may have done what was asked over a broken connection only after a new one was made."""
+        if time.monotonic() - self._reclaimed >= self.broker.heartbeat_timeout / 1000:
+            self.broker.reclaim(self.queue_name)
+            self._reclaimed = time.monotonic()
 
     @contextlib.contextmanager
     def _errors(self) -> Iterator[None]:
@@ -59,20 +83,25 @@ class Consumer(_RedisConsumer):
 
     def __next__(self) -> MessageProxy | None:
         with self._errors():
+            self._reclaim()
             message: MessageProxy | None = super().__next__()
             return message
 
     def ack(self, message: MessageProxy) -> None:
         with self._errors():
             super().ack(message)
+        self.broker.let_go(self.queue_name, [message])
 
     def nack(self, message: MessageProxy) -> None:
         with self._errors():
             super().nack(message)
+        self.broker.let_go(self.queue_name, [message])
 
     def requeue(self, messages: Iterable[MessageProxy]) -> None:
+        waiting = list(messages)
         with self._errors():
-            super().requeue(messages)
+            super().requeue(waiting)
+        self.broker.let_go(self.queue_name, waiting)
 
     def _rest(self) -> None:
         """Take nothing for a while, but give a heartbeat and look for dead workers' messages."""
@@ -114,12 +143,13 @@ class GatedConsumer(Consumer):
 
     def __next__(self) -> MessageProxy | None:
         with self._errors():
+            self._reclaim()
             fetched = self._fetch()
             if fetched is None:
                 self._rest()
                 return None
         message = Message.decode(fetched)
-        self._gate.name_holder(f"{message.actor_name} of {message.args[0]} in process {os.getpid()}")
+        self._gate.name_holder(f"{message.actor_name} of {queues.job_of(message)} in process {os.getpid()}")
         self.queued_message_ids.add(message.message_id)
         return MessageProxy(message)
 

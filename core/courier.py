@@ -71,7 +71,7 @@ def serve(
             elsewhere(desk, errand, desk.broker.root.fault or str(error))
             return
         if isinstance(error, UnknownJob) and tries >= LOOKS_FOR_FOLDER:
-            _log.error("portal not told: its job's folder was removed", reason=str(error))
+            _log.error("portal not told: its job's record is gone", reason=str(error))
             return
         # A network file system shows it late.
         errand = replace(errand, tries=tries + 1)

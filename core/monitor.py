@@ -109,15 +109,30 @@ def _delayed(client: redis.Redis, names: Iterable[str]) -> list[dict[str, Any]]:
     for name in names:
         bodies = client.hscan_iter(f"{NAMESPACE}:{name}.DQ.msgs", count=_DELAYED_READ)
         for _, body in islice(bodies, _DELAYED_READ):
-            one = _delayed_message(name, json.loads(body))
+            one = _delayed_message(name, _read(body))
             if one and (one["job"] not in found or one["next_try"] < found[one["job"]]["next_try"]):
                 found[one["job"]] = one
     return sorted(found.values(), key=lambda one: str(one["next_try"]))
 
 
+def _read(body: str) -> Mapping[str, Any]:
+    """Return what a message says; of one that nobody can read, nothing: whoever takes it sets it aside."""
+    try:
+        said = json.loads(body)
+    except ValueError:
+        return {}
+    return said if isinstance(said, Mapping) else {}
+
+
+def _job(message: Mapping[str, Any]) -> str | None:
+    args = message.get("args")
+    job = args[0] if isinstance(args, list) and args else None
+    return job if isinstance(job, str) else None
+
+
 def _delayed_message(queue: str, message: Mapping[str, Any]) -> dict[str, Any] | None:
-    job = next(iter(message["args"]), None)
-    if not isinstance(job, str):
+    job = _job(message)
+    if job is None:
         return None
     options, about = message["options"], message["kwargs"]
     return {
@@ -125,18 +140,23 @@ def _delayed_message(queue: str, message: Mapping[str, Any]) -> dict[str, Any] |
         "step": message["actor_name"],
         "part": about.get("part", ""),
         "queue": queue,
-        "reason": options.get("reason", ""),
+        "reason": options.get("reason") or _last_line(str(options.get("traceback", ""))),
         "tries": about.get("tries", 0),
         "next_try": datetime.fromtimestamp(options.get("eta", 0) / 1000, UTC).isoformat(timespec="seconds"),
     }
 
 
+def _last_line(trace: str) -> str:
+    """Return what an actor itself has stumbled over; Dramatiq keeps its trace."""
+    return trace.rstrip().rpartition("\n")[2]
+
+
 def queued_jobs(client: redis.Redis) -> set[str]:
     """Return the ids of the jobs that have a message: waiting, delayed, or with a worker."""
-    jobs: set[str] = set()
+    jobs: set[str | None] = set()
     for queue in queues.QUEUES.values():
         for name in queues.by_priority(queue):
             for companion in ("", ".DQ"):
                 for _, body in client.hscan_iter(f"{NAMESPACE}:{name}{companion}.msgs", count=1000):
-                    jobs.update(one for one in json.loads(body)["args"][:1] if isinstance(one, str))
-    return jobs
+                    jobs.add(_job(_read(body)))
+    return {job for job in jobs if job is not None}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from core.callbacks import DELIVER
 from core.manifest import FINISH
@@ -62,7 +62,7 @@ def is_of_jobs(queue: str) -> bool:
     return bare(queue) != QUEUES["emit"]
 
 
-def job_of(message: dramatiq.MessageProxy) -> str | None:
+def job_of(message: dramatiq.MessageProxy | dramatiq.Message[Any]) -> str | None:
     """Return the job that a message is about; one of statements is about none, and they are nobody's business."""
     return message.args[0] if message.args and isinstance(message.args[0], str) else None
 

@@ -31,13 +31,17 @@ def _persistence(client: redis.Redis) -> tuple[bool, str]:
 
 
 def _memory(client: redis.Redis) -> tuple[bool, str]:
-    """Ask what Redis does at its memory limit: to evict is to lose messages without a word."""
+    """Ask what Redis does at its memory limit, where to evict is to lose messages without a word, and how far it is."""
     from redis import ResponseError
 
     try:
-        policy = str(client.info("memory").get("maxmemory_policy", "noeviction"))
+        told = client.info("memory")
     except ResponseError:
         return True, "not told; make sure that maxmemory-policy is noeviction"
+    policy = str(told.get("maxmemory_policy", "noeviction"))
     if policy == "noeviction":
+        used, limit = int(told.get("used_memory", 0)), int(told.get("maxmemory", 0))
+        if 0 < limit <= used:
+            return False, f"its limit of {limit} bytes is reached, it takes nothing more: raise `maxmemory`"
         return True, "evicts nothing"
     return False, f"maxmemory-policy {policy} throws jobs away when memory is short: set `maxmemory-policy noeviction`"

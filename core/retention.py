@@ -127,7 +127,9 @@ def _files(folder: JobFolder) -> list[Path]:
 
 
 def _stub(settings: Settings, folder: JobFolder) -> Finding | None:
-    """Find a folder without a request: its maker died, or its removal did."""
+    """Find a folder without a request: its maker died, or its removal did. A damaged one is left to a person."""
+    if folder.request.exists():
+        return None
     with suppress(FileNotFoundError):
         if now().timestamp() - folder.path.stat().st_mtime > settings.retain_scratch_hours * _HOUR:
             return _finding(folder, "record", "not a job", [folder.path])

@@ -7,6 +7,7 @@ import os
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import structlog
@@ -63,8 +64,7 @@ class Gate:
         """Write into this process' slot what it does there, for others to read."""
         with self._lock:
             if self._descriptor is not None:
-                os.ftruncate(self._descriptor, 0)
-                os.pwrite(self._descriptor, words.encode(), 0)
+                _write(self._descriptor, words)
 
     def tell_holders(self, queue: str, waiting: Callable[[], int]) -> None:
         """Log that messages wait while other processes hold the slots; once, and again when they hold them otherwise.
@@ -85,7 +85,7 @@ class Gate:
         """Give the slot back; `served` tells whether a message was done in it."""
         with self._lock:
             if self._descriptor is not None:
-                os.ftruncate(self._descriptor, 0)
+                _write(self._descriptor, "")
                 os.close(self._descriptor)
                 self._descriptor = None
                 self._turn += served
@@ -94,3 +94,9 @@ class Gate:
         """Tell whether it is the turn of this less urgent queue before all others."""
         every = _TURNS.get(queue.removeprefix(queues.bare(queue)))
         return every is not None and self._turn % every == every - 1
+
+
+def _write(descriptor: int, words: str) -> None:
+    with suppress(OSError):  # on a full disk nobody reads who holds the slot; the lock is held all the same
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, words.encode(), 0)

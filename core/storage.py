@@ -187,7 +187,7 @@ class JobFolder:
         """Read what was asked.
 
         Raises:
-            UnknownJob: there is no such job here.
+            UnknownJob: there is no such job here, or its request can't be read.
         """
         try:
             return Job.model_validate_json(self.request.read_bytes())
@@ -197,6 +197,9 @@ class JobFolder:
                 remedy="check the id and AMPHIPOD_JOBS_ROOT; one whose files went is forgotten in time",
                 job=self.id,
             ) from error
+        except ValueError as error:
+            words = f"{self.request} is damaged, nobody can tell any more what job {self.id} asked for"
+            raise UnknownJob(words, remedy="restore that file, or submit the job again", job=self.id) from error
 
 
 def store(job: Job, root: Path) -> tuple[JobFolder, bool]:

@@ -231,7 +231,9 @@ def _look_again(desk: Desk, errand: Errand, error: UnknownJob) -> None:
     if errand.tries < LOOKS_FOR_FOLDER:
         _again(desk, replace(errand, tries=errand.tries + 1), _delay(desk, errand.tries), str(error))
         return
-    reason = f"{error.message}, though the folder of the service is there: the job's was removed"
+    reason = str(error)
+    if not errand.folder.request.exists():
+        reason = f"{error.message}, though the folder of the service is there: the job's was removed"
     _log.error("job given up", reason=reason)
     if row := _row(desk, errand.folder):
         _tell(desk, row.model_copy(update={"state": RowState.FAILED, "reason": reason, "changed_at": now()}))

@@ -107,8 +107,7 @@ class Client:
         if status == HTTPStatus.OK:
             return _blocked(f"{url} answers {_said(response)}: is it a store's statements resource?")
         if status == HTTPStatus.CONFLICT:
-            _log.warning("the store has this id with other content", store=self._store.name, id=statements[0].get("id"))
-            return Receipt(statement_id="", outcome="delivered", words=_words(response))
+            return self._judge_conflict(response, str(statements[0].get("id", "")))
         if status in _SPLIT:
             return Receipt(statement_id="", outcome="rejected", words=f"{status}: {_words(response)}")
         if status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
@@ -125,6 +124,29 @@ class Client:
             )
         location = f" and points to {response.headers['Location']}" if "Location" in response.headers else ""
         return _blocked(f"{url} answers {status}{location}: is it a store's statements resource (.../xAPI/statements)?")
+
+    def _judge_conflict(self, response: requests.Response, statement_id: str) -> Receipt:
+        """Believe a conflict only where the store has a statement of this id, or does not let us look."""
+        import requests
+
+        try:
+            has = self._has(statement_id)
+        except requests.RequestException as error:
+            return _unreachable(error, self._store, self._time_limit)
+        if has is False:
+            return _blocked(f"{self._store.url} answers 409 and has no such statement: {_words(response)}")
+        _log.warning("the store has this id with other content", store=self._store.name, id=statement_id)
+        return Receipt(statement_id="", outcome="delivered", words=_words(response))
+
+    def _has(self, statement_id: str) -> bool | None:
+        """Tell whether the store has a statement, a voided one too; None where it does not say."""
+        limits = (min(_CONNECT, self._time_limit), self._time_limit)
+        for name in ("statementId", "voidedStatementId"):
+            asked = {name: statement_id}
+            answer = self._session().get(self._store.url, params=asked, timeout=limits, allow_redirects=False)
+            if answer.status_code != HTTPStatus.NOT_FOUND:
+                return True if answer.status_code == HTTPStatus.OK else None
+        return False
 
     def _session(self) -> requests.Session:
         session = getattr(self._local, "session", None)

@@ -147,3 +147,11 @@ def test_an_evicting_redis_fails_the_doctor_and_warns_a_worker(
         "maxmemory-policy allkeys-lru throws jobs away when memory is short: set `maxmemory-policy noeviction`",
     )
     until(lambda: "throws jobs away" in worker.log.read_text(), what="the worker warns")
+
+
+def test_a_redis_at_its_memory_limit_fails_the_doctor(redis_server: RedisServer) -> None:
+    redis_server.client.config_set("maxmemory", 100_000)
+
+    found = {aspect: (ok, words) for aspect, ok, words in redis_health.examine(redis_server.client)}
+
+    assert found["memory"] == (False, "its limit of 100000 bytes is reached, it takes nothing more: raise `maxmemory`")

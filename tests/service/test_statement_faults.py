@@ -13,6 +13,7 @@ from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 import redis
@@ -63,6 +64,13 @@ class Store:
                 self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
                 self.wfile.write(body)
+
+            def do_GET(self) -> None:
+                asked = parse_qs(urlsplit(self.path).query)
+                has = asked.get("statementId", [""])[0] in store.names()
+                self.send_response(200 if has else 404)
+                self.send_header("Content-Length", "0")
+                self.end_headers()
 
             def log_message(self, *_: Any) -> None: ...
 
@@ -126,6 +134,22 @@ class TestAnswers:
         start("xapi", threads=8)
         until(lambda: report(hasty)["sent"] == 4, what="all count as delivered")
         assert (store.requests, report(hasty)["alarm"]) == (2, "")
+
+    def test_a_conflict_over_a_statement_that_the_store_has_not_is_no_delivery(
+        self, hasty: Settings, start: Start, store: Store
+    ) -> None:
+        known, new = statement(1, 1), statement(1, 2)
+        store.taken.append(known)
+        store.answers = lambda _batch: (409, "busy")
+        submit_statements([known, new], settings=hasty)
+        start("xapi", threads=8)
+
+        until(lambda: "answers 409 and has no such statement: busy" in report(hasty)["alarm"], what="the alarm says so")
+        assert (report(hasty)["sent"], report(hasty)["waiting"]) == (1, 1)
+
+        store.answers = ids
+
+        until(lambda: new["id"] in store.names(), what="it is tried again")
 
 
 class TestOneStatement:
