@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -64,6 +65,7 @@ def get(url: str, headers: Mapping[str, str], settings: Settings) -> Answer:
 def _request(method: str, url: str, body: bytes | None, headers: Mapping[str, str], settings: Settings) -> Answer:
     import requests
 
+    began = time.monotonic()
     try:
         with requests.request(
             method,
@@ -75,7 +77,7 @@ def _request(method: str, url: str, body: bytes | None, headers: Mapping[str, st
             allow_redirects=False,
             stream=True,
         ) as response:
-            found = response.raw.read(_ANSWER_LIMIT, decode_content=True)
+            found = _body(response, began + settings.callback_time_limit)
             return Answer(
                 response.status_code,
                 found,
@@ -89,6 +91,17 @@ def _request(method: str, url: str, body: bytes | None, headers: Mapping[str, st
         return Answer(0, fault=_reason(error), unclear=not _never_left(error))
     except OSError as error:  # while the answer was read
         return Answer(0, fault=str(error), unclear=True)
+
+
+def _body(response: requests.Response, until: float) -> bytes:
+    """Return what comes of an answer until then; the limit of `requests` is that of each piece, however many come."""
+    found = b""
+    while len(found) < _ANSWER_LIMIT and time.monotonic() < until:
+        some: bytes = response.raw.read1(_ANSWER_LIMIT - len(found), decode_content=True)
+        if not some:
+            break
+        found += some
+    return found
 
 
 def _as_it_is(request: requests.PreparedRequest) -> requests.PreparedRequest:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import re
 import threading
+import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, cast
 
@@ -38,10 +40,35 @@ _BUSY = (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_R
 _WORDS = 500
 _HEAD = 80
 
+#: Bytes of an answer that are read: the ids of a batch are a hundredth of it.
+_ANSWER_LIMIT = 1 << 20
+
 #: Statements refused one by one, and none taken, after which a store is taken to refuse all.
 _REFUSES_ALL = 3
 
 _log = structlog.get_logger()
+
+
+@dataclass(frozen=True)
+class _Answer:
+    """What a store has answered."""
+
+    status_code: int
+    reason: str
+    headers: Mapping[str, str]
+    body: bytes
+
+    def json(self) -> Any:
+        """Return the body's JSON.
+
+        Raises:
+            ValueError
+        """
+        return json.loads(self.body)
+
+    @property
+    def text(self) -> str:
+        return self.body.decode(errors="replace")
 
 
 class Client:
@@ -77,17 +104,34 @@ class Client:
             return [_each([one], delivered)[0] if _id(one) in taken else next(rest) for one in statements]
         return _each(statements, self._judge(response, statements))
 
-    def _post(self, body: str) -> requests.Response:
+    def _post(self, body: str) -> _Answer:
         """Ask once, or twice if the store has closed the connection meanwhile; ids make a repetition harmless."""
         import requests
 
-        limits = (min(_CONNECT, self._time_limit), self._time_limit)
         try:
-            return self._session().post(self._store.url, data=body, timeout=limits, allow_redirects=False)
+            return self._ask("POST", data=body)
         except (requests.Timeout, requests.exceptions.SSLError):
             raise
         except requests.ConnectionError:
-            return self._session().post(self._store.url, data=body, timeout=limits, allow_redirects=False)
+            return self._ask("POST", data=body)
+
+    def _ask(self, method: str, **about: Any) -> _Answer:
+        """Ask, and read the answer within the time limit, which `requests` has for each piece only.
+
+        Raises:
+            requests.RequestException
+        """
+        limits = (min(_CONNECT, self._time_limit), self._time_limit)
+        until = time.monotonic() + self._time_limit
+        response = self._session().request(
+            method, self._store.url, timeout=limits, allow_redirects=False, stream=True, **about
+        )
+        try:
+            body = _read(response, until)
+        except BaseException:
+            response.close()
+            raise
+        return _Answer(response.status_code, response.reason, response.headers, body)
 
     def _halves(self, statements: Sequence[Statement], before: list[Receipt]) -> list[Receipt]:
         half = len(statements) // 2
@@ -100,7 +144,7 @@ class Client:
             return receipts + _each(statements[half:], _blocked(f"{self._store.url} refuses all: {last.words}"))
         return receipts + self._deliver(statements[half:], so_far)
 
-    def _judge(self, response: requests.Response, statements: Sequence[Statement]) -> Receipt:
+    def _judge(self, response: _Answer, statements: Sequence[Statement]) -> Receipt:
         status, url = response.status_code, self._store.url
         if status == HTTPStatus.NO_CONTENT or (status == HTTPStatus.OK and _taken(response, statements)):
             return Receipt(statement_id="", outcome="delivered")
@@ -125,7 +169,7 @@ class Client:
         location = f" and points to {response.headers['Location']}" if "Location" in response.headers else ""
         return _blocked(f"{url} answers {status}{location}: is it a store's statements resource (.../xAPI/statements)?")
 
-    def _judge_conflict(self, response: requests.Response, statement_id: str) -> Receipt:
+    def _judge_conflict(self, response: _Answer, statement_id: str) -> Receipt:
         """Believe a conflict only where the store has a statement of this id, or does not let us look."""
         import requests
 
@@ -140,10 +184,8 @@ class Client:
 
     def _has(self, statement_id: str) -> bool | None:
         """Tell whether the store has a statement, a voided one too; None where it does not say."""
-        limits = (min(_CONNECT, self._time_limit), self._time_limit)
         for name in ("statementId", "voidedStatementId"):
-            asked = {name: statement_id}
-            answer = self._session().get(self._store.url, params=asked, timeout=limits, allow_redirects=False)
+            answer = self._ask("GET", params={name: statement_id})
             if answer.status_code != HTTPStatus.NOT_FOUND:
                 return True if answer.status_code == HTTPStatus.OK else None
         return False
@@ -167,6 +209,32 @@ class Client:
         if store.ca_file:
             session.verify = str(store.ca_file)
         return session
+
+
+def _read(response: requests.Response, until: float) -> bytes:
+    """Return an answer's body, of an endless one the beginning.
+
+    Raises:
+        requests.RequestException: it is not there in time, or breaks off.
+    """
+    import requests
+    import urllib3
+
+    body = b""
+    try:
+        while some := response.raw.read1(_ANSWER_LIMIT, decode_content=True):
+            body += some
+            if time.monotonic() > until:
+                raise requests.ReadTimeout("the answer did not end in time")
+            if len(body) > _ANSWER_LIMIT:
+                response.close()
+                return body
+        response.raw.drain_conn()
+    except urllib3.exceptions.ReadTimeoutError as error:
+        raise requests.ReadTimeout(error) from error
+    except urllib3.exceptions.HTTPError as error:
+        raise requests.ConnectionError(error) from error
+    return body
 
 
 def _each(statements: Sequence[Statement], receipt: Receipt) -> list[Receipt]:
@@ -212,7 +280,7 @@ def _cause(error: BaseException) -> BaseException:
         error = below
 
 
-def _taken(response: requests.Response, statements: Sequence[Statement]) -> frozenset[str]:
+def _taken(response: _Answer, statements: Sequence[Statement]) -> frozenset[str]:
     """Return the ids that a store says it has taken; none unless its answer is a list of ids of ours, each once."""
     if response.status_code != HTTPStatus.OK:
         return frozenset()
@@ -230,14 +298,14 @@ def _id(statement: Statement) -> str:
     return str(statement.get("id", "")).lower()
 
 
-def _said(response: requests.Response) -> str:
+def _said(response: _Answer) -> str:
     """Return what a store answered instead of the ids."""
     media_type = response.headers.get("Content-Type", "something").partition(";")[0]
     words = " ".join(response.text[:_WORDS].split())[:_HEAD]
     return f"{words!r}, not the ids of the statements" if "json" in media_type else f"{media_type}, not JSON"
 
 
-def _words(response: requests.Response) -> str:
+def _words(response: _Answer) -> str:
     """Return why a store refused, field by field where it says so (Ralph and other FastAPI services do)."""
     try:
         detail = cast("Any", response.json())
@@ -249,7 +317,7 @@ def _words(response: requests.Response) -> str:
     return (detail if isinstance(detail, str) else json.dumps(detail))[:_WORDS]
 
 
-def _retry_after(response: requests.Response) -> float | None:
+def _retry_after(response: _Answer) -> float | None:
     """Return the seconds of a Retry-After header; a date is left to our own pauses."""
     try:
         return float(response.headers["Retry-After"])

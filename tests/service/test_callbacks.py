@@ -13,6 +13,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -60,6 +61,8 @@ class Receiver:
     got: list[tuple[dict[str, str], bytes]] = field(default_factory=list)
     answers: deque[int] = field(default_factory=deque)
     pause: float = 0
+    #: Seconds for which an answer's body goes on, a byte at a time.
+    drips: float = 0
     certificate: Path | None = None
     server: ThreadingHTTPServer | None = None
 
@@ -83,6 +86,11 @@ class Receiver:
                 self.send_response(status)
                 self.send_header("Location", receiver.url.replace("/hook", "/elsewhere"))
                 self.end_headers()
+                end = time.monotonic() + receiver.drips
+                with suppress(OSError):
+                    while time.monotonic() < end:
+                        self.wfile.write(b".")
+                        time.sleep(0.05)
 
             def log_message(self, *_args: Any) -> None:
                 """Keep quiet."""
@@ -283,6 +291,13 @@ class TestWhoDoesNotTakeIt:
         found = told_here(hasty, receiver.url, within=0, callback_time_limit=0.3)
         assert (found.state, found.uncertain) == ("due", True)
         assert "no answer within" in found.answer
+
+    def test_an_answer_that_does_not_end_is_not_waited_for(self, hasty: Settings, receiver: Receiver) -> None:
+        receiver.drips = 10
+        began = time.monotonic()
+
+        assert told_here(hasty, receiver.url, callback_time_limit=0.3).state == "delivered"
+        assert time.monotonic() - began < 8
 
     def test_a_certificate_that_nobody_signed_is_refused(self, hasty: Settings, tmp_path: Path) -> None:
         if not shutil.which("openssl"):

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -22,8 +23,9 @@ from core import connection, dead_letters, lease, submit_statements
 from core import statements as waiting
 from core.errors import BadCall, OutOfReach
 from core.outbox import LANES
-from core.settings import Settings
+from core.settings import RecordStore, Settings
 from core.statements import PartlyKept
+from plugins.xapi.lrs import Client
 
 from ..conftest import InstallPlugin
 from .conftest import RedisServer, Start, until
@@ -47,13 +49,23 @@ class Store:
         self.answers: Callable[[Batch], Answer] = ids
         self.taken: Batch = []
         self.requests = 0
+        self.connections = 0
+        #: An answer's body comes a byte at a time, and never ends.
+        self.drips = False
         store = self
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
 
+            def setup(self) -> None:
+                store.connections += 1
+                super().setup()
+
             def do_POST(self) -> None:
                 batch = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+                if store.drips:
+                    self.drip()
+                    return
                 status, said = store.answers(batch)
                 store.requests += 1
                 if status == 200 and said == ids(batch)[1]:
@@ -64,6 +76,15 @@ class Store:
                 self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
                 self.wfile.write(body)
+
+            def drip(self) -> None:
+                self.send_response(200)
+                self.send_header("Content-Length", "1000000")
+                self.end_headers()
+                with suppress(OSError):
+                    while store.drips:
+                        self.wfile.write(b" ")
+                        time.sleep(0.05)
 
             def do_GET(self) -> None:
                 asked = parse_qs(urlsplit(self.path).query)
@@ -134,6 +155,27 @@ class TestAnswers:
         start("xapi", threads=8)
         until(lambda: report(hasty)["sent"] == 4, what="all count as delivered")
         assert (store.requests, report(hasty)["alarm"]) == (2, "")
+
+    def test_one_that_does_not_end_is_no_delivery_and_holds_no_lane(
+        self, configure: Configure, start: Start, store: Store
+    ) -> None:
+        settings = configure(store.url, xapi_longest_delay="0.3", xapi_time_limit="0.5")
+        store.drips = True
+        sent = statement(1)
+        submit_statements([sent], settings=settings)
+        start("xapi", threads=8)
+        until(lambda: "does not answer within" in report(settings)["alarm"], what="the alarm says so")
+
+        store.drips = False
+
+        until(lambda: sent["id"] in store.names(), what="it is tried again")
+
+    def test_a_connection_serves_many_requests(self, store: Store) -> None:
+        client = Client(RecordStore(name="lrs", url=store.url), 5)
+        for number in range(3):
+            client.deliver([statement(1, number)])
+
+        assert (store.requests, store.connections) == (3, 1)
 
     def test_a_conflict_over_a_statement_that_the_store_has_not_is_no_delivery(
         self, hasty: Settings, start: Start, store: Store
