@@ -206,7 +206,7 @@ def test_the_transcript_seeks_and_follows_the_film(open_page: Open, where: str, 
     assert [line.split("\n")[-1] for line in lines.all_inner_texts()] == list(SENTENCES)
     page.get_by_text(SENTENCES[2]).click()
     is_at(page, 6)
-    assert page.locator(".player-transcript [aria-current]").inner_text().endswith(SENTENCES[2])
+    page.locator(".player-transcript [aria-current]", has_text=SENTENCES[2]).wait_for()  # told some times a second
     seek(page, 10)
     page.locator(".player-transcript [aria-current]", has_text=SENTENCES[3]).wait_for()
     page.keyboard.press("ArrowUp")
