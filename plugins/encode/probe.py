@@ -18,9 +18,8 @@ from plugins.encode.video_track import VideoTrack, describe
 from plugins.media.decoding import Damaged, decode, time_of
 from plugins.media.source_file import REMEDY, may_restart, open_source, packets
 from plugins.media.truncation import (
-    BROKEN_OFF,
-    breaks_off,
     cut_off,
+    end_notes,
     is_cut,
     is_truncated,
     shortening,
@@ -119,8 +118,7 @@ def probe(path: Path) -> Media:
             for audio in audios
             if audio.index not in first_sounds
         ]
-        if breaks_off(path):
-            notes.append(BROKEN_OFF)
+        notes += end_notes(path)
         firsts = ([first_picture] if first_picture else []) + list(first_sounds.values())
         if not firsts:
             raise BadSource(f"{path} holds no audio or video that can be decoded", remedy=REMEDY, path=str(path))

@@ -1,4 +1,4 @@
-"""Whether the end of a file is missing, told from the lengths that its container states.
+"""Whether the end of a file is missing, or another recording stands behind it, told from what its container states.
 
 A lecture whose upload broke off must not be published as if it were whole, and a file must not be refused because one
 of its tracks is shorter than the others; so it takes both, missing bytes and missing seconds.
@@ -33,6 +33,9 @@ _TS_PACKET = 188
 
 #: What is said of a file that breaks off.
 BROKEN_OFF = "the source breaks off; how much of its end is missing can't be known"
+
+#: What is said of two files in one; players, too, show the first alone.
+FOLLOWED = "another recording stands behind the first in this file and was left out: send it by itself"
 
 
 def is_truncated(path: Path) -> bool:
@@ -73,6 +76,29 @@ def states_duration(path: Path, kind: str) -> bool:
         file.seek(size)
         first = file.read(_FIRST_MP3_FRAME)
     return any(name in first for name in (b"Xing", b"Info", b"VBRI"))
+
+
+def end_notes(path: Path) -> tuple[str, ...]:
+    """Say what is odd about the end of a file, though no length tells it."""
+    return (*([BROKEN_OFF] if breaks_off(path) else ()), *([FOLLOWED] if is_followed(path) else ()))
+
+
+def is_followed(path: Path) -> bool:
+    """Tell whether a second MP4 or WAVE file was joined to the first, bytes to bytes, which nothing reads.
+
+    Fragments may come with a head each, and an AVI of more than 1 GiB goes on in a chunk of another kind (OpenDML).
+    """
+    with path.open("rb") as file:
+        head = file.read(12)
+        if head[4:8] == b"ftyp":
+            kinds = [kind for kind, _ in boxes(file)]
+            return kinds.count(b"moov") > 1 and b"moof" not in kinds
+        end = _riff_end(head)
+        if not end:
+            return False
+        file.seek(end + end % 2)
+        behind = file.read(12)
+        return behind[:4] + behind[8:] == head[:4] + head[8:]
 
 
 def breaks_off(path: Path) -> bool:

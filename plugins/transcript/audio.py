@@ -20,7 +20,6 @@ from core.errors import BadSource
 from plugins.media.coverage import MOMENT, Extent, Hole, SoundCoverage, loss, merged, seconds_of, stated_end
 from plugins.media.decoding import Damaged, damage, decode
 from plugins.media.source_file import open_source, packets
-from plugins.media.truncation import BROKEN_OFF
 from plugins.transcript.downmix import Downmix
 from plugins.transcript.windows import RATE
 
@@ -226,8 +225,8 @@ class Recording:
     samples: int
     #: What could not be read, in seconds.
     lost: Sequence[Hole] = ()
-    #: The file breaks off, and nothing says how much is missing.
-    breaks_off: bool = False
+    #: What is odd about the file's end, though no length tells it.
+    end_notes: Sequence[str] = ()
     #: Audio tracks of the file that were not listened to.
     unheard_tracks: int = 0
 
@@ -244,7 +243,7 @@ class Recording:
     @property
     def notes(self) -> list[str]:
         """What is to be said of it."""
-        notes = [*loss("sound", self.lost), *([BROKEN_OFF] if self.breaks_off else ())]
+        notes = [*loss("sound", self.lost), *self.end_notes]
         if self.unheard_tracks:
             others = f"{self.unheard_tracks} other{'s' if self.unheard_tracks > 1 else ''}"
             notes.append(f"only the default audio track was transcribed, not the {others}")

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from core import Transcript
-from plugins.media.truncation import breaks_off
+from plugins.media.truncation import end_notes
 from plugins.transcript import weights
 from plugins.transcript.audio import Recording, gain_for, iter_audio, record, unheard_tracks
 from plugins.transcript.batches import encode, listen, tasks_of
@@ -95,7 +95,7 @@ def _record(audio: Path, options: TranscribeOptions, context: Context) -> Record
     gain = gain_for(audio, options.normalize_target) if options.normalize else None
     lost: list[Hole] = []
     recording = record(iter_audio(audio, gain, lost), context.workdir / "sound.s16")
-    return replace(recording, lost=lost, breaks_off=breaks_off(audio), unheard_tracks=unheard_tracks(audio))
+    return replace(recording, lost=lost, end_notes=end_notes(audio), unheard_tracks=unheard_tracks(audio))
 
 
 def _key(audio: Path, asked: str, options: TranscribeOptions) -> Mapping[str, Any]:

@@ -23,7 +23,7 @@ from core.pipeline import Host
 from core.settings import Settings
 from core.storage import JobFolder
 from core.testing import fake_context, fake_job, make_clip
-from plugins.media.truncation import breaks_off
+from plugins.media.truncation import end_notes
 from plugins.transcript.audio import iter_audio, record
 
 from .mutations import mutated
@@ -91,7 +91,7 @@ def transcribed(path: Path, folder: Path) -> Outcome:
     except BadSource as error:
         return Outcome("refused", reason=str(error))
     loud = loud_seconds(array.array("h", recording.path.read_bytes()), 16_000, 600)
-    return Outcome("transcribed", (None, loud), replace(recording, lost=lost, breaks_off=breaks_off(path)).notes)
+    return Outcome("transcribed", (None, loud), replace(recording, lost=lost, end_notes=end_notes(path)).notes)
 
 
 def in_result(artifacts: Sequence[Artifact], folder: Path) -> tuple[float | None, float | None]:

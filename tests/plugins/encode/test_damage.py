@@ -13,6 +13,7 @@ import av
 import pytest
 
 from core import BadSource
+from plugins.media.truncation import FOLLOWED
 
 Clip = Callable[..., Path]
 Encode = Callable[..., Any]
@@ -108,6 +109,14 @@ def test_a_slide_that_stays_is_no_loss(clip: Clip, encode: Encode) -> None:
 def test_slides_without_sound_that_stay_are_no_loss(clip: Clip, encode: Encode) -> None:
     source = clip("slides.mkv", times=[0, 3, 6], seconds=9, width=160, height=90, audio=False)
     assert encode(source).output.notes == ()
+
+
+@pytest.mark.parametrize("name", ["a.mp4", "a.wav"])
+def test_a_recording_behind_the_first_is_told(clip: Clip, encode: Encode, tmp_path: Path, name: str) -> None:
+    one = clip(name, seconds=2, width=160, height=90)
+    joined = tmp_path / name
+    joined.write_bytes(one.read_bytes() * 2)
+    assert encode(joined).output.notes == (FOLLOWED,)
 
 
 def test_the_parts_of_a_film_tell_of_its_losses_what_the_whole_tells(clip: Clip, encode: Encode) -> None:
