@@ -14,6 +14,7 @@ from pydantic import ValidationError
 
 from core import mistakes
 from core.cli.options import ConfigOption, State
+from core.cli.terminal import plain
 from core.errors import AmphipodError, HookFailed
 
 _HELP = "Encode, transcribe and report lecture videos, with the plugins that are installed here."
@@ -116,5 +117,5 @@ def main() -> None:
 def _fail(error: AmphipodError) -> NoReturn:
     if isinstance(error, HookFailed) and {"-v", "--verbose"} & set(sys.argv):
         typer.echo(error.trace, err=True)
-    typer.echo(f"amphipod: {error}", err=True)
+    typer.echo(f"amphipod: {plain(str(error))}", err=True)
     sys.exit(error.exit_code)

@@ -30,6 +30,7 @@ from core.cli.options import (
     sources_of,
 )
 from core.cli.options import State as Call
+from core.cli.terminal import plain
 from core.context import Progress
 from core.errors import BadCall, BadSettings, UnknownJob
 from core.jobs import Status
@@ -180,7 +181,7 @@ def _resume_here(host: Host, *, as_json: bool) -> int:
         if foreground.is_at_work(folder):
             continue
         if not as_json:
-            typer.echo(f"{folder.id} {folder.job().source.path}", err=True)
+            typer.echo(f"{folder.id} {plain(str(folder.job().source.path))}", err=True)
         outcome = foreground.work(host, folder)
         resumed.append(folder.id)
         code = outcome.exit_code or code
@@ -212,13 +213,13 @@ def _print(settings: Settings, current: Status, *, as_json: bool) -> None:
         answer = json.loads(current.to_json()) | ({"folders": folders} if folders else {})
         typer.echo(json.dumps(answer, indent=2))
         return
-    typer.echo(f"{current.id} {current.state}{f': {current.reason}' if current.reason else ''}")
+    typer.echo(f"{current.id} {current.state}{f': {plain(current.reason)}' if current.reason else ''}")
     for name, step in current.steps.items():
         far = step.progress
         words = f" {far.done / far.total:.0%} at {far.speed:.1f}x on {far.host}" if far and far.total else ""
-        typer.echo(f"  {name:<10} {step.state}{words}{f': {step.reason}' if step.reason else ''}")
+        typer.echo(f"  {name:<10} {step.state}{words}{f': {plain(step.reason)}' if step.reason else ''}")
     for folder in folders:
-        typer.echo(f"  files      {folder}")
+        typer.echo(f"  files      {plain(folder)}")
     if current.swept:
         typer.echo(f"  {current.swept}")
     if current.unserved:

@@ -13,6 +13,7 @@ import typer
 from core import manifest
 from core.cli.options import JsonOption
 from core.cli.options import State as Call
+from core.cli.terminal import plain
 from core.manifest import FINISH
 from core.storage import JobFolder
 from core.story import Reader
@@ -80,5 +81,5 @@ def _clock(line: Mapping[str, Any]) -> str:
 
 
 def _fact(name: str, value: Any) -> str:
-    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    text = plain(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
     return f"{name}={json.dumps(text, ensure_ascii=False) if ' ' in text else text}{_UNITS.get(name, '')}"

@@ -27,6 +27,7 @@ from core.cli.options import (
     parse_webhooks,
     sources_of,
 )
+from core.cli.terminal import plain
 from core.errors import BadCall, EngineMissing
 from core.manager import Manager, missing_steps
 from core.model import STEPS, Job, Step
@@ -97,13 +98,13 @@ def _work(host: Host, todo: list[Job], *, jobs: int, page: bool, as_json: bool) 
     code = 0
     for number, job in enumerate(todo):
         if len(todo) > 1:
-            typer.echo(f"{job.source.path}:", err=True)
+            typer.echo(f"{plain(str(job.source.path))}:", err=True)
         folder, _ = pipeline.submit(job, host.settings.jobs_root)
         outcome = foreground.finish(host, folder, jobs=jobs, page=page, as_json=as_json, lines=len(todo) > 1)
         code = outcome.exit_code or code
         if outcome.signal:
             if left := todo[number + 1 :]:
-                typer.echo(f"amphipod: not begun: {', '.join(str(one.source.path) for one in left)}", err=True)
+                typer.echo(plain(f"amphipod: not begun: {', '.join(str(one.source.path) for one in left)}"), err=True)
             break
     return code
 

@@ -7,7 +7,9 @@ import json
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
+from core.cli.terminal import plain
 from core.model import Artifact, Manifest, State
 from core.storage import JobFolder
 
@@ -22,18 +24,19 @@ def show(manifest: Manifest, folder: JobFolder, *, as_json: bool, lines: bool = 
     if manifest.artifacts:
         table = Table("file", "kind", "what", "size", box=None, padding=(0, 2, 0, 0))
         for artifact in manifest.artifacts:
-            table.add_row(artifact.path, artifact.kind, _what(artifact), _bytes(artifact.size or 0))
+            cells = (artifact.path, artifact.kind, _what(artifact), _bytes(artifact.size or 0))
+            table.add_row(*(Text(plain(cell)) for cell in cells))  # as Text: a name is no markup
         console.print(table)
     for name, step in manifest.steps.items():
         for note in step.notes:
-            console.print(f"{name}: {note}", markup=False, highlight=False, soft_wrap=True)
+            console.print(plain(f"{name}: {note}"), markup=False, highlight=False, soft_wrap=True)
     for place in places(manifest, folder):
-        typer.echo(f"files    {place}")
+        typer.echo(f"files    {plain(place)}")
     if manifest.state.is_final:
         typer.echo(f"manifest {folder.manifest}")
     if manifest.state is not State.SUCCEEDED:
         reason = f": {manifest.reason}" if manifest.reason else ""
-        typer.echo(f"amphipod: job {manifest.job.id} {manifest.state}{reason}", err=True)
+        typer.echo(plain(f"amphipod: job {manifest.job.id} {manifest.state}{reason}"), err=True)
 
 
 def places(manifest: Manifest, folder: JobFolder) -> list[str]:

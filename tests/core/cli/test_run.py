@@ -297,3 +297,19 @@ def test_a_plugin_s_own_frames_are_shown_when_asked_for(
     quiet = amphipod(*command)
     assert f"plugin worse failed in {hook}: ZeroDivisionError: division by zero" in quiet.stderr.splitlines()[-1]
     assert "Traceback" not in quiet.stderr
+
+
+def test_what_a_file_is_called_is_neither_markup_nor_escape_sequence() -> None:
+    name = "[red] \x1b]52;c;eA==\x07.mp4"
+    done = amphipod("run", "a.mp4", write_files={name: "x"})
+
+    assert done.returncode == 0
+    assert "[red]" in done.stdout
+    assert "\x1b" not in done.stdout + done.stderr
+
+
+def test_a_refusal_repeats_no_escape_sequence() -> None:
+    done = amphipod("run", "nowhere \x1b]52;c;eA==\x07.mp4")
+
+    assert done.returncode == 2
+    assert "\x1b" not in done.stderr
