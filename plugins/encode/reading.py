@@ -45,6 +45,8 @@ class Reading:
     damaged: int = 0
     #: Second of the film at which the lecture ended.
     reached: float = 0.0
+    #: Second of the film at which its last subtitle ends.
+    subtitled: float = 0.0
     #: What is missing of the film, by track, as a person would name it; seconds of the film.
     holes: dict[str, list[Hole]] = field(default_factory=dict)
 
@@ -108,6 +110,7 @@ def read(
         if is_lecture:
             reading.reached = max([pictures.timeline.end] if pictures else [], default=0.0)
             reading.reached = max([reading.reached, *(sound.end for sound in sounds)])
+            reading.subtitled = max((cue.end for reader in subtitles for cue in reader.cues), default=0.0)
     _finish(pictures, sounds, fill=fill)
     return reading
 

@@ -176,6 +176,7 @@ def judge(film: Film, reading: Reading) -> tuple[str, ...]:
         raise cut_off(path, reached, expected)
     if film.media.is_truncated and film.lecture.end is None and expected - reached >= _FRAME:
         notes.append(f"the source was cut off: its last {max(expected - reached, 0):.1f} s are missing")
-    elif expected - reached >= MOMENT and film.media.states_duration:
+    # Matroska's duration is that of the longest track, which may be one of subtitles.
+    elif expected - max(reached, reading.subtitled) >= MOMENT and film.media.states_duration:
         notes.append(f"the source says that it lasts {expected:.1f} s, and ends at second {reached:.1f}")
     return (*notes, *reading.notes)

@@ -102,6 +102,11 @@ def test_text_that_is_no_unicode_is_read_as_far_as_it_goes(clip: Clip, encode: E
     assert cues(encoded.folder / "subtitle_fra.vtt")[0][2] == "\ufffdt\ufffd"
 
 
+def test_a_subtitle_that_outlasts_the_film_is_no_loss_of_the_film(clip: Clip, encode: Encode) -> None:
+    track = Subtitles("fra", [(0, 5, "merci")], "subrip")
+    assert encode(clip("a.mkv", seconds=2, width=160, height=90, subtitles=(track,))).output.notes == ()
+
+
 def test_subtitles_made_of_pictures_are_left_out_with_a_note(clip: Clip, encode: Encode) -> None:
     encoded = encode(clip("a.mkv", subtitles=(Subtitles("fra", [(0, 1, "x")], "hdmv_pgs_subtitle"),)))
     assert encoded.files("subtitle") == []
