@@ -176,7 +176,12 @@ def test_progress_counts_seconds_of_speech_and_reaches_the_end(transcribe: Trans
 def test_a_cancel_stops_between_windows(transcribe: Transcribe, tmp_path: Path) -> None:
     known, seen = clip("en-long.mp4"), list[Progress]()
     context = fake_context(
-        tmp_path / "j", known.path, step="transcribe", threads=1, report=seen.append, is_cancelled=lambda: bool(seen)
+        tmp_path / "j",
+        known.path,
+        step="transcribe",
+        threads=1,
+        report=seen.append,
+        is_cancelled=lambda: any(not one.doing for one in seen),
     )
 
     with pytest.raises(Cancelled):
@@ -187,7 +192,12 @@ def test_a_cancel_stops_between_windows(transcribe: Transcribe, tmp_path: Path) 
 def test_the_next_attempt_goes_on_from_what_was_saved(transcribe: Transcribe, tmp_path: Path) -> None:
     known, seen = clip("en-long.mp4"), list[Progress]()
     first = fake_context(
-        tmp_path / "j", known.path, step="transcribe", threads=1, report=seen.append, is_cancelled=lambda: bool(seen)
+        tmp_path / "j",
+        known.path,
+        step="transcribe",
+        threads=1,
+        report=seen.append,
+        is_cancelled=lambda: any(not one.doing for one in seen),
     )
     with pytest.raises(Cancelled):
         transcribe(known.path, context=first, batch_size=1)
@@ -217,7 +227,12 @@ def test_the_rest_of_a_window_is_heard_again_and_saved_like_the_window(transcrib
     whole = transcribe(known.path, "en", vad=False, batch_size=1, job="whole")
     assert whole.facts["windows_continued"] == 2
     context = fake_context(
-        tmp_path / "j", known.path, step="transcribe", threads=1, report=seen.append, is_cancelled=lambda: bool(seen)
+        tmp_path / "j",
+        known.path,
+        step="transcribe",
+        threads=1,
+        report=seen.append,
+        is_cancelled=lambda: any(not one.doing for one in seen),
     )
     attempts = 0
     heard = None
