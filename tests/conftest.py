@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -16,6 +17,12 @@ from core.pipeline import Host
 from core.settings import POD_NAMES, Settings
 
 InstallPlugin = Callable[..., None]
+
+
+def pytest_configure() -> None:
+    """Let what the tests start be interrupted: below `make test &` of a script, SIGINT is inherited as ignored."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
 
 TOY_ENGINE = """
     import os, signal, time

@@ -230,7 +230,7 @@ def _service_lines(view: dict[str, Any]) -> list[str]:
         found.append(f"{words}: start one with `amphipod worker {queue}`")
     for one in view["untold"]:
         word = "untold" if one["state"] == "due" else "given up"
-        found.append(f"{word:<10} {one['job']} ({one['kind']}), {one['tries']} tries: {plain(one['answer'])}")
+        found.append(f"{word:<7} {one['job']} ({one['kind']}), {one['tries']} tries: {plain(one['answer'])}")
     return found
 
 

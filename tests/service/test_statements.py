@@ -208,7 +208,7 @@ class TestDelivery:
         (letter,) = until(lambda: dead(settings), what="one is dead")
         assert letter["statement"] == batch[50]
         assert "422" in letter["words"]
-        assert "verb: is missing" in letter["words"]
+        assert "verb: Field required" in letter["words"], "the store's own words"
         assert [time_of(one) for one in lrs.stored()] == [number for number in range(100) if number != 50]
 
     def test_dead_statements_are_shown_and_sent_again(
