@@ -263,9 +263,6 @@ class TestDoctor:
         findings = self.examine()
 
         assert all(finding.ok is not False for finding in findings.values()), findings
-        assert [name for name, finding in findings.items() if finding.ok is None] == [
-            name for name in findings if name.startswith("plugin ") and "toy" not in name
-        ], "what the settings leave out is neither right nor wrong"
         assert findings[f"Redis 127.0.0.1:{redis_server.port}/0 persistence"].words == "append-only file"
         (worker,) = [finding for subject, finding in findings.items() if subject.startswith("worker ")]
         assert "shares" in worker.words

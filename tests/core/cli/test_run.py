@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -246,11 +247,11 @@ def test_without_out_the_answer_says_where_the_files_are() -> None:
 
 def test_a_step_s_end_is_told_when_it_ends(install_plugin: InstallPlugin, monkeypatch: pytest.MonkeyPatch) -> None:
     install_plugin("slow", SLOW_TRANSCRIPT)
-    monkeypatch.setenv("AMPHIPOD_PLUGINS_ONLY", "toy,slow")
+    monkeypatch.setenv("AMPHIPOD_PLUGINS_ONLY", "toy,slow,captions")
     command = [*AMPHIPOD, "run", "a.mp4", "--steps", "encode,transcribe"]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
     assert process.stderr
-    lines = list(iter(lambda: process.stderr and process.stderr.readline().strip(), "transcribe: loading the model"))
+    lines = list(takewhile(lambda line: line != "transcribe: loading the model", map(str.strip, process.stderr)))
 
     assert process.poll() is None
     assert "encode: succeeded" in lines
