@@ -18,6 +18,7 @@
     │   ├── StepCrashed        the child process died
     │   ├── NoSpace            the file system is full (also an OSError)
     │   ├── NotWritable        (also an OSError)
+    │   ├── HostUnfit          this host can't do the job now, another may
     │   └── OutOfReach         a service does not answer (exit code 3)
     └── PluginUnavailable      raised by a plugin's `configure`: it can't work here, and why
 

@@ -227,7 +227,7 @@ def result_of(settings: Settings, job: str, step: str = "encode", run: int = 1) 
 
 
 def leftovers(settings: Settings, job: str) -> list[str]:
-    return [path.name for path in (settings.jobs_root / "jobs" / job / "scratch").iterdir()]
+    return [path.name for path in (settings.jobs_root / "jobs" / job / "scratch").glob("*")]
 
 
 def leases(server: RedisServer) -> list[str]:
