@@ -160,7 +160,8 @@ def test_the_api_keeps_its_word(address: str) -> None:
         pytest.skip("schemathesis is not installed")
     checks = "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance"
     command = [tool, "run", f"{address}/openapi.json", "-H", f"Authorization: Bearer {TOKEN}", "--checks", checks]
-    done = subprocess.run([*command, "--max-examples", "20", "--seed", "1"], capture_output=True, text=True)
+    ours = ["--include-path-regex", "^/task/", "--max-examples", "20", "--seed", "1"]  # tests/web has the others
+    done = subprocess.run([*command, *ours], capture_output=True, text=True)
     assert done.returncode == 0, done.stdout[-6000:]
 
 

@@ -118,7 +118,7 @@ def test_nothing_is_executed_and_the_file_is_its_owner_s(imported: dict[str, dic
 
 @pytest.mark.parametrize(
     ("text", "words"),
-    [("MEDIA_ROOT = '/a", "not Python"), ("FFMPEG_NB_THREADS = -2", "greater than or equal to 0")],
+    [("MEDIA_ROOT = '/a", "not Python"), ("FFMPEG_NB_THREADS = -2", "must be 0 or more (it is -2)")],
 )
 def test_a_file_that_does_not_do_is_one_line(text: str, words: str, tmp_path: Path) -> None:
     (tmp_path / "settings_local.py").write_text(text)

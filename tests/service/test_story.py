@@ -116,13 +116,13 @@ class TestWhatGoesWrong:
 class TestSlots:
     def test_a_job_that_waits_for_a_slot_is_told_with_who_holds_it(self, start: Start, submit: Submit) -> None:
         worker = start("encoding", processes=2, log_format="json")
-        first = submit(sleep=20)
+        first = submit(sleep=60)
         child_of(first)
         submit(write="x")
 
         def waiting() -> dict[str, Any] | None:
             return next((line for line in lines_of(worker.log) if line["event"] == "waiting for a slot"), None)
 
-        line = until(waiting, what="it is told")
+        line = until(waiting, within=50, what="it is told")
         assert (line["queue"], line["waiting"]) == ("encoding", 1)
         assert line["held_by"].startswith(f"encode of {first} in process ")

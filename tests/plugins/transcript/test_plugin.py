@@ -78,8 +78,8 @@ def test_a_lecture_s_captions_by_the_command_line() -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [
-        (["--language", "xx", "--option", f"model={MODEL}"], 1, "'xx' is no language that whisper knows"),
-        (["--option", "model=base"], 1, "fetch it once with `amphipod models pull base`"),
+        (["--language", "xx", "--option", f"model={MODEL}"], 2, "'xx' is no language that whisper knows"),
+        (["--option", "model=base"], 2, "fetch it once with `amphipod models pull base`"),
         (["--option", "line_length=60"], 2, "option 'line_length' (set by job)"),
         (["--option", "glosary=x"], 2, "did you mean 'glossary'?"),
     ],
