@@ -176,7 +176,7 @@ def test_killed_in_the_middle_the_next_attempt_goes_on(tmp_path: Path) -> None:
     long = save(tmp_path / "long.wav", np.concatenate([one] * 6))
     there = host(tmp_path)
     # Sentences that come again are repetitions to the check for loops, and what is then decoded is left to chance.
-    options = {"batch_size": 1, "compression_ratio_threshold": None, "fallback_temperatures": []}
+    options: dict[str, Any] = {"batch_size": 1, "compression_ratio_threshold": None, "fallback_temperatures": []}
     folder, _ = pipeline.submit(job(long, language="en", options=options), there.settings.jobs_root)
 
     def kill(progress: Any) -> None:
