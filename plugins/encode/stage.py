@@ -124,7 +124,8 @@ class Stage:
         if self._graph is None:
             self._graph, self._inputs = self._set_up(clock)
         for frame, source in zip(frames, self._inputs, strict=True):
-            frame.pts, frame.time_base = number, clock
+            # One period each, whatever its own take's clock said; the film's last picture keeps it.
+            frame.pts, frame.duration, frame.time_base = number, 1, clock
             source.push(frame)
         return self._graph.vpull()
 
