@@ -26,7 +26,7 @@ from benchmarks import media, rivals, where
 from benchmarks.measure import Cost, run, run_all
 from benchmarks.quality import judge
 from benchmarks.rivals import Film
-from plugins.encode.probe import probe
+from plugins.encode.source.probe import probe
 
 RESULTS = Path(__file__).with_name("RESULTS.md")
 

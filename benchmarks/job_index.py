@@ -23,10 +23,10 @@ from pathlib import Path
 
 import redis
 
-from core import indexing
 from core.job_index import JobIndex, JobPage, JobQuery, RowState, open_index, rebuild
-from core.job_row import JobRow
 from core.model import Job, Source, State, now
+from core.queue import job_rows
+from core.queue.job_row import JobRow
 from core.settings import Settings
 
 #: Seconds, bytes.
@@ -161,7 +161,7 @@ def run(jobs: int, folder: Path, port: int) -> list[bool]:
             time.sleep(0.05)
     rows = [row(number) for number in range(jobs)]
     meter = Meter(client)
-    taken = meter.seconds(lambda: indexing.write(client, rows), rounds=1)
+    taken = meter.seconds(lambda: job_rows.write(client, rows), rounds=1)
     print(f"{jobs} jobs indexed in {taken:.1f} s, {client.info('memory')['used_memory_human']}")
     good = of_redis(open_index(settings), meter)
     environment = os.environ | {"AMPHIPOD_BROKER_URL": address, "AMPHIPOD_JOBS_ROOT": str(settings.jobs_root)}

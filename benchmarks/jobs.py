@@ -18,7 +18,7 @@ import time
 
 import redis
 
-from core.queues import NAMESPACE
+from core.redis.connection import NAMESPACE
 
 GATE = 4.0
 WAITING = 50_000

@@ -33,9 +33,9 @@ def by_amphipod(recording: Path, weights: Path, language: str) -> dict[str, Any]
     """Run the whole step and read its WebVTT; words have their times from the transcript."""
     from core.testing import fake_context, fake_job
     from plugins.transcript import weights as kept
+    from plugins.transcript.captions.caption_files import write
     from plugins.transcript.engine import transcribe_lecture
     from plugins.transcript.options import TranscribeOptions
-    from plugins.transcript.writing import write
 
     options = TranscribeOptions(model=str(weights))
     _name_heads(kept.load(kept.weights_for(options, language), "cpu"), weights)

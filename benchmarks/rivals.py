@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.measure import Command, Cost, run
-from plugins.encode.ladder import Rendition, renditions_for
-from plugins.encode.probe import Media
 from plugins.encode.profiles import POD
+from plugins.encode.source.probe import Media
+from plugins.encode.video.ladder import Rendition, renditions_for
 
 _FFMPEG = ("ffmpeg", "-hide_banner", "-nostdin")
 

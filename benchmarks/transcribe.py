@@ -43,9 +43,9 @@ from whisper.model import ModelDimensions, Whisper
 
 from benchmarks.real_speech import compare
 from core.testing import fake_context, fake_job
-from plugins.transcript.audio import iter_audio
 from plugins.transcript.engine import transcribe_lecture
 from plugins.transcript.options import TranscribeOptions
+from plugins.transcript.sound.audio import iter_audio
 
 ROOT = Path(__file__).parents[1]
 DATA = ROOT / "tests/data"

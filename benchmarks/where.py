@@ -110,11 +110,14 @@ def _encode(film: Path, profile: str) -> dict[str, float]:
     from av.packet import Packet
 
     from core.testing import fake_context, fake_job
-    from plugins.encode import engine, pictures, reading, stills
-    from plugins.encode.audio import AacEncoders, AudioFile, Resampler
-    from plugins.encode.lane import Lane
+    from plugins.encode import engine
+    from plugins.encode.audio.encoders import AacEncoders, AudioFile, Resampler
     from plugins.encode.options import EncodeOptions
-    from plugins.encode.packaging import Package
+    from plugins.encode.output import thumbnails
+    from plugins.encode.output.package import Package
+    from plugins.encode.source import reader
+    from plugins.encode.video import pictures
+    from plugins.encode.video.encoder import Lane
 
     watch, threads = Stopwatch(), Threads()
     for part, owner, calls in (
@@ -123,12 +126,12 @@ def _encode(film: Path, profile: str) -> dict[str, float]:
         ("sound: resample, AAC, MP3", Resampler, ("resample", "flush")),
         ("sound: resample, AAC, MP3", AacEncoders, ("encode",)),
         ("sound: resample, AAC, MP3", AudioFile, ("encode",)),
-        ("images", stills.Stills, ("show", "write")),
+        ("images", thumbnails.Stills, ("show", "write")),
         ("write MP4 and HLS", Package, ("mux", "close")),
     ):
         for call in calls:
             setattr(owner, call, watch.around(part, getattr(owner, call)))
-    vars(reading)["Packet"] = SimpleNamespace(decode=watch.around("decode", Packet.decode))
+    vars(reader)["Packet"] = SimpleNamespace(decode=watch.around("decode", Packet.decode))
     for call in ("__init__", "run"):
         setattr(Lane, call, _as_lane(getattr(Lane, call)))
     _name("main")

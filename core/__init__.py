@@ -41,7 +41,7 @@ from core.model import (
 
 if TYPE_CHECKING:
     from core.jobs import status, submit
-    from core.statements import submit_statements
+    from core.statements.submit import submit_statements
 
 __all__ = [
     "DROP",
@@ -80,9 +80,9 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     """Load a portal's functions when they are first used: a plugin has no use for what they import."""
     if name == "submit_statements":
-        from core import statements
+        from core.statements import submit as statements_submit
 
-        return statements.submit_statements
+        return statements_submit.submit_statements
     if name in ("status", "submit"):
         from core import jobs
 

@@ -1,4 +1,4 @@
-"""What `dramatiq core.actors` loads: an actor a step. The work itself is in core/worker.py."""
+"""What `dramatiq core.actors` loads: an actor a step. The work itself is in core/worker/step.py."""
 
 from __future__ import annotations
 
@@ -10,16 +10,22 @@ from typing import Any
 import dramatiq
 from dramatiq.middleware import CurrentMessage
 
-from core import broker, connection, contracts, courier, intake, middleware, queues, settings, shadowing, worker
+from core import settings
 from core.errors import AmphipodError, BadCall
-from core.manager import Manager
-from core.manifest import FINISH
-from core.middleware.shutdown import Shutdown
-from core.pipeline import Host
+from core.pipeline.lifecycle import Host
+from core.plugin_host import installation
+from core.plugin_host.manager import Manager
+from core.pod import callback_kinds
+from core.queue import broker, names
+from core.redis import connection
+from core.statements import router
+from core.storage.manifest import FINISH
+from core.worker import callback, middleware, step
+from core.worker.middleware.shutdown import Shutdown
 
 
 def _connect() -> broker.Broker:
-    shadowing.check()
+    installation.check()
     loaded = settings.load()
     return broker.connect(loaded, middleware.build(loaded))
 
@@ -31,55 +37,55 @@ except AmphipodError as fault:
     sys.exit(fault.exit_code)
 
 dramatiq.set_broker(BROKER)
-for _queue in queues.expand(queues.QUEUES.values()):
+for _queue in names.expand(names.QUEUES.values()):
     BROKER.declare_queue(_queue)
 
 
-_DESTINATIONS = courier.Destinations()
+_DESTINATIONS = callback.Destinations()
 
 
 @cache
-def _desk() -> worker.Desk:
+def _desk() -> step.Desk:
     loaded = settings.load()
     shutdown = next(one for one in BROKER.middleware if isinstance(one, Shutdown))
-    return worker.Desk(Host(loaded, Manager(loaded)), BROKER, connection.client(loaded), shutdown)
+    return step.Desk(Host(loaded, Manager(loaded)), BROKER, connection.client(loaded), shutdown)
 
 
-@dramatiq.actor(queue_name=queues.QUEUES["compose"], max_retries=None)
+@dramatiq.actor(queue_name=names.QUEUES["compose"], max_retries=None)
 def compose(job: str, part: str = "", tries: int = 0) -> None:
-    worker.serve(_desk(), "compose", job, part, tries)
+    step.serve(_desk(), "compose", job, part, tries)
 
 
-@dramatiq.actor(queue_name=queues.QUEUES["encode"], max_retries=None)
+@dramatiq.actor(queue_name=names.QUEUES["encode"], max_retries=None)
 def encode(job: str, part: str = "", tries: int = 0) -> None:
-    worker.serve(_desk(), "encode", job, part, tries)
+    step.serve(_desk(), "encode", job, part, tries)
 
 
-@dramatiq.actor(queue_name=queues.QUEUES["transcribe"], max_retries=None)
+@dramatiq.actor(queue_name=names.QUEUES["transcribe"], max_retries=None)
 def transcribe(job: str, part: str = "", tries: int = 0) -> None:
-    worker.serve(_desk(), "transcribe", job, part, tries)
+    step.serve(_desk(), "transcribe", job, part, tries)
 
 
-@dramatiq.actor(queue_name=queues.QUEUES["emit"], max_retries=None)
+@dramatiq.actor(queue_name=names.QUEUES["emit"], max_retries=None)
 def emit(job: str, part: str = "", tries: int = 0) -> None:
-    worker.serve(_desk(), "emit", job, part, tries)
+    step.serve(_desk(), "emit", job, part, tries)
 
 
-@dramatiq.actor(queue_name=queues.QUEUES["emit"], max_retries=None, throws=(BadCall,))
+@dramatiq.actor(queue_name=names.QUEUES["emit"], max_retries=None, throws=(BadCall,))
 def emit_statement(statement: dict[str, Any] | list[dict[str, Any]]) -> None:
     """Take statements from a portal that sends Dramatiq messages; `core.submit_statements` also keeps their order."""
     message = CurrentMessage.get_current_message()
     assert message
     sent_at = datetime.fromtimestamp(message.message_timestamp / 1000, UTC)
     given = statement if isinstance(statement, list) else [statement]
-    intake.take(given, _desk().host.settings, seed=message.message_id, at=sent_at)
+    router.take(given, _desk().host.settings, seed=message.message_id, at=sent_at)
 
 
-@dramatiq.actor(queue_name=queues.QUEUES[FINISH], max_retries=None)
+@dramatiq.actor(queue_name=names.QUEUES[FINISH], max_retries=None)
 def finish(job: str, part: str = "", tries: int = 0) -> None:
-    worker.serve(_desk(), FINISH, job, part, tries)
+    step.serve(_desk(), FINISH, job, part, tries)
 
 
-@dramatiq.actor(queue_name=queues.DELIVERIES, max_retries=None, priority=1)  # after what publishes
+@dramatiq.actor(queue_name=names.DELIVERIES, max_retries=None, priority=1)  # after what publishes
 def deliver(job: str, part: str, tries: int = 0) -> None:
-    courier.serve(_desk(), job, part, tries, contracts.CONTRACTS, _DESTINATIONS)
+    callback.serve(_desk(), job, part, tries, callback_kinds.CONTRACTS, _DESTINATIONS)

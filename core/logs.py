@@ -1,6 +1,6 @@
 """structlog for us and for every library that logs through the standard library: one format, on standard error.
 
-Lines about a job also go into its story (core/story.py). No line holds a secret of the settings.
+Lines about a job also go into its story (core/storage/story.py). No line holds a secret of the settings.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from urllib.parse import unquote, urlsplit
 import structlog
 from pydantic import BaseModel, SecretStr
 
-from core import story
 from core.settings import Settings
+from core.storage import story
 
 if TYPE_CHECKING:
     from structlog.typing import EventDict, Processor, WrappedLogger

@@ -124,7 +124,7 @@ class Download(Model):
 class Callback(Model):
     """Whom to tell of a job's end. It holds no secret: those are settings of the host that delivers it."""
 
-    #: The contract that it is told by: "webhook", or one of Esup-Pod's (core/pod/contract.py).
+    #: The contract that it is told by: "webhook", or one of Esup-Pod's (core/pod/callbacks.py).
     kind: str
     #: Esup-Pod's are relative to its API's address, so that a wrong one can still be mended.
     url: str

@@ -12,8 +12,8 @@ from textwrap import dedent
 
 import pytest
 
-from core.manager import Manager
-from core.pipeline import Host
+from core.pipeline.lifecycle import Host
+from core.plugin_host.manager import Manager
 from core.settings import POD_NAMES, Settings
 
 InstallPlugin = Callable[..., None]

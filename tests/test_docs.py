@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from core.manager import specifications
+from core.plugin_host.manager import specifications
 from core.settings import Settings
 
 ROOT = Path(__file__).parents[1]

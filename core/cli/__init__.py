@@ -13,8 +13,8 @@ import typer
 from pydantic import ValidationError
 
 from core import mistakes
-from core.cli.options import ConfigOption, State
-from core.cli.terminal import plain
+from core.cli.terminal.options import ConfigOption, State
+from core.cli.terminal.plain import plain
 from core.errors import AmphipodError, HookFailed
 
 _HELP = "Encode, transcribe and report lecture videos, with the plugins that are installed here."
@@ -22,28 +22,28 @@ _HELP = "Encode, transcribe and report lecture videos, with the plugins that are
 #: Commands and the modules that hold them, in the order of the help. Only what is called is imported.
 COMMANDS: Mapping[str, str] = {
     "run": "core.cli.run",
-    "submit": "core.cli.jobs",
-    "status": "core.cli.jobs",
-    "wait": "core.cli.jobs",
-    "logs": "core.cli.logs",
-    "cancel": "core.cli.jobs",
-    "retry": "core.cli.jobs",
-    "tell": "core.cli.jobs",
-    "resume": "core.cli.jobs",
+    "submit": "core.cli.jobs.control",
+    "status": "core.cli.jobs.control",
+    "wait": "core.cli.jobs.control",
+    "logs": "core.cli.jobs.logs",
+    "cancel": "core.cli.jobs.control",
+    "retry": "core.cli.jobs.control",
+    "tell": "core.cli.jobs.control",
+    "resume": "core.cli.jobs.control",
     "sweep": "core.cli.sweep",
-    "jobs": "core.cli.job_list",
-    "show": "core.cli.show",
-    "dead": "core.cli.job_list",
-    "workers": "core.cli.workers",
+    "jobs": "core.cli.jobs.list",
+    "show": "core.cli.jobs.show",
+    "dead": "core.cli.jobs.list",
+    "workers": "core.cli.workers.list",
     "emit": "core.cli.statements",
     "statements": "core.cli.statements",
-    "worker": "core.cli.worker",
-    "bridge": "core.cli.bridge",
+    "worker": "core.cli.workers.worker",
+    "bridge": "core.cli.workers.bridge",
     "pod": "core.cli.pod",
     "serve": "core.cli.serve",
     "token": "core.cli.token",
-    "plugins": "core.cli.listing",
-    "hooks": "core.cli.listing",
+    "plugins": "core.cli.plugins",
+    "hooks": "core.cli.plugins",
     "doctor": "core.cli.doctor",
 }
 
@@ -74,7 +74,7 @@ def build(arguments: list[str]) -> typer.Typer:
             app.command(name)(command)
     if named is None:
         from core import logs, settings
-        from core.manager import Manager
+        from core.plugin_host.manager import Manager
 
         loaded = settings.load(log_level="error")
         logs.configure(loaded)
@@ -109,7 +109,8 @@ def main() -> None:
 
         if not isinstance(error, RedisError):
             raise
-        from core import connection, settings
+        from core import settings
+        from core.redis import connection
 
         _fail(connection.refusal(error, settings.load().broker_url))
 

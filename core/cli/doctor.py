@@ -7,9 +7,10 @@ from dataclasses import asdict
 
 import typer
 
-from core import checkup, connection
-from core.cli.options import JsonOption, State
+from core import doctor as core_doctor
+from core.cli.terminal.options import JsonOption, State
 from core.findings import are_well
+from core.redis import connection
 
 _MARKS = {
     True: typer.style("ok  ", fg="green"),
@@ -25,7 +26,7 @@ def doctor(context: typer.Context, as_json: JsonOption = False) -> None:
     """
     state: State = context.obj
     host = state.host(log_level="error")
-    findings = list(checkup.examine(host))
+    findings = list(core_doctor.examine(host))
     if as_json:
         shown = host.settings.model_dump(mode="json")
         for broker in ("broker_url", "pod_broker_url", "pod_xapi_broker_url"):

@@ -11,7 +11,7 @@ from typing import Annotated, cast
 import typer
 
 from core import settings as settings_module
-from core.cli.options import JsonOption, State
+from core.cli.terminal.options import JsonOption, State
 from core.errors import BadCall
 
 pod = typer.Typer(help="Serve an Esup-Pod: import its settings, see messages that were parked.", no_args_is_help=True)
@@ -31,15 +31,15 @@ def import_settings(
 
     The file may hold passwords: only its owner can read it. Exit code 2 when what was found does not fit.
     """
-    from core.pod import settings_file
+    from core.pod import settings_import
 
-    imported = settings_file.read(file, jobs_root)
+    imported = settings_import.read(file, jobs_root)
     if to.exists() and not force:
         raise BadCall(f"{to} exists", remedy="choose another with --to, or replace it with --force")
     new = to.with_name(f".{to.name}.new")
     try:
         with open(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as text:  # noqa: PTH123  # a mode from its first moment
-            text.write(settings_file.to_toml(imported.settings, file))
+            text.write(settings_import.to_toml(imported.settings, file))
         settings_module.load(new)
         new.replace(to)
     finally:
@@ -69,11 +69,11 @@ def parked(
     Unknown tasks, wrong arguments, unsafe paths, what is no message. Exit code 1 if --retry leaves some.
     """
     from core import logs
-    from core.pod import messages, parking
+    from core.pod import celery_messages, parking
 
     settings = cast("State", context.obj).settings()
     logs.configure(settings)
-    taken = messages.take_parked(settings) if retry else 0
+    taken = celery_messages.take_parked(settings) if retry else 0
     found = list(parking.parked(settings))
     if as_json:
         typer.echo(json.dumps([asdict(one) | {"file": str(path)} for path, one in found], indent=2, default=str))

@@ -7,9 +7,8 @@ from typing import Annotated
 
 import typer
 
-from core import pipeline, watch_page
-from core.cli import foreground, paths
-from core.cli.options import (
+from core.cli.terminal import foreground, paths
+from core.cli.terminal.options import (
     CorrelationOption,
     EngineOption,
     JsonOption,
@@ -27,11 +26,13 @@ from core.cli.options import (
     parse_webhooks,
     sources_of,
 )
-from core.cli.terminal import plain
+from core.cli.terminal.plain import plain
 from core.errors import BadCall, EngineMissing
-from core.manager import Manager, missing_steps
 from core.model import STEPS, Job, Step
-from core.pipeline import Host
+from core.pipeline import lifecycle
+from core.pipeline.lifecycle import Host
+from core.plugin_host.manager import Manager, missing_steps
+from core.web.player import stand_alone
 
 
 def run(
@@ -70,7 +71,7 @@ def run(
     asked = parse_steps(steps) if steps else _installed(host, len(takes[0]))
     todo = [
         Job(
-            id=pipeline.new_id(),
+            id=lifecycle.new_id(),
             sources=sources,
             steps=asked,
             output=home,
@@ -87,9 +88,9 @@ def run(
         able = _able(host, todo[0])
         todo = [job.model_copy(update={"steps": able}) for job in todo]
     for job in todo:
-        pipeline.check(host, job)
+        lifecycle.check(host, job)
         if page and job.output:
-            watch_page.check(job.output, replace=replace)
+            stand_alone.check(job.output, replace=replace)
     raise typer.Exit(_work(host, todo, jobs=jobs, page=page, as_json=as_json))
 
 
@@ -99,7 +100,7 @@ def _work(host: Host, todo: list[Job], *, jobs: int, page: bool, as_json: bool) 
     for number, job in enumerate(todo):
         if len(todo) > 1:
             typer.echo(f"{plain(str(job.source.path))}:", err=True)
-        folder, _ = pipeline.submit(job, host.settings.jobs_root)
+        folder, _ = lifecycle.submit(job, host.settings.jobs_root)
         outcome = foreground.finish(host, folder, jobs=jobs, page=page, as_json=as_json, lines=len(todo) > 1)
         code = outcome.exit_code or code
         if outcome.signal:

@@ -7,7 +7,7 @@ from typing import Annotated, cast
 
 import typer
 
-from core.cli.options import State
+from core.cli.terminal.options import State
 from core.errors import BadCall
 
 
@@ -27,8 +27,8 @@ def serve(
     if not (find_spec("fastapi") and find_spec("uvicorn")):
         raise BadCall("the HTTP side needs FastAPI", remedy="pip install 'amphipod[web]'")
     loaded = cast("State", context.obj).host()
-    from core.web import server
     from core.web.app import build
+    from core.web.http import server
 
     app = build(loaded.settings, loaded.manager, root_path=root_path)
     server.run(app, host, port, say=lambda words: typer.echo(words, err=True))

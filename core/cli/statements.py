@@ -9,12 +9,13 @@ from typing import Annotated, Any, cast
 
 import typer
 
-from core import connection, dead_letters
-from core import statements as waiting
-from core.cli.options import JsonOption, State
+from core.cli.terminal.options import JsonOption, State
 from core.errors import BadCall
-from core.manager import Manager
-from core.outbox import Outbox
+from core.plugin_host.manager import Manager
+from core.redis import connection
+from core.statements import dead_letters
+from core.statements import submit as waiting
+from core.statements.outbox import Outbox
 
 #: Statements that are read from a file before they are sent.
 _AT_ONCE = 1000

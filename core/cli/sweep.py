@@ -7,13 +7,14 @@ from typing import Annotated, cast
 
 import typer
 
-from core import logs, uploads
-from core import sweep as sweep_module
-from core.cli.options import JsonOption, State
+from core import logs
+from core.cli.terminal.options import JsonOption, State
 from core.errors import AmphipodError, JobConflict
-from core.retention import Finding
+from core.retention import sweep as sweep_module
+from core.retention import uploads
+from core.retention.holdings import Finding
 from core.settings import Settings
-from core.storage import JobFolder
+from core.storage.files import JobFolder
 
 
 def sweep(
@@ -55,8 +56,8 @@ def _note(settings: Settings, found: list[Finding]) -> None:
     """Have the lists of the service follow; where Redis is away, a worker does it later."""
     if settings.broker_url is None:
         return
-    from core import connection
     from core.job_index import rebuild
+    from core.redis import connection
 
     try:
         with connection.opened(settings) as client:

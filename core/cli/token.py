@@ -8,11 +8,11 @@ from typing import Annotated, cast
 
 import typer
 
-from core import tokens
-from core.cli.options import JsonOption, State
+from core.cli.terminal.options import JsonOption, State
 from core.errors import BadCall
 from core.model import now
-from core.tokens import SCOPES, Token
+from core.web import tokens
+from core.web.tokens import SCOPES, Token
 
 token = typer.Typer(help="Tokens of the HTTP side (`amphipod serve`): make, list, revoke.", no_args_is_help=True)
 

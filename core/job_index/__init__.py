@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from core.job_index.folder_index import FolderIndex
 from core.job_index.query import Counts, JobIndex, JobPage, JobQuery, Line, parse_states
-from core.job_row import JobRow, RowState, StepProgress
+from core.queue.job_row import JobRow, RowState, StepProgress
 from core.settings import Settings
 
 __all__ = [

@@ -11,12 +11,13 @@ from contextlib import suppress
 from pathlib import Path
 from threading import Lock
 
-from core import indexing, job_row, manifest, queues, storage
 from core.errors import UnknownJob
-from core.indexing import GROUPS
 from core.job_index.query import Counts, JobPage, JobQuery, Line, make_cursor, read_cursor
-from core.job_row import JobRow, RowState
-from core.storage import JobFolder
+from core.queue import job_row, job_rows, names
+from core.queue.job_row import JobRow, RowState
+from core.queue.job_rows import GROUPS
+from core.storage import files, manifest
+from core.storage.files import JobFolder
 
 #: Jobs whose state is counted, the newest ones.
 COUNTED = 1000
@@ -45,12 +46,12 @@ class FolderIndex:
     def page(self, query: JobQuery) -> JobPage:
         ranked = self._ranked(query.order)
         if query.since:
-            oldest = indexing.milliseconds(query.since.timestamp())
+            oldest = job_rows.milliseconds(query.since.timestamp())
             ranked = [one for one in ranked if one[0] >= oldest]
         if query.cursor:
             place = read_cursor(query.cursor)
             ranked = [one for one in ranked if one < place]
-        words = indexing.folded(query.text).split()
+        words = job_rows.folded(query.text).split()
         found: list[JobRow] = []
         end = time.monotonic() + _PATIENCE
         for number, (at, job) in enumerate(ranked, start=1):
@@ -78,13 +79,13 @@ class FolderIndex:
     def _ranked(self, order: str) -> list[tuple[int, str]]:
         """Return all jobs, newest first, with their time in milliseconds; no file of theirs is read."""
         if order == "ended":
-            return sorted(((at // 1_000_000, job) for job, at in storage.names(self._root).items()), reverse=True)
+            return sorted(((at // 1_000_000, job) for job, at in files.names(self._root).items()), reverse=True)
         submitted = dict(self._submissions(self._submitted))
         self._submitted = submitted
         return sorted(((at, job) for job, at in submitted.items()), reverse=True)
 
     def _submissions(self, known: Mapping[str, int]) -> Iterator[tuple[str, int]]:
-        for job in storage.ids(self._root):
+        for job in files.ids(self._root):
             with suppress(OSError):  # not stored whole, or just removed
                 yield job, known.get(job) or _created_at(self._root, job)
 
@@ -123,7 +124,7 @@ def _read(folder: JobFolder) -> JobRow:
     if not busy:
         return row
     step = row.step if row.step in busy else min(busy)
-    about = {"state": RowState.RUNNING, "step": step, "queue": queues.QUEUES[step], "hosts": (storage.host_name(),)}
+    about = {"state": RowState.RUNNING, "step": step, "queue": names.QUEUES[step], "hosts": (files.host_name(),)}
     return row.model_copy(update=about)
 
 
@@ -134,7 +135,7 @@ def _matches(row: JobRow, query: JobQuery, words: Sequence[str]) -> bool:
         return False
     if (query.queue and row.queue != query.queue) or (query.step and row.step != query.step):
         return False
-    text = indexing.searched(row) if words else ""
+    text = job_rows.searched(row) if words else ""
     return all(word in text for word in words)
 
 

@@ -9,8 +9,8 @@ from typing import Literal, Protocol
 from pydantic import Field
 
 from core.errors import BadCall
-from core.job_row import OPEN, JobRow, RowState
 from core.model import Model
+from core.queue.job_row import OPEN, JobRow, RowState
 
 #: Rows of a page, at the most.
 LARGEST_PAGE = 500

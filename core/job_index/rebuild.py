@@ -7,11 +7,12 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from core import indexing, job_row, storage
 from core.errors import UnknownJob
-from core.job_row import JobRow
-from core.retention import Finding
-from core.storage import JobFolder
+from core.queue import job_row, job_rows
+from core.queue.job_row import JobRow
+from core.retention.holdings import Finding
+from core.storage import files
+from core.storage.files import JobFolder
 
 if TYPE_CHECKING:
     import redis
@@ -26,11 +27,11 @@ _MOST = 5000
 
 def rebuild(client: redis.Redis, root: Path) -> tuple[int, int]:
     """Index all jobs anew while the service goes on. Returns how many there are, and how many were forgotten."""
-    known = indexing.known(client)  # first: who comes meanwhile is not gone
-    names = storage.ids(root)
+    known = job_rows.known(client)  # first: who comes meanwhile is not gone
+    names = files.ids(root)
     written = _write(client, root, names)
     gone = sorted(known.difference(names))
-    indexing.remove(client, gone)
+    job_rows.remove(client, gone)
     return written, len(gone)
 
 
@@ -38,19 +39,19 @@ def mend(client: redis.Redis, root: Path, known: Collection[str], names: Collect
     """Add the jobs that no list has, and forget those that are gone; `known` was read before `names`."""
     missing = [name for name in names if name not in known]
     _write(client, root, missing[:_MOST])
-    indexing.remove(client, [job for job in known if job not in names])
+    job_rows.remove(client, [job for job in known if job not in names])
 
 
 def refresh(client: redis.Redis, root: Path, jobs: Sequence[str]) -> None:
     """Correct what lists take for unfinished though the files know better: Redis was away when they ended."""
-    rows = indexing.read(client, jobs)
+    rows = job_rows.read(client, jobs)
     _write(client, root, [job for job, row in rows.items() if not row.state.is_final])
 
 
 def note_swept(client: redis.Redis, root: Path, found: Finding) -> None:
     """Have lists follow a sweep."""
     if found.what == "record":
-        indexing.remove(client, [found.job])
+        job_rows.remove(client, [found.job])
     elif found.what == "files":
         _write(client, root, [found.job])
 
@@ -61,7 +62,7 @@ def _write(client: redis.Redis, root: Path, names: Sequence[str]) -> int:
         for first in range(0, len(names), _BATCH):
             found = pool.map(lambda name: _row(root, name), names[first : first + _BATCH])
             rows = [row for row in found if row]
-            indexing.write(client, rows)
+            job_rows.write(client, rows)
             written += len(rows)
     return written
 

@@ -1,4 +1,4 @@
-"""The list of jobs that `core/indexing.py` keeps in Redis, completed by what living workers do at this moment."""
+"""The list of jobs that `core/queue/job_rows.py` keeps in Redis, completed by what living workers do at this moment."""
 
 from __future__ import annotations
 
@@ -9,10 +9,12 @@ from typing import Any, cast
 
 import redis
 
-from core import clock, connection, indexing, monitor, queues, workers
-from core.indexing import GROUPS, PREFIX
 from core.job_index.query import Counts, JobPage, JobQuery, Line, make_cursor, read_cursor
-from core.job_row import JobRow, RowState, StepProgress
+from core.queue import job_rows, monitor, workers
+from core.queue import names as queue_names
+from core.queue.job_row import JobRow, RowState, StepProgress
+from core.queue.job_rows import GROUPS, PREFIX
+from core.redis import clock, connection
 from core.settings import Settings
 
 #: Jobs that one command looks through: Redis serves nobody else meanwhile (5000 take about 10 ms).
@@ -104,7 +106,7 @@ class RedisIndex:
     def counts(self) -> Counts:
         with connection.errors(self._settings):
             running = self._running()
-            now = indexing.milliseconds(clock.now(self._client))
+            now = job_rows.milliseconds(clock.now(self._client))
             with self._client.pipeline(transaction=False) as pipe:
                 for group in dict.fromkeys(GROUPS.values()):
                     pipe.zcard(PREFIX + group)
@@ -123,7 +125,7 @@ class RedisIndex:
 
     def lines(self) -> list[Line]:
         with connection.errors(self._settings):
-            now = indexing.milliseconds(clock.now(self._client))
+            now = job_rows.milliseconds(clock.now(self._client))
             with self._client.pipeline(transaction=False) as pipe:
                 for name in _lines():
                     pipe.zcount(f"{PREFIX}line:{name}", "-inf", now)
@@ -138,26 +140,26 @@ class RedisIndex:
         if row.state is not RowState.WAITING or not row.step:
             return None
         with connection.errors(self._settings):
-            name = queues.line(row.step, row.priority)
+            name = queue_names.line(row.step, row.priority)
             rank = self._client.zrank(f"{PREFIX}line:{name}", row.id)
             if rank is None:
                 return None
-            family = queues.by_priority(queues.bare(name))
-            now = indexing.milliseconds(clock.now(self._client))
+            family = queue_names.by_priority(queue_names.bare(name))
+            now = job_rows.milliseconds(clock.now(self._client))
             ahead = family[: family.index(name)]
             return cast("int", rank) + 1 + sum(self._client.zcount(f"{PREFIX}line:{one}", "-inf", now) for one in ahead)
 
     def _running(self) -> dict[str, dict[str, Any]]:
         found = monitor.running(self._client, workers.alive(self._client))
-        return {one["job"]: one for one in found if one["step"] in queues.QUEUES and one["step"] != "deliver"}
+        return {one["job"]: one for one in found if one["step"] in queue_names.QUEUES and one["step"] != "deliver"}
 
     def _find(self, query: JobQuery, running: Iterable[str]) -> tuple[list[str], str | None]:
         """Return the ids of a page, and where the next one goes on."""
         at, after = read_cursor(query.cursor) if query.cursor else ("", "")
-        since = indexing.milliseconds(query.since.timestamp()) if query.since else ""
-        words = indexing.folded(query.text).split()
+        since = job_rows.milliseconds(query.since.timestamp()) if query.since else ""
+        words = job_rows.folded(query.text).split()
         states = f",{','.join(query.states)}," if query.states else ""
-        now = indexing.milliseconds(clock.now(self._client))
+        now = job_rows.milliseconds(clock.now(self._client))
         asked: list[str | int] = [states, query.queue or "", query.step or "", len(words), *words, *running]
         found: list[str] = []
         end = time.monotonic() + _PATIENCE
@@ -173,7 +175,7 @@ class RedisIndex:
                 return found, make_cursor(int(at), after)
 
     def _rows(self, jobs: Sequence[str], running: Mapping[str, Mapping[str, Any]]) -> list[JobRow]:
-        known = indexing.read(self._client, jobs)
+        known = job_rows.read(self._client, jobs)
         now = datetime.fromtimestamp(clock.now(self._client), UTC)
         return [_now(known[job], running.get(job), now) for job in jobs if job in known]
 
@@ -187,7 +189,7 @@ def _now(row: JobRow, at_work: Mapping[str, Any] | None, now: datetime) -> JobRo
         about = {
             "state": RowState.RUNNING,
             "step": at_work["step"],
-            "queue": queues.QUEUES[at_work["step"]],
+            "queue": queue_names.QUEUES[at_work["step"]],
             "hosts": tuple(at_work["hosts"]),
             "changed_at": datetime.fromisoformat(at_work["since"]),
             "progress": StepProgress(**far) if far else None,
@@ -208,8 +210,8 @@ def _set(query: JobQuery) -> str:
 
 def _lines() -> list[str]:
     """Return the queues that jobs wait on; a portal that is to be told is no step of a job."""
-    names = (name for queue in dict.fromkeys(queues.QUEUES.values()) for name in queues.by_priority(queue))
-    return [name for name in names if name != queues.DELIVERIES]
+    names = (name for queue in dict.fromkeys(queue_names.QUEUES.values()) for name in queue_names.by_priority(queue))
+    return [name for name in names if name != queue_names.DELIVERIES]
 
 
 def _moment(milliseconds: float) -> datetime:

@@ -12,7 +12,7 @@ from xml.etree import ElementTree as ET
 import structlog
 
 from core.errors import BadCall, OutOfReach
-from core.portal import Answer, get
+from core.http.client import Answer, get
 from core.settings import Settings
 
 Role = Literal["presenter", "presentation"]

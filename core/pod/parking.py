@@ -13,9 +13,10 @@ from typing import Any
 
 import structlog
 
-from core import pipeline, storage
 from core.model import now
+from core.pipeline import lifecycle
 from core.settings import Settings
+from core.storage import files
 
 #: Characters that are kept of a reason, and shown of a task's name.
 _REASON_LIMIT, _NAME_LIMIT = 2000, 200
@@ -71,14 +72,14 @@ def park(message: Message, reason: str, settings: Settings, *, path: Path | None
     )
     # ASCII alone: it has an escape for every character, and for what is none.
     text = json.dumps({"reason": reason, "parked_at": now().isoformat(), "message": asdict(message)}, indent=2)
-    with storage.disk_errors(folder):
+    with files.disk_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        storage.write_replacing(path or _place(folder, message), text + "\n")
+        files.write_replacing(path or _place(folder, message), text + "\n")
 
 
 def _place(folder: Path, message: Message) -> Path:
     """Return the file's name: the task's id, and more where another message has that."""
-    name = re.sub(r"[^A-Za-z0-9_-]", "_", message.id)[:100] or pipeline.new_id()
+    name = re.sub(r"[^A-Za-z0-9_-]", "_", message.id)[:100] or lifecycle.new_id()
     path = folder / f"{name}.json"
     if path.exists() and _read(path).message != message:
         digest = hashlib.sha256(json.dumps(asdict(message), sort_keys=True).encode()).hexdigest()

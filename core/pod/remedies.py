@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from core.portal import Answer
+from core.http.client import Answer
 
 ADDRESS = "POD_API_URL must be that of its API, https://pod.univ.fr/rest/"
 

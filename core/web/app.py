@@ -12,15 +12,16 @@ from fastapi.openapi.utils import get_openapi
 
 from core import settings
 from core.hookspecs import NAME
-from core.manager import Manager
-from core.pod import runner_api
+from core.plugin_host.manager import Manager
+from core.pod.runner_manager import api as runner_manager_api
 from core.settings import Settings
-from core.web import api, problems, statements
+from core.web import api, statements
 from core.web.auth import Guard
-from core.web.headers import Forwarded, Prefix, SecurityHeaders
-from core.web.limits import BodyLimits
+from core.web.http import problems
+from core.web.http.headers import Forwarded, Prefix, SecurityHeaders
+from core.web.http.limits import BodyLimits
+from core.web.http.problems import API, Problem
 from core.web.pages import routes
-from core.web.problems import API, Problem
 from core.web.services import Services
 
 #: A proxy on this machine says whose browser sends statements; nobody is let in by its word.
@@ -50,7 +51,7 @@ def build(loaded: Settings, manager: Manager, *, root_path: str = "") -> FastAPI
     app.include_router(api.router(services), prefix=API)
     if services.has_broker:
         app.include_router(statements.router(loaded, manager), include_in_schema=False)
-        app.include_router(runner_api.router(loaded))
+        app.include_router(runner_manager_api.router(loaded))
     routes.install(app, services)
     problems.install(app, loaded)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]

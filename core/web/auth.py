@@ -13,13 +13,13 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from starlette.types import ASGIApp, Receive, Send
 from starlette.types import Scope as AsgiScope
 
-from core import tokens
 from core.errors import BadSettings
 from core.settings import Settings
-from core.tokens import Scope, Token, TokenFile
-from core.web import problems
-from core.web.limits import Buckets
-from core.web.problems import Refusal
+from core.web import tokens
+from core.web.http import problems
+from core.web.http.limits import Buckets
+from core.web.http.problems import Refusal
+from core.web.tokens import Scope, Token, TokenFile
 
 COOKIE = "amphipod_token"
 

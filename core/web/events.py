@@ -20,9 +20,10 @@ import redis
 import structlog
 from starlette.concurrency import run_in_threadpool
 
-from core import connection, indexing
 from core.errors import AmphipodError
 from core.job_index import JobRow, RowState
+from core.queue import job_rows
+from core.redis import connection
 from core.settings import Settings
 
 #: Seconds in which changes are collected.
@@ -248,7 +249,7 @@ class RedisReader:
 
     def _hear(self, client: redis.Redis) -> None:
         channel = client.pubsub(ignore_subscribe_messages=True)  # type: ignore[no-untyped-call]
-        channel.subscribe(indexing.EVENTS)
+        channel.subscribe(job_rows.EVENTS)
         channel.ping()
         self._hub.set_outage(None)
         while not self._stopped.is_set():

@@ -10,10 +10,12 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from core import connection, monitor, queues, storage, workers
 from core.hookspecs import NAME
 from core.job_index import Counts
 from core.model import now
+from core.queue import monitor, names, workers
+from core.redis import connection
+from core.storage import files
 from core.web.services import Services
 
 
@@ -93,7 +95,7 @@ def queue_list(services: Services, at_work: list[Worker] | None = None) -> list[
             messages=found["waiting"],
             delayed=found["delayed"],
             dead=found["dead"],
-            served=queues.bare(name) in served,
+            served=names.bare(name) in served,
         )
         for name, found in counts.items()
     ]
@@ -110,7 +112,7 @@ def worker_list(services: Services) -> list[Worker]:
             return [_worker(one) for one in workers.alive(connection.shared(services.settings))]
     doing = services.local.at_work() if services.local else None
     jobs = (Doing(job=doing.job, step=doing.step, since=doing.since),) if doing else ()
-    host = storage.host_name()
+    host = files.host_name()
     return [
         Worker(
             id=f"{host}-serve",

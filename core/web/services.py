@@ -6,16 +6,16 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from core.job_detail import JobDetail
-from core.job_detail import detail as detail_of
 from core.job_index import JobIndex, open_index
-from core.manager import Manager
-from core.pipeline import Host
+from core.jobs.detail import JobDetail
+from core.jobs.detail import detail as detail_of
+from core.pipeline.lifecycle import Host
+from core.plugin_host.manager import Manager
 from core.settings import Settings
-from core.tokens import TokenFile
 from core.web.events import Hub, RedisReader
-from core.web.local_index import LocalIndex
-from core.web.local_worker import LocalWorker
+from core.web.local.index import LocalIndex
+from core.web.local.worker import LocalWorker
+from core.web.tokens import TokenFile
 from core.web.work import QueuedWork, Work
 
 if TYPE_CHECKING:

@@ -15,12 +15,14 @@ from typing import Any, NoReturn
 from fastapi import APIRouter, FastAPI, HTTPException, Request, Response
 from starlette.concurrency import run_in_threadpool
 
-from core import connection, settings, statements, visitors
+from core import settings
 from core.errors import AmphipodError, BadCall, Transient
-from core.manager import Manager
 from core.model import Statement
+from core.plugin_host.manager import Manager
+from core.redis import connection
 from core.settings import Settings
-from core.web.limits import Buckets
+from core.statements import submit, visitor_token
+from core.web.http.limits import Buckets
 
 PATH = "/xapi/statements"
 
@@ -91,7 +93,7 @@ def _actor(visitor: str, loaded: Settings) -> dict[str, Any] | None:
     if loaded.xapi_visitor_key is None:
         _refuse(403, "no key to read the visitor's word with: set AMPHIPOD_XAPI_VISITOR_KEY")
     try:
-        return visitors.read(loaded.xapi_visitor_key.get_secret_value(), visitor)
+        return visitor_token.read(loaded.xapi_visitor_key.get_secret_value(), visitor)
     except BadCall as error:
         _refuse(403, str(error))
 
@@ -135,10 +137,10 @@ def _get(value: Any, *path: str) -> str | None:
 def _submit(ready: list[Statement], loaded: Settings, manager: Manager) -> None:
     try:
         for one in ready:
-            statements.check(one, statements.to_text(one), loaded)
+            submit.check(one, submit.to_text(one), loaded)
             if complaint := manager.check_statement(one):
                 _refuse(400, complaint)
-        statements.submit_statements(ready, settings=loaded)
+        submit.submit_statements(ready, settings=loaded)
     except Transient:
         _refuse(503, "not now", Retry_After="5")
     except AmphipodError as error:  # it is wrong, or a plugin stumbles over it

@@ -9,11 +9,14 @@ from urllib.parse import unquote, urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-from core import fetch, manager, pipeline, storage, uploads
 from core.errors import BadCall
 from core.model import STEPS, Callback, Download, Job, Priority, Source, Step, check_correlation_id
-from core.storage import JobFolder
-from core.uploads import UploadFolder
+from core.pipeline import download, lifecycle
+from core.plugin_host import manager
+from core.retention import uploads
+from core.retention.uploads import UploadFolder
+from core.storage import files
+from core.storage.files import JobFolder
 from core.web.services import Services
 
 
@@ -85,7 +88,7 @@ class _Sources:
             self.uploads.append(place)
             return place.film().resolve()
         assert take.url is not None
-        fetch.check(take.url, settings)
+        download.check(take.url, settings)
         last = PurePosixPath(unquote(urlsplit(take.url).path)).name
         name = uploads.safe_name(last) if last.strip("./") else "film"
         # A folder each, so that two of one name don't meet.
@@ -104,7 +107,7 @@ def inside(services: Services, text: str, *, must_exist: bool = False) -> Path:
     roots = services.settings.media_roots
     if not roots:
         raise BadCall("no paths are taken here", remedy="set AMPHIPOD_MEDIA_ROOTS, or upload the film")
-    path = storage.resolve(Path(text), roots)
+    path = files.resolve(Path(text), roots)
     if must_exist and not path.is_file():
         raise BadCall(f"{path}: no such file", remedy="name one below a media root, or upload it")
     return path
@@ -118,7 +121,7 @@ def submit(services: Services, asked: Submission, key: str | None) -> str:
     Raises:
         BadCall, UnsafePath, JobConflict, WouldReplace, OutOfReach
     """
-    job_id = pipeline.id_for_key(key) if key else pipeline.new_id()
+    job_id = lifecycle.id_for_key(key) if key else lifecycle.new_id()
     sources = _Sources(services, job_id)
     takes = [sources.add(asked.source, "presenter" if asked.presentation else "lecture")]
     if asked.presentation:
@@ -141,7 +144,7 @@ def submit(services: Services, asked: Submission, key: str | None) -> str:
         )
     except RecursionError as error:
         raise BadCall("the request is nested too deep") from error
-    pipeline.check(services.host, job, elsewhere=services.has_broker)
+    lifecycle.check(services.host, job, elsewhere=services.has_broker)
     for place in sources.uploads:
         uploads.hold(place, job.id)
     services.work.submit(job)

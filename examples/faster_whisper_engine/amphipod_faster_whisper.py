@@ -34,7 +34,7 @@ def options_schema(step: str) -> type[BaseModel] | None:
 def transcribe(job: Job, audio: Path, options: Mapping[str, Any], context: Context) -> Transcript:
     from av.error import FFmpegError
 
-    from plugins.transcript.typography import whole_words
+    from plugins.transcript.captions.typography import whole_words
 
     model = _model(str(options["folder"]), context.threads or len(os.sched_getaffinity(0)))
     try:

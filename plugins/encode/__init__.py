@@ -23,7 +23,7 @@ def configure() -> None:
 @hookimpl
 def options_schema(step: str) -> type[BaseModel] | None:
     from plugins.encode.options import EncodeOptions
-    from plugins.encode.studio_options import ComposeOptions
+    from plugins.encode.studio.options import ComposeOptions
 
     schemas: dict[str, type[BaseModel]] = {"encode": EncodeOptions, "compose": ComposeOptions}
     return schemas.get(step)
@@ -31,7 +31,7 @@ def options_schema(step: str) -> type[BaseModel] | None:
 
 @hookimpl
 def file_names(job: Job, step: str) -> Sequence[str] | None:
-    from plugins.encode.names import ENCODED, film_name
+    from plugins.encode.output.names import ENCODED, film_name
 
     return {"encode": ENCODED, "compose": (film_name(job),)}.get(step)
 
@@ -46,16 +46,16 @@ def encode(job: Job, source: Source, options: Mapping[str, Any], context: Contex
 
 @hookimpl
 def compose(job: Job, sources: Sequence[Source], options: Mapping[str, Any], context: Context) -> StepOutput:
-    from plugins.encode.studio import compose_takes
-    from plugins.encode.studio_options import ComposeOptions
+    from plugins.encode.studio.compose import compose_takes
+    from plugins.encode.studio.options import ComposeOptions
 
     return compose_takes(job, sources, ComposeOptions.model_validate(dict(options)), context)
 
 
 @hookimpl
 def divide(source: Source, options: Mapping[str, Any], context: Context) -> Division:
-    from plugins.encode.division import divide_lecture
     from plugins.encode.options import EncodeOptions
+    from plugins.encode.parts.divide import divide_lecture
 
     return divide_lecture(source.path, EncodeOptions.model_validate(dict(options)), context)
 
@@ -63,14 +63,14 @@ def divide(source: Source, options: Mapping[str, Any], context: Context) -> Divi
 @hookimpl
 def encode_part(part: Part, options: Mapping[str, Any], context: Context) -> PartOutput:
     from plugins.encode.options import EncodeOptions
-    from plugins.encode.part import encode_one
+    from plugins.encode.parts.encode import encode_one
 
     return encode_one(part, EncodeOptions.model_validate(dict(options)), context)
 
 
 @hookimpl
 def join(job: Job, parts: Sequence[PartOutput], options: Mapping[str, Any], context: Context) -> StepOutput:
-    from plugins.encode.joining import join_parts
     from plugins.encode.options import EncodeOptions
+    from plugins.encode.parts.join import join_parts
 
     return join_parts(job, parts, EncodeOptions.model_validate(dict(options)), context)

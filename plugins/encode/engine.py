@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from core.errors import NotWritable
+from plugins.encode.audio.loudness import levelled
 from plugins.encode.film import Film, film_of
-from plugins.encode.ladder import renditions_for
-from plugins.encode.loudness import levelled
-from plugins.encode.packaging import is_full, no_space
-from plugins.encode.publishing import publish
-from plugins.encode.stills import Stills
-from plugins.encode.subtitles import readers_for
+from plugins.encode.output.artifacts import publish
+from plugins.encode.output.package import is_full, no_space
+from plugins.encode.output.subtitles import readers_for
+from plugins.encode.output.thumbnails import Stills
 from plugins.encode.transcode import transcode
+from plugins.encode.video.ladder import renditions_for
 
 if TYPE_CHECKING:
     from core import Context, Job, StepOutput

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from core import BadSource
-from plugins.encode.audio import RATE
+from plugins.encode.audio.encoders import RATE
 from plugins.encode.dressing import Watermark  # at run time too: a film travels to the parts as JSON
-from plugins.encode.pictures import PATIENCE
-from plugins.encode.probe import AudioTrack, Chapter, Media, probe
+from plugins.encode.source.probe import AudioTrack, Chapter, Media, probe
+from plugins.encode.video.pictures import PATIENCE
 
 if TYPE_CHECKING:
     from plugins.encode.options import EncodeOptions

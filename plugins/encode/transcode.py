@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from core import BadSource
-from plugins.encode.audio import AacEncoders, AudioFile
-from plugins.encode.lane import Lane
-from plugins.encode.packaging import AudioTrackPackage, Encoded, Package
-from plugins.encode.pictures import Pictures
+from plugins.encode.audio.encoders import AacEncoders, AudioFile
+from plugins.encode.audio.track import Listener, Sound
+from plugins.encode.output.package import AudioTrackPackage, Encoded, Package
 from plugins.encode.profiles import Opus
-from plugins.encode.reading import Reading, read
-from plugins.encode.sound import Listener, Sound
+from plugins.encode.source.reader import Reading, read
+from plugins.encode.video.encoder import Lane
+from plugins.encode.video.pictures import Pictures
 from plugins.media.coverage import MOMENT
 from plugins.media.truncation import cut_off, is_cut
 
@@ -27,11 +27,11 @@ if TYPE_CHECKING:
 
     from core import Context
     from plugins.encode.film import Film
-    from plugins.encode.ladder import Rendition
-    from plugins.encode.probe import AudioTrack
+    from plugins.encode.output.subtitles import SubtitleReader
+    from plugins.encode.output.thumbnails import Stills
     from plugins.encode.profiles import Profile, Voice
-    from plugins.encode.stills import Stills
-    from plugins.encode.subtitles import SubtitleReader
+    from plugins.encode.source.probe import AudioTrack
+    from plugins.encode.video.ladder import Rendition
 
 
 #: Seconds that may be missing of a file without its end, in which then there was no more than an index.

@@ -53,6 +53,6 @@ def transcribe(job: Job, audio: Path, options: Mapping[str, Any], context: Conte
 
 @hookimpl
 def register_commands(cli: typer.Typer) -> None:
-    from plugins.transcript.models import app
+    from plugins.transcript.commands import app
 
     cli.add_typer(app, name="models")

@@ -11,23 +11,23 @@ from typing import TYPE_CHECKING, Any
 from core import Transcript
 from plugins.media.truncation import end_notes
 from plugins.transcript import weights
-from plugins.transcript.audio import Recording, gain_for, iter_audio, record, unheard_tracks
-from plugins.transcript.batches import encode, listen, tasks_of
+from plugins.transcript.checkpoint import Notebook
+from plugins.transcript.decoding.batches import encode, listen, tasks_of
+from plugins.transcript.decoding.decoder import Listener
+from plugins.transcript.decoding.losses import find_losses
 from plugins.transcript.language import Verdict, elect, known, spread_evenly
-from plugins.transcript.listening import Listener
-from plugins.transcript.losses import find_losses
-from plugins.transcript.notebook import Notebook
-from plugins.transcript.speech import find_speech
-from plugins.transcript.windows import LENGTH, RATE, pack
+from plugins.transcript.sound.audio import Recording, gain_for, iter_audio, record, unheard_tracks
+from plugins.transcript.sound.vad import find_speech
+from plugins.transcript.sound.windows import LENGTH, RATE, pack
 
 if TYPE_CHECKING:
     from whisper import Whisper
 
     from core import Context, Job
     from plugins.media.coverage import Hole
-    from plugins.transcript.losses import Losses
+    from plugins.transcript.decoding.losses import Losses
     from plugins.transcript.options import TranscribeOptions
-    from plugins.transcript.windows import Window
+    from plugins.transcript.sound.windows import Window
 
 
 def transcribe_lecture(job: Job, audio: Path, options: TranscribeOptions, context: Context) -> Transcript:

@@ -65,14 +65,14 @@ class Plugin:
 
     @hookimpl(trylast=True)
     def prepare_statement(self, statement: Statement, destination: Destination) -> Statement | None:
-        from plugins.xapi import anonymise, stores
+        from plugins.xapi import anonymize, stores
 
         store = self._stores.get(destination.name)
         if store is None:
             return None
         if not stores.wants(store, statement):
             return DROP
-        return anonymise.anonymised(statement, stores.scheme(self._settings)) if store.anonymize else None
+        return anonymize.anonymised(statement, stores.scheme(self._settings)) if store.anonymize else None
 
     @hookimpl
     def statement_destinations(self) -> Sequence[Destination]:

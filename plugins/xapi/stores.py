@@ -10,7 +10,7 @@ from pydantic import SecretStr
 
 from core import Statement
 from core.errors import BadSettings
-from plugins.xapi.anonymise import Scheme
+from plugins.xapi.anonymize import Scheme
 
 if TYPE_CHECKING:
     from core.settings import RecordStore, Settings

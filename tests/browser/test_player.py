@@ -13,16 +13,17 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page
 
-from core import Artifact, Segment, State, Transcript, manifest, watch_page
+from core import Artifact, Segment, State, Transcript
 from core.model import Manifest, ManifestStep
-from core.storage import JobFolder, names
+from core.storage import manifest
+from core.storage.files import JobFolder, names
 from core.testing import fake_job, make_clip
-from core.web.headers import POLICY
-from core.web.player import part, player_context
-from plugins.encode.chapters import write_chapters
-from plugins.encode.probe import Chapter
+from core.web.http.headers import POLICY
+from core.web.player import part, player_context, stand_alone
+from plugins.encode.output.chapters import write_chapters
+from plugins.encode.source.probe import Chapter
+from plugins.transcript.captions.caption_files import write
 from plugins.transcript.options import CaptionOptions
-from plugins.transcript.writing import write
 
 from .conftest import SECONDS, Handler
 
@@ -75,7 +76,7 @@ def served(site: str, site_folder: Path, assets: Path) -> str:
         "transcribe": ManifestStep(state=State.SUCCEEDED, artifacts=tuple(write(spoken, CaptionOptions(), media))),
     }
     whole = made.model_copy(update={"steps": steps})
-    (media / "alone.html").write_text(watch_page.render(whole, folder, media))
+    (media / "alone.html").write_text(stand_alone.render(whole, folder, media))
     (site_folder / "static").symlink_to(assets)
     for language in ("en", "fr"):
         player = part(player_context(whole, "media"), static_url="static", language=language)
@@ -301,7 +302,7 @@ def plain(tmp_path: Path) -> Callable[..., str]:
         }
         job = fake_job(tmp_path / source, output=tmp_path)
         made = Manifest(job=job, state=State.SUCCEEDED, run=1, steps=steps, published_in=tmp_path)
-        return f"file://{watch_page.write(made, JobFolder(tmp_path, job.id))}"
+        return f"file://{stand_alone.write(made, JobFolder(tmp_path, job.id))}"
 
     return write_page
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core import backoff
-from core.breaker import Breaker
+from core.statements.circuit_breaker import Breaker
 
 SECONDS = st.floats(min_value=1e-3, max_value=1e6)
 

@@ -16,15 +16,17 @@ import av
 import pytest
 
 import plugins.encode
-from core import Artifact, BadSource, Job, Source, manifest, pipeline
-from core.manager import Manager
+from core import Artifact, BadSource, Job, Source
 from core.model import State, StepResult
-from core.pipeline import Host
+from core.pipeline import lifecycle
+from core.pipeline.lifecycle import Host
+from core.plugin_host.manager import Manager
 from core.settings import Settings
-from core.storage import JobFolder
+from core.storage import manifest
+from core.storage.files import JobFolder
 from core.testing import fake_context, fake_job, make_clip
 from plugins.media.truncation import end_notes
-from plugins.transcript.audio import iter_audio, record
+from plugins.transcript.sound.audio import iter_audio, record
 
 from .mutations import mutated
 
@@ -141,8 +143,8 @@ def test_of_three_hundred_damaged_recordings_none_is_blamed_on_anybody_else(
         path.write_bytes(mutated(originals[kind], 1_000 * KINDS.index(kind) + number))
         for step, options in (("encode", {"preset": "ultrafast"}), ("transcribe", {"model": str(model)})):
             job = Job(id=f"{step}{number}", sources=(Source(path=path),), steps=(step,), language="en", options=options)
-            folder, _ = pipeline.submit(job, settings.jobs_root)
-            pipeline.run_embedded(host, folder)
+            folder, _ = lifecycle.submit(job, settings.jobs_root)
+            lifecycle.run_embedded(host, folder)
             result = manifest.result(folder, step, folder.run())
             assert result
             check(_outcome(result, folder), path)

@@ -16,10 +16,10 @@ from typing import Any
 import pytest
 
 from core.model import Job
-from core.pod.messages import take
+from core.pod.celery_messages import take
 from core.settings import Settings
-from core.statements import INTAKE
-from core.storage import JobFolder
+from core.statements.submit import INTAKE
+from core.storage.files import JobFolder
 
 from ..service.conftest import RedisServer, until
 from .conftest import Run, arguments, as_message, captured, change_body

@@ -14,16 +14,18 @@ from typing import Any
 
 import pytest
 
-from core import callbacks, messenger, pipeline
 from core import settings as settings_module
-from core.callbacks import Delivery
-from core.contracts import CONTRACTS
-from core.manager import Manager
+from core.callbacks import delivery as callbacks_delivery
 from core.model import Manifest
-from core.pipeline import Host
-from core.pod.messages import take
+from core.pipeline import lifecycle
+from core.pipeline.lifecycle import Host
+from core.plugin_host.manager import Manager
+from core.pod.callback_kinds import CONTRACTS
+from core.pod.celery_messages import take
 from core.settings import Settings
-from core.storage import JobFolder
+from core.storage import deliveries
+from core.storage.deliveries import Delivery
+from core.storage.files import JobFolder
 from core.testing import Subtitles, make_clip
 
 from ..conftest import TOY_ENGINE, InstallPlugin
@@ -344,10 +346,10 @@ class TestPodSAnswers:
             message["headers"]["id"] += number
             take(as_message(message, media), loaded)
             folder = JobFolder(loaded.jobs_root, f"pod-{message['headers']['id']}")
-            pipeline.run_embedded(Host(loaded, Manager(loaded)), folder)
-            (name,) = callbacks.due(folder)
+            lifecycle.run_embedded(Host(loaded, Manager(loaded)), folder)
+            (name,) = deliveries.due(folder)
             while True:
-                found, wait = messenger.attempt(loaded, folder, name, CONTRACTS)
+                found, wait = callbacks_delivery.attempt(loaded, folder, name, CONTRACTS)
                 if wait is None or enough(found):
                     return found
                 time.sleep(wait)

@@ -8,10 +8,10 @@ import sys
 
 import pytest
 
-from core.pod.messages import take
+from core.pod.celery_messages import take
 from core.pod.parking import Message
 from core.settings import Settings
-from core.storage import JobFolder
+from core.storage.files import JobFolder
 
 from .fake_pod import FakePod
 

@@ -19,10 +19,10 @@ from kombu.connection import Connection
 from kombu.messaging import Producer
 
 from core.pod import parking
-from core.pod.messages import take
+from core.pod.celery_messages import take
 from core.pod.parking import Message
 from core.settings import Settings
-from core.storage import JobFolder
+from core.storage.files import JobFolder
 
 from ..service.conftest import RedisServer, until
 from .conftest import Run, arguments, as_message, captured, rewritten

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import requests
 
-from core.pod.runner_result import pod_name
+from core.pod.runner_manager.result import pod_name
 from core.settings import Settings
 from core.testing import make_clip
 
@@ -131,7 +131,7 @@ def test_who_may_ask_and_what_else(api: Api, portal: Portal, service: Settings) 
 
 def test_only_the_hosts_that_are_allowed(portal: Portal, service: Settings) -> None:
     from core.errors import BadCall
-    from core.pod.runner_tasks import Task, job_of
+    from core.pod.runner_manager.tasks import Task, job_of
 
     allowed = service.model_copy(update={"runner_hosts": ("pod.univ.fr",)})
     with pytest.raises(BadCall, match="AMPHIPOD_RUNNER_HOSTS"):

@@ -15,10 +15,10 @@ from PIL import Image
 import plugins.encode
 from core.errors import BadCall
 from core.model import Job
-from core.pod.messages import take
-from core.pod.runner_tasks import Task, job_of
+from core.pod.celery_messages import take
+from core.pod.runner_manager.tasks import Task, job_of
 from core.settings import Settings
-from core.storage import JobFolder
+from core.storage.files import JobFolder
 from core.testing import fake_context, frame_number, make_clip
 
 from .conftest import Portal, as_message, captured, change_body, task

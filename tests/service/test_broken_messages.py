@@ -11,11 +11,14 @@ from contextlib import suppress
 import pytest
 from dramatiq import Message
 
-from core import connection, jobs, monitor, retention
+from core import jobs
 from core.errors import UnknownJob
 from core.jobs import Status
+from core.queue import monitor
+from core.redis import connection
+from core.retention import holdings
 from core.settings import Settings
-from core.storage import JobFolder
+from core.storage.files import JobFolder
 
 from .conftest import RedisServer, Start, Submit, until
 
@@ -168,4 +171,4 @@ def test_a_damaged_request_is_told_in_a_line_and_its_job_not_swept(submit: Submi
 
     with pytest.raises(UnknownJob, match=r"request\.json is damaged"):
         folder.job()
-    assert retention.look(toy_service.model_copy(update={"retain_scratch_hours": 0.0}), folder) is None
+    assert holdings.look(toy_service.model_copy(update={"retain_scratch_hours": 0.0}), folder) is None

@@ -21,16 +21,19 @@ from typing import Any
 
 import pytest
 
-from core import callbacks, jobs, messenger, pipeline
+from core import jobs
 from core import settings as settings_module
-from core.callbacks import Delivery
-from core.contracts import CONTRACTS
+from core.callbacks import delivery
+from core.callbacks.webhook import signature
 from core.jobs import Status
-from core.manager import Manager
 from core.model import Callback, Job
-from core.pipeline import Host
+from core.pipeline import lifecycle
+from core.pipeline.lifecycle import Host
+from core.plugin_host.manager import Manager
+from core.pod.callback_kinds import CONTRACTS
 from core.settings import Settings
-from core.webhook import signature
+from core.storage import deliveries
+from core.storage.deliveries import Delivery
 
 from .conftest import RedisServer, Start, free_port, until
 
@@ -160,13 +163,13 @@ def told_here(settings: Settings, url: str, within: float = 20.0, **changes: Any
     loaded = settings.model_copy(update=changes)
     callback = Callback(kind="webhook", url=url)
     sources = jobs.sources(loaded, "a.mp4", None)
-    folder, _ = pipeline.submit(
+    folder, _ = lifecycle.submit(
         Job(id="here", sources=sources, steps=("encode",), callbacks=(callback,)), loaded.jobs_root
     )
-    pipeline.run_embedded(Host(loaded, Manager(loaded)), folder)
+    lifecycle.run_embedded(Host(loaded, Manager(loaded)), folder)
     end = time.monotonic() + within
     while True:
-        found, wait = messenger.attempt(loaded, folder, "1.1" if callbacks.due(folder) else "", CONTRACTS)
+        found, wait = delivery.attempt(loaded, folder, "1.1" if deliveries.due(folder) else "", CONTRACTS)
         if wait is None or time.monotonic() > end:
             return found
         time.sleep(wait)
@@ -434,16 +437,16 @@ class TestSuperseded:
         callback = Callback(kind="webhook", url=receiver.url)
         fields: dict[str, Any] = {"sources": jobs.sources(hasty, "a.mp4", None), "steps": ("encode",)}
         older, newer = (
-            pipeline.submit(Job(id=name, output=output, callbacks=(callback,), **fields), hasty.jobs_root)[0]
+            lifecycle.submit(Job(id=name, output=output, callbacks=(callback,), **fields), hasty.jobs_root)[0]
             for name in ("older", "newer")
         )
         host = Host(hasty, Manager(hasty))
 
-        states = [pipeline.run_embedded(host, folder).state for folder in (newer, older)]
+        states = [lifecycle.run_embedded(host, folder).state for folder in (newer, older)]
 
         assert states == ["succeeded", "superseded"]
-        assert callbacks.due(older) == ["1.1"]
-        assert messenger.attempt(hasty, older, "1.1", CONTRACTS)[0].state == "delivered"
+        assert deliveries.due(older) == ["1.1"]
+        assert delivery.attempt(hasty, older, "1.1", CONTRACTS)[0].state == "delivered"
         assert receiver.news[0]["state"] == "superseded"
         assert receiver.news[0]["reason"] == f"a newer job has published into {output}"
 
@@ -457,7 +460,7 @@ class TestHangingPortal:
         healthy.start()
         # The queue knows no hosts by port alone: another name for the same machine.
         other = healthy.url.replace("127.0.0.1", "localhost")
-        done = pipeline.submit(
+        done = lifecycle.submit(
             Job(
                 id="done",
                 sources=jobs.sources(toy_service, "a.mp4", None),
@@ -466,7 +469,7 @@ class TestHangingPortal:
             ),
             toy_service.jobs_root,
         )[0]
-        pipeline.run_embedded(Host(toy_service, Manager(toy_service)), done)
+        lifecycle.run_embedded(Host(toy_service, Manager(toy_service)), done)
         assert jobs.resume(settings=toy_service) == ["done"]
         start("callbacks", threads=8)
         until(lambda: len(hanging.got) >= 2, what="deliveries hang")

@@ -9,11 +9,12 @@ from typing import Any
 
 import pytest
 
-from core import jobs, pipeline
+from core import jobs
 from core.jobs import Status
-from core.manager import Manager
 from core.model import Job, Manifest, Source, State
-from core.pipeline import Host
+from core.pipeline import lifecycle
+from core.pipeline.lifecycle import Host
+from core.plugin_host.manager import Manager
 from core.settings import Settings, load
 
 from ..conftest import TOY_ENGINE, InstallPlugin
@@ -55,8 +56,8 @@ def lrs(
 def embedded(tmp_path: Path, **fields: Any) -> Manifest:
     settings = load(jobs_root=tmp_path / "root")
     request = {"id": "j1", "sources": (Source(path=Path("algebra.mp4")),), "steps": ("encode", "emit")}
-    folder, _ = pipeline.submit(Job(**(request | fields)), settings.jobs_root)
-    return pipeline.run_embedded(Host(settings, Manager(settings)), folder)
+    folder, _ = lifecycle.submit(Job(**(request | fields)), settings.jobs_root)
+    return lifecycle.run_embedded(Host(settings, Manager(settings)), folder)
 
 
 def test_without_a_queue_the_store_has_it_when_the_job_ends(lrs: RecordStoreServer, tmp_path: Path) -> None:
@@ -115,7 +116,8 @@ def test_by_queue_it_waits_in_the_outbox_and_an_attempt_that_is_repeated_says_no
 
 
 def _sent(settings: Settings) -> int:
-    from core import connection, statements
+    from core.redis import connection
+    from core.statements import submit
 
     with connection.opened(settings) as client:
-        return int(statements.outbox(client, "lrs", settings).report()["sent"])
+        return int(submit.outbox(client, "lrs", settings).report()["sent"])

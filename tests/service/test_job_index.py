@@ -12,13 +12,14 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from core import indexing, job_detail, job_row, jobs, recovery
+from core import jobs
 from core.job_index import JobQuery, JobRow, RowState, open_index, rebuild
-from core.jobs import Status
+from core.jobs import Status, detail, recovery
 from core.model import State, now
-from core.retention import Finding
+from core.queue import job_row, job_rows
+from core.retention.holdings import Finding
 from core.settings import Settings
-from core.storage import JobFolder
+from core.storage.files import JobFolder
 
 from .conftest import RedisServer, Start, Submit, child_of, until
 
@@ -83,7 +84,7 @@ class TestAsItChanges:
         assert put_off.next_try
         assert "cannot be written" in (put_off.reason or "")
         assert (broken.id, broken.step, broken.reason) == (failed, "encode", "encode: a.mp4: blank")
-        assert job_detail.detail(delayed, settings=toy_service).reason == put_off.reason
+        assert detail.detail(delayed, settings=toy_service).reason == put_off.reason
 
     def test_cancel_and_retry(self, submit: Submit, toy_service: Settings) -> None:
         job = submit(write="x")
@@ -99,13 +100,13 @@ class TestAsItChanges:
         before = job_row.row_of(JobFolder(toy_service.jobs_root, job))
         jobs.cancel(job, settings=toy_service)
 
-        indexing.write(redis_server.client, [before])
+        job_rows.write(redis_server.client, [before])
 
         assert state_of(toy_service, job) is RowState.CANCELLED
 
     def test_each_change_is_told_on_a_channel(self, submit: Submit, redis_server: RedisServer) -> None:
         with redis_server.client.pubsub() as channel:  # type: ignore[no-untyped-call]
-            channel.subscribe(indexing.EVENTS)
+            channel.subscribe(job_rows.EVENTS)
             channel.get_message(timeout=5)
 
             job = submit(write="x")
@@ -131,7 +132,7 @@ class TestRebuild:
         before = rows(toy_service)
         client = redis_server.client
         client.delete(*client.scan_iter("amphipod:index:*"))
-        indexing.write(client, [before[0].model_copy(update={"id": "gone"})])
+        job_rows.write(client, [before[0].model_copy(update={"id": "gone"})])
         assert [row.id for row in rows(toy_service)] == ["gone"]
 
         done = subprocess.run(
@@ -147,7 +148,7 @@ class TestRebuild:
     ) -> None:
         kept, gone = submit(write="x"), submit(write="x")
         client = redis_server.client
-        indexing.remove(client, [kept])
+        job_rows.remove(client, [kept])
         shutil.rmtree(JobFolder(toy_service.jobs_root, gone).path)
 
         recovery.Recheck(client, toy_service).once()
@@ -173,7 +174,7 @@ class TestMany:
         """More than one command of Redis looks through, with many of the same millisecond."""
         start = now()
         many = [made(number, start - timedelta(seconds=number // 100)) for number in range(6000)]
-        indexing.write(redis_server.client, many)
+        job_rows.write(redis_server.client, many)
         index = open_index(toy_service)
 
         found, cursor = [], None

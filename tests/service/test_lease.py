@@ -4,8 +4,8 @@ import time
 
 import pytest
 
-from core import lease
-from core.lease import LeaseHeld
+from core.queue import lease
+from core.queue.lease import LeaseHeld
 
 from .conftest import RedisServer
 

@@ -10,13 +10,15 @@ from pathlib import Path
 
 import pytest
 
-from core import checkup, connection, jobs, monitor, workers
+from core import doctor, jobs
 from core import settings as settings_module
 from core.findings import Finding
 from core.jobs import Status
-from core.manager import Manager
 from core.model import State
-from core.pipeline import Host
+from core.pipeline.lifecycle import Host
+from core.plugin_host.manager import Manager
+from core.queue import monitor, workers
+from core.redis import connection
 from core.settings import Settings
 
 from .conftest import RedisServer, Start, Submit, child_of, until
@@ -254,7 +256,7 @@ class TestWorkers:
 class TestDoctor:
     def examine(self) -> dict[str, Finding]:
         loaded = settings_module.load()
-        return {finding.subject: finding for finding in checkup.examine(Host(loaded, Manager(loaded)))}
+        return {finding.subject: finding for finding in doctor.examine(Host(loaded, Manager(loaded)))}
 
     def test_a_healthy_service(self, start: Start, toy_service: Settings, redis_server: RedisServer) -> None:
         start("encoding")

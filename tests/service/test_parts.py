@@ -12,10 +12,11 @@ from typing import Any
 
 import pytest
 
-from core import jobs, live
+from core import jobs
 from core.context import Progress
 from core.jobs import Status
 from core.model import Division, Part, State
+from core.queue import status
 from core.settings import Settings
 from core.testing import make_clip
 
@@ -190,9 +191,9 @@ class TestLive:
     def test_it_never_goes_back_and_is_told_once_a_second(self, redis_server: RedisServer, division: Division) -> None:
         def report(part: Part, done: float) -> dict[str, Any]:
             # A reporter of its own each time, as after a crash on another host.
-            tell = live.part_reporter(redis_server.client, "j1", "encode", division, part, "host")
+            tell = status.part_reporter(redis_server.client, "j1", "encode", division, part, "host")
             tell(Progress(done, 100, 2))
-            progress: dict[str, Any] = live.read(redis_server.client, "j1")["progress"]["encode"]
+            progress: dict[str, Any] = status.read(redis_server.client, "j1")["progress"]["encode"]
             return progress
 
         a, b = division.parts

@@ -7,10 +7,11 @@ from collections.abc import Callable
 
 import pytest
 
-from core import jobs, pipeline
+from core import jobs
 from core.jobs import Status
+from core.jobs.recovery import Recheck
 from core.model import Job, Source
-from core.recovery import Recheck
+from core.pipeline import lifecycle
 from core.settings import Settings
 
 from .conftest import RedisServer, Start, Submit
@@ -62,7 +63,7 @@ def test_what_waits_is_not_sent_twice(submit: Submit, redis_server: RedisServer,
 def test_twenty_thousand_come_back_within_twenty_seconds(toy_service: Settings, redis_server: RedisServer) -> None:
     for number in range(20_000):
         job = Job(id=f"job-{number}", sources=(Source(path=toy_service.media_roots[0] / "a.mp4"),), steps=("encode",))
-        pipeline.submit(job, toy_service.jobs_root)
+        lifecycle.submit(job, toy_service.jobs_root)
 
     began = time.process_time()  # a busy test host is no fault of ours
     resumed = jobs.resume(settings=toy_service)

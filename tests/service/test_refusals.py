@@ -11,9 +11,10 @@ from typing import Any
 
 import pytest
 
-from core import jobs, redis_health
+from core import jobs
 from core.errors import AmphipodError, BadSettings, OutOfReach
 from core.jobs import Status
+from core.redis import health
 from core.settings import Settings
 
 from .conftest import RedisServer, Start, Submit, until
@@ -140,7 +141,7 @@ def test_an_evicting_redis_fails_the_doctor_and_warns_a_worker(
     redis_server.client.config_set("maxmemory-policy", "allkeys-lru")
     worker = start("callbacks")
 
-    found = {aspect: (ok, words) for aspect, ok, words in redis_health.examine(redis_server.client)}
+    found = {aspect: (ok, words) for aspect, ok, words in health.examine(redis_server.client)}
 
     assert found["memory"] == (
         False,
@@ -152,6 +153,6 @@ def test_an_evicting_redis_fails_the_doctor_and_warns_a_worker(
 def test_a_redis_at_its_memory_limit_fails_the_doctor(redis_server: RedisServer) -> None:
     redis_server.client.config_set("maxmemory", 100_000)
 
-    found = {aspect: (ok, words) for aspect, ok, words in redis_health.examine(redis_server.client)}
+    found = {aspect: (ok, words) for aspect, ok, words in health.examine(redis_server.client)}
 
     assert found["memory"] == (False, "its limit of 100000 bytes is reached, it takes nothing more: raise `maxmemory`")

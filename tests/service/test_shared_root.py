@@ -8,14 +8,17 @@ from pathlib import Path
 
 import pytest
 
-from core import checkup, jobs, media, shared_root, workers
+from core import doctor, jobs
 from core import settings as settings_module
 from core.errors import HostUnfit, OutOfReach
 from core.jobs import Status
-from core.manager import Manager
 from core.model import Job, Source
-from core.pipeline import Host
+from core.pipeline.lifecycle import Host
+from core.plugin_host.manager import Manager
+from core.queue import workers
+from core.redis import shared_root
 from core.settings import Settings
+from core.worker import mounts
 
 from .conftest import RedisServer, Start, Submit, result_of, until
 
@@ -50,7 +53,7 @@ def test_an_unmounted_host_takes_nothing_and_another_does_all(
 
     monkeypatch.setenv("AMPHIPOD_JOBS_ROOT", str(empty))
     loaded = settings_module.load()
-    findings = {one.subject: one for one in checkup.examine(Host(loaded, Manager(loaded)))}
+    findings = {one.subject: one for one in doctor.examine(Host(loaded, Manager(loaded)))}
     assert not findings[f"jobs root {empty} of the service"].ok
 
 
@@ -126,14 +129,14 @@ class TestMediaRoots:
         (tmp_path / "media").mkdir()
 
         with pytest.raises(HostUnfit, match="is empty or missing on this host: mount it"):
-            media.check(self.job(tmp_path), self.settings(tmp_path))
+            mounts.check(self.job(tmp_path), self.settings(tmp_path))
 
     def test_a_source_that_is_missing_among_others_is_the_jobs(self, tmp_path: Path) -> None:
         (tmp_path / "media").mkdir()
         (tmp_path / "media" / "b.mp4").touch()
 
-        media.check(self.job(tmp_path), self.settings(tmp_path))
+        mounts.check(self.job(tmp_path), self.settings(tmp_path))
 
     def test_nothing_is_published_beside_one_that_is_not_mounted(self, tmp_path: Path) -> None:
         with pytest.raises(HostUnfit, match="is missing on this host"):
-            media.check_output(self.job(tmp_path, output=tmp_path / "media" / "0042"), self.settings(tmp_path))
+            mounts.check_output(self.job(tmp_path, output=tmp_path / "media" / "0042"), self.settings(tmp_path))

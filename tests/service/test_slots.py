@@ -4,7 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from core.slots import Gate
+from core.queue.slots import Gate
 
 
 def test_a_host_has_as_many_slots_as_it_is_told(tmp_path: Path) -> None:
@@ -28,7 +28,7 @@ def test_encoding_and_transcribing_do_not_share_slots(tmp_path: Path) -> None:
 
 def test_the_slot_of_a_killed_process_is_free_at_once(tmp_path: Path) -> None:
     code = (
-        "import sys, time; from pathlib import Path; from core.slots import Gate\n"
+        "import sys, time; from pathlib import Path; from core.queue.slots import Gate\n"
         "gate = Gate('encoding', Path(sys.argv[1]), 1); print(gate.enter(), flush=True); time.sleep(60)"
     )
     holder = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE, text=True)

@@ -19,12 +19,15 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 import redis
 
-from core import connection, dead_letters, lease, submit_statements
-from core import statements as waiting
+from core import submit_statements
 from core.errors import BadCall, OutOfReach
-from core.outbox import LANES
+from core.queue import lease
+from core.redis import connection
 from core.settings import RecordStore, Settings
-from core.statements import PartlyKept
+from core.statements import dead_letters
+from core.statements import submit as waiting
+from core.statements.outbox import LANES
+from core.statements.submit import PartlyKept
 from plugins.xapi.lrs import Client
 
 from ..conftest import InstallPlugin
@@ -449,7 +452,7 @@ class TestTheIntake:
     ) -> None:
         from dramatiq import Message
 
-        from core import broker
+        from core.queue import broker
 
         good, large = statement(), statement(result={"response": "x" * 200_000})
         message: Message[None] = Message(

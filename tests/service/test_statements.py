@@ -21,13 +21,15 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from core import connection, dead_letters, submit_statements
-from core import statements as waiting
+from core import submit_statements
 from core.errors import BadSettings, OutOfReach
-from core.flusher import Flusher
-from core.manager import Manager
-from core.outbox import LANES
+from core.plugin_host.manager import Manager
+from core.redis import connection
 from core.settings import Settings
+from core.statements import dead_letters
+from core.statements import submit as waiting
+from core.statements.outbox import LANES
+from core.statements.relay import Flusher
 
 from ..conftest import InstallPlugin
 from ..lrs import LOGIN, PASSWORD, CuttingProxy, RecordStoreServer
@@ -236,7 +238,7 @@ class TestDelivery:
     ) -> None:
         from dramatiq import Message
 
-        from core import broker
+        from core.queue import broker
 
         settings = configure(lrs.url)
         anonymous = statement()
@@ -519,7 +521,7 @@ def test_a_worker_names_what_keeps_it_from_every_store() -> None:
 
 class TestPasswords:
     def test_reach_neither_doctor_nor_child_processes(self, configure: Configure) -> None:
-        from core.children import child_environment
+        from core.process.spawn import child_environment
 
         stores = json.dumps([{"name": "two", "url": "http://a.example/x", "login": "me", "password": "0ther-s3cret"}])
         settings = configure("http://127.0.0.1:9/xAPI/statements", xapi_stores=stores)
@@ -537,7 +539,7 @@ class TestPasswords:
 
 
 def test_jitter_is_bounded() -> None:
-    from core.breaker import pause
+    from core.statements.circuit_breaker import pause
 
     random.seed(1)
     assert all(0.5 <= pause(1, 300) <= 1 for _ in range(50))

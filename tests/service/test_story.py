@@ -13,8 +13,8 @@ from core import jobs
 from core.jobs import Status
 from core.model import Callback, State
 from core.settings import Settings
-from core.storage import JobFolder
-from core.story import Reader
+from core.storage.files import JobFolder
+from core.storage.story import Reader
 
 from .conftest import Start, Submit, child_of, until
 

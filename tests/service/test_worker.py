@@ -12,10 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from core import jobs, pipeline, queues
+from core import jobs
 from core.errors import JobConflict, OutOfReach
 from core.jobs import Status
 from core.model import State
+from core.pipeline import lifecycle
+from core.queue import names as queue_names
 from core.settings import Settings
 
 from .conftest import (
@@ -132,7 +134,7 @@ def _has_written(settings: Settings, job: str, attempt: int) -> bool:
 
 
 def _counts(server: RedisServer) -> dict[str, int]:
-    names = [name + companion for name in queues.expand(queues.QUEUES.values()) for companion in ("", ".DQ")]
+    names = [name + companion for name in queue_names.expand(queue_names.QUEUES.values()) for companion in ("", ".DQ")]
     return {name: server.client.hlen(f"amphipod:{name}.msgs") for name in names}
 
 
@@ -185,7 +187,7 @@ class TestLiveLease:
     ) -> None:
         start("encoding")
         start("callbacks")
-        redis_server.client.set(f"amphipod:lease:{pipeline.id_for_key('held')}.encode", "somebody", px=8000)
+        redis_server.client.set(f"amphipod:lease:{lifecycle.id_for_key('held')}.encode", "somebody", px=8000)
         job = submit(key="held", write="x")
 
         until(lambda: redis_server.client.hlen("amphipod:encoding.DQ.msgs") == 1, what="the message is delayed")
@@ -197,14 +199,14 @@ class TestLiveLease:
     def test_a_second_message_for_a_running_job_starts_no_second_run(
         self, start: Start, submit: Submit, ended: Ended, redis_server: RedisServer, toy_service: Settings
     ) -> None:
-        from core import broker
+        from core.queue import broker
 
         start("encoding", run_dir="run-1")
         start("encoding", run_dir="run-2")
         start("callbacks")
         job = submit(sleep=5, write="x")
         child_of(job)
-        broker.connect(toy_service).enqueue(queues.message("encode", job))
+        broker.connect(toy_service).enqueue(queue_names.message("encode", job))
 
         assert ended(job).state is State.SUCCEEDED
         assert result_of(toy_service, job)["attempt"] == 1

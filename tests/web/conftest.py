@@ -12,14 +12,14 @@ from typing import Any
 import pytest
 import requests
 
-from core import tokens
-from core.manager import Manager
-from core.pipeline import Host
+from core.pipeline.lifecycle import Host
+from core.plugin_host.manager import Manager
 from core.settings import Settings
-from core.tokens import Scope
-from core.web import server
+from core.web import tokens
 from core.web.app import build
+from core.web.http import server
 from core.web.services import Services
+from core.web.tokens import Scope
 
 from ..service.conftest import until
 

@@ -8,10 +8,10 @@ from datetime import timedelta
 import pytest
 import requests
 
-from core import tokens
 from core.model import now
 from core.settings import Settings
-from core.tokens import SCOPES, Scope
+from core.web import tokens
+from core.web.tokens import SCOPES, Scope
 
 from .conftest import OpenSite, Site
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from core.settings import Settings
-from core.tokens import SCOPES, Scope
+from core.web.tokens import SCOPES, Scope
 
 from .conftest import OpenSite, Site
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 import requests
 
-from core import tokens
+from core.web import tokens
 
 from ..service.conftest import until
 from .conftest import Listener, Site

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from core import storage
 from core.settings import Settings
+from core.storage import files
 
 from ..service.conftest import child_of, is_alive, until
 from .conftest import OpenSite, Site
@@ -142,7 +142,7 @@ def test_a_job_that_is_over_is_deleted_with_its_files(site: Site) -> None:
     assert "cancel it first" in site.refused("DELETE", f"/jobs/{job}")[1]
     site("POST", f"/jobs/{job}/cancel")
     until(lambda: site("DELETE", f"/jobs/{job}").status_code == 204, what="it can be deleted")
-    assert job not in storage.names(site.services.settings.jobs_root)
+    assert job not in files.names(site.services.settings.jobs_root)
     assert site.refused("GET", f"/jobs/{job}")[0] == 404
 
 
@@ -208,7 +208,7 @@ def test_a_server_takes_up_what_the_one_before_has_left(open_site: OpenSite, her
 
 def test_two_servers_never_do_the_jobs_of_one_folder(site: Site, here: Settings) -> None:
     from core.errors import BadCall
-    from core.manager import Manager
+    from core.plugin_host.manager import Manager
     from core.web.services import Services
 
     other = Services(here, Manager(here)).local
@@ -218,11 +218,12 @@ def test_two_servers_never_do_the_jobs_of_one_folder(site: Site, here: Settings)
 
 
 def test_a_job_that_amphipod_run_does_is_left_to_it(open_site: OpenSite, here: Settings) -> None:
-    from core import claim, pipeline
     from core.model import Job, Source
+    from core.pipeline import lifecycle
+    from core.storage import claim
 
     job = Job(id="held", sources=(Source(path=here.media_roots[0] / "a.mp4"),), steps=("encode",))
-    folder, _ = pipeline.submit(job, here.jobs_root)
+    folder, _ = lifecycle.submit(job, here.jobs_root)
     with claim.held(folder):
         site = open_site(here)
         other = site.submit()

@@ -6,9 +6,10 @@ from collections.abc import Callable
 
 import pytest
 
-from core import connection, dead_letters, statements
-from core.outbox import Entry
+from core.redis import connection
 from core.settings import Settings
+from core.statements import dead_letters, submit
+from core.statements.outbox import Entry
 
 from ..service.conftest import (  # noqa: F401  # fixtures
     RedisServer,
@@ -72,7 +73,7 @@ def test_an_outage_of_redis_is_told_and_so_is_its_end(
 
 def test_dead_statements_are_seen_sent_again_and_dropped(queued: Site) -> None:
     settings = queued.services.settings
-    box = statements.outbox(connection.client(settings), statements.INTAKE, settings)
+    box = submit.outbox(connection.client(settings), submit.INTAKE, settings)
     letters = [(Entry("", f'{{"id": "{number}"}}'), f"reason {number}") for number in range(4)]
     dead_letters.bury(box, "0", letters)
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from core import sweep, uploads
+from core.retention import sweep, uploads
 from core.settings import Settings
 
 from ..service.conftest import until
@@ -103,7 +103,7 @@ def test_a_half_sent_request_is_ended(open_site: OpenSite, here: Settings) -> No
 
 
 def test_a_half_sent_head_is_ended(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    from core.web import server
+    from core.web.http import server
 
     monkeypatch.setattr(server, "HEAD_LIMIT", 0.5)
     with socket.create_connection(("127.0.0.1", int(site.url.rpartition(":")[2]))) as client:

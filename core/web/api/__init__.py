@@ -5,7 +5,7 @@ from __future__ import annotations
 from fastapi import APIRouter
 
 from core.web.api import docs, events, files, jobs, records, service, system, uploads
-from core.web.problems import RESPONSES
+from core.web.http.problems import RESPONSES
 from core.web.services import Services
 
 

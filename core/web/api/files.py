@@ -8,13 +8,13 @@ from urllib.parse import quote
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel
 
-from core import manifest, story
 from core.errors import JobConflict, UnknownJob
-from core.job_detail import FileDetail, file_path
-from core.storage import JobFolder
-from core.web import ranges
+from core.jobs.detail import FileDetail, file_path
+from core.storage import manifest, story
+from core.storage.files import JobFolder
 from core.web.auth import READ
-from core.web.problems import base
+from core.web.http import ranges
+from core.web.http.problems import base
 from core.web.services import Services
 
 #: A plugin's page, say, opened by itself, may do nothing in our name.

@@ -8,15 +8,16 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Header, Query, Request, Response
 from pydantic import AwareDatetime, BaseModel, Field
 
-from core import manifest, removal
 from core.errors import JobConflict
-from core.job_detail import JobDetail
 from core.job_index import JobPage, JobQuery, JobRow, parse_states
+from core.jobs import removal
+from core.jobs.detail import JobDetail
 from core.model import Step
-from core.storage import JobFolder
+from core.storage import manifest
+from core.storage.files import JobFolder
 from core.web import submission
 from core.web.auth import MANAGE, READ, SUBMIT
-from core.web.problems import base
+from core.web.http.problems import base
 from core.web.services import Services
 from core.web.submission import Submission
 

@@ -10,11 +10,12 @@ from fastapi import APIRouter, Query
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, Field
 
-from core import connection, dead_letters, statements
-from core.outbox import Outbox
-from core.statements import INTAKE
+from core.redis import connection
+from core.statements import dead_letters, submit
+from core.statements.outbox import Outbox
+from core.statements.submit import INTAKE
 from core.web.auth import MANAGE, READ
-from core.web.problems import Refusal
+from core.web.http.problems import Refusal
 from core.web.services import Services
 
 
@@ -123,7 +124,7 @@ def _boxes(services: Services) -> list[Outbox]:
     settings = services.settings
     client = connection.shared(settings)
     known = [one.name for one in services.manager.statement_destinations()]
-    return [statements.outbox(client, name, settings) for name in statements.stores(client, settings, known)]
+    return [submit.outbox(client, name, settings) for name in submit.stores(client, settings, known)]
 
 
 def _box(services: Services, name: str) -> Outbox:

@@ -11,12 +11,12 @@ from typing import Any
 from fastapi import APIRouter
 from pydantic import BaseModel
 
-from core import checkup
+from core import doctor as core_doctor
 from core.errors import AmphipodError
 from core.findings import Finding, are_well
 from core.hookspecs import NAME
-from core.manager import PluginInfo
 from core.model import STEPS, Step
+from core.plugin_host.manager import PluginInfo
 from core.web.auth import READ
 from core.web.services import Services
 
@@ -109,7 +109,7 @@ class Doctor:
     def report(self) -> Report:
         with self._lock:
             if self._last is None or time.monotonic() - self._last[0] > _FRESH:
-                findings = tuple(checkup.examine(self._services.host))
+                findings = tuple(core_doctor.examine(self._services.host))
                 report = Report(ok=are_well(findings), findings=findings)
                 self._last = (time.monotonic(), report)
             return self._last[1]

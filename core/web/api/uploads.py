@@ -20,11 +20,11 @@ from pydantic import BaseModel
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect
 
-from core import uploads
 from core.errors import BadCall
-from core.uploads import UnknownUpload, UploadFolder
+from core.retention import uploads
+from core.retention.uploads import UnknownUpload, UploadFolder
 from core.web.auth import SUBMIT
-from core.web.problems import Refusal, base
+from core.web.http.problems import Refusal, base
 from core.web.services import Services
 
 VERSION = "1.0.0"

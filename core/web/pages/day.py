@@ -9,11 +9,11 @@ from datetime import timedelta
 from threading import Lock
 from typing import Generic, TypeVar
 
-from core import queues
 from core.errors import AmphipodError
-from core.job_detail import JobDetail
 from core.job_index import JobIndex, JobQuery, JobRow, Line, RowState
+from core.jobs.detail import JobDetail
 from core.model import now
+from core.queue import names
 from core.web.overview import Worker
 
 #: Rows that are counted: so many lectures are a busy day, and a glance must not cost more.
@@ -110,17 +110,17 @@ def pace(samples: Sequence[str], detail: Callable[[str], JobDetail]) -> Mapping[
         except AmphipodError:
             continue
         for step in steps:
-            if step.started_at and step.finished_at and step.name in queues.QUEUES:
+            if step.started_at and step.finished_at and step.name in names.QUEUES:
                 seconds = (step.finished_at - step.started_at).total_seconds()
-                found.setdefault(queues.QUEUES[step.name], []).append(seconds)
-    return {queue: sum(all_) / len(all_) for queue, all_ in found.items() if queue in queues.HEAVY}
+                found.setdefault(names.QUEUES[step.name], []).append(seconds)
+    return {queue: sum(all_) / len(all_) for queue, all_ in found.items() if queue in names.HEAVY}
 
 
 def forecast(lines: Sequence[Line], took: Mapping[str, float], at_work: Sequence[Worker]) -> list[Forecast]:
     """Tell for each heavy queue on which something waits when it will be done."""
     found = []
-    for queue in queues.HEAVY:
-        waiting = sum(line.jobs for line in lines if queues.bare(line.name) == queue)
+    for queue in names.HEAVY:
+        waiting = sum(line.jobs for line in lines if names.bare(line.name) == queue)
         hosts = {one.host for one in at_work if queue in one.queues and not one.fault}
         if waiting and hosts and queue in took:
             seconds = waiting * took[queue]

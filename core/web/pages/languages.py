@@ -15,8 +15,8 @@ from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po
 from babel.support import Translations
 
-from core.manifest import FINISH
 from core.model import STEPS
+from core.storage.manifest import FINISH
 
 LOCALE = Path(__file__).parent / "locale"
 

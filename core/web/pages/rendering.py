@@ -13,8 +13,9 @@ from fastapi import Request
 from fastapi.responses import HTMLResponse, RedirectResponse
 
 from core.errors import AmphipodError
-from core.web import auth, problems
+from core.web import auth
 from core.web.auth import Caller
+from core.web.http import problems
 from core.web.pages import environment, languages
 from core.web.services import Services
 

@@ -14,16 +14,17 @@ from starlette.datastructures import FormData
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
-from core import removal
 from core.errors import AmphipodError
-from core.web import auth, problems
+from core.jobs import removal
+from core.web import auth
 from core.web.api import records
 from core.web.auth import require
+from core.web.http import problems
+from core.web.http.problems import Refusal
 from core.web.pages import actions, environment, languages, rendering, submitting
 from core.web.pages.actions import Action
 from core.web.pages.rendering import Renderer, back, link, remember, say
 from core.web.pages.views import Views
-from core.web.problems import Refusal
 from core.web.services import Services
 
 #: Whatever else is served below /static: the player and its libraries, where they were built.

@@ -9,8 +9,8 @@ from datetime import datetime
 from typing import Any
 
 from core.model import Model
-from core.storage import JobFolder
-from core.story import Reader
+from core.storage.files import JobFolder
+from core.storage.story import Reader
 
 #: Lines that are shown, the last ones.
 MOST = 200

@@ -8,9 +8,9 @@ from typing import Any, BinaryIO
 from pydantic import ValidationError
 from starlette.datastructures import FormData, UploadFile
 
-from core import uploads
 from core.errors import BadCall, LimitExceeded
 from core.model import STEPS
+from core.retention import uploads
 from core.settings import Settings
 from core.web import submission
 from core.web.pages import forms

@@ -11,19 +11,21 @@ from urllib.parse import quote
 
 from markupsafe import Markup
 
-from core import connection, manifest, monitor, queues, workers
 from core.errors import AmphipodError, BadCall
-from core.job_detail import JobDetail
 from core.job_index import JobQuery, JobRow, RowState, parse_states
+from core.jobs.detail import JobDetail
 from core.model import STEPS, State, now
-from core.storage import JobFolder
+from core.queue import monitor, names, workers
+from core.redis import connection
+from core.storage import manifest
+from core.storage.files import JobFolder
 from core.web.api import records
 from core.web.api.system import Doctor, step_list
+from core.web.http.problems import API
 from core.web.overview import Queue, Worker, queue_list, worker_list
 from core.web.pages import day, forms, story_lines
 from core.web.pages.day import Forecast, Fresh
 from core.web.player import part, player_context
-from core.web.problems import API
 from core.web.services import Services
 
 #: Rows that the overview shows of what runs, and of what has failed.
@@ -252,7 +254,7 @@ def _is_worth_a_line(one: Queue) -> bool:
 
 
 def _queue(one: Queue, at_work: Sequence[Worker]) -> dict[str, Any]:
-    bare = queues.bare(one.name)
+    bare = names.bare(one.name)
     hosts = sorted({worker.host for worker in at_work if bare in worker.queues and not worker.fault})
     return {**one.model_dump(), "bare": bare, "hosts": hosts}
 

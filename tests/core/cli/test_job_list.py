@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from core import pipeline
 from core import settings as settings_module
-from core.cli.job_list import parse_since
-from core.cli.terminal import plain
+from core.cli.jobs.list import parse_since
+from core.cli.terminal.plain import plain
 from core.errors import BadCall
 from core.model import Job, Source, now
+from core.pipeline import lifecycle
 
 
 def amphipod(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -23,7 +23,7 @@ def amphipod(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 def submit(name: str, title: str) -> None:
     job = Job(id=name, sources=(Source(path=Path("a.mp4")),), steps=("encode",), attributes={"title": title})
-    pipeline.submit(job, settings_module.load().jobs_root)
+    lifecycle.submit(job, settings_module.load().jobs_root)
 
 
 def test_jobs_are_listed_with_id_state_and_title_fit_for_a_terminal() -> None:

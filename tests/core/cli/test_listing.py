@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from core.manager import specifications
+from core.plugin_host.manager import specifications
 
 from ...conftest import InstallPlugin
 

@@ -19,7 +19,7 @@ from PIL import Image
 import plugins.encode
 from core import Artifact, Source, StepOutput
 from core.testing import fake_context, fake_job, make_clip
-from plugins.encode.names import ENCODED
+from plugins.encode.output.names import ENCODED
 
 #: x264 with B-frames and lookahead, as in production, in a tenth of the time.
 FAST = {"preset": "veryfast"}

@@ -14,7 +14,7 @@ import plugins.encode
 from core import BadSource, Source
 from core.testing import Subtitles, fake_context, fake_job, frame_number
 from plugins.encode.options import EncodeOptions
-from plugins.encode.pictures import Pictures
+from plugins.encode.video.pictures import Pictures
 
 Clip = Callable[..., Path]
 Encode = Callable[..., Any]

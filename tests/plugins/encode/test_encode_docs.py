@@ -9,7 +9,7 @@ from pathlib import Path
 from plugins.encode.dressing import Watermark
 from plugins.encode.options import EncodeOptions
 from plugins.encode.profiles import LECTURE, POD, Profile, RenditionSpec, Storyboard
-from plugins.encode.studio_options import ComposeOptions
+from plugins.encode.studio.options import ComposeOptions
 
 PAGE = (Path(__file__).parents[3] / "docs/encode.md").read_text(encoding="utf-8")
 

@@ -18,11 +18,11 @@ from core.testing import fake_context, fake_job, make_clip
 from plugins.encode.dressing import Watermark, draw_logo
 from plugins.encode.film import film_of
 from plugins.encode.options import EncodeOptions
-from plugins.encode.probe import probe
-from plugins.encode.studio import compose_takes
-from plugins.encode.studio_options import ComposeOptions
+from plugins.encode.source.probe import probe
+from plugins.encode.studio.compose import compose_takes
+from plugins.encode.studio.options import ComposeOptions
 from plugins.media.source_file import open_source
-from plugins.transcript.audio import iter_audio, loudness
+from plugins.transcript.sound.audio import iter_audio, loudness
 
 PLUGINS = Path(__file__).parents[3] / "plugins"
 

@@ -20,10 +20,10 @@ from whisper.tokenizer import get_encoding
 
 from core import Transcript
 from core.testing import fake_context, fake_job
-from plugins.transcript.audio import iter_audio
 from plugins.transcript.engine import transcribe_lecture
 from plugins.transcript.options import TranscribeOptions
-from plugins.transcript.windows import RATE
+from plugins.transcript.sound.audio import iter_audio
+from plugins.transcript.sound.windows import RATE
 
 ROOT = Path(__file__).parents[3]
 DATA = ROOT / "tests/data"

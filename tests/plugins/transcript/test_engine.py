@@ -13,7 +13,7 @@ import pytest
 from core import Cancelled, Progress, Word
 from core.errors import BadCall, BadSource, Permanent
 from core.testing import fake_context, make_clip
-from plugins.transcript.windows import RATE
+from plugins.transcript.sound.windows import RATE
 
 from .conftest import LONG, SHORT, Transcribe, clip, load, music, noise, said, save, silence
 

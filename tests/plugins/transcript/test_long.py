@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from plugins.transcript.windows import RATE
+from plugins.transcript.sound.windows import RATE
 
 from .conftest import DATA, load, silence
 

@@ -16,11 +16,12 @@ import numpy as np
 import pytest
 import webvtt
 
-from core import children, pipeline
 from core.errors import StepCrashed
-from core.manager import Manager
 from core.model import Job, Source
-from core.pipeline import Host
+from core.pipeline import lifecycle
+from core.pipeline.lifecycle import Host
+from core.plugin_host.manager import Manager
+from core.process import spawn
 from core.settings import Settings
 
 from ...conftest import InstallPlugin
@@ -48,7 +49,7 @@ WITHOUT = """
 @pytest.fixture(autouse=True)
 def _no_child_is_kept() -> Any:
     yield
-    children.keeper.end()
+    spawn.keeper.end()
 
 
 def amphipod(*arguments: str | Path, **variables: str) -> subprocess.CompletedProcess[str]:
@@ -115,13 +116,13 @@ def host(tmp_path: Path, **settings: Any) -> Host:
 
 def job(audio: Path, **fields: Any) -> Job:
     options = {"model": str(MODEL)} | fields.pop("options", {})
-    fixed = {"id": pipeline.new_id(), "sources": (Source(path=audio),), "steps": ("transcribe",)}
+    fixed = {"id": lifecycle.new_id(), "sources": (Source(path=audio),), "steps": ("transcribe",)}
     return Job(**fixed, options=options, **fields)
 
 
 def run(there: Host, one: Job) -> Any:
-    folder, _ = pipeline.submit(one, there.settings.jobs_root)
-    return folder, pipeline.run_step(there, folder, "transcribe")
+    folder, _ = lifecycle.submit(one, there.settings.jobs_root)
+    return folder, lifecycle.run_step(there, folder, "transcribe")
 
 
 def test_pod_s_job_leaves_its_vtt_where_pod_s_callback_reads_it(tmp_path: Path) -> None:
@@ -177,7 +178,7 @@ def test_killed_in_the_middle_the_next_attempt_goes_on(tmp_path: Path) -> None:
     there = host(tmp_path)
     # Sentences that come again are repetitions to the check for loops, and what is then decoded is left to chance.
     options: dict[str, Any] = {"batch_size": 1, "compression_ratio_threshold": None, "fallback_temperatures": []}
-    folder, _ = pipeline.submit(job(long, language="en", options=options), there.settings.jobs_root)
+    folder, _ = lifecycle.submit(job(long, language="en", options=options), there.settings.jobs_root)
 
     def kill(progress: Any) -> None:
         if progress.fraction > 0.3:
@@ -185,8 +186,8 @@ def test_killed_in_the_middle_the_next_attempt_goes_on(tmp_path: Path) -> None:
             os.kill(child, signal.SIGKILL)
 
     with pytest.raises(StepCrashed, match="transcribe was killed by SIGKILL"):
-        pipeline.run_step(there, folder, "transcribe", on_progress=kill)
-    result = pipeline.run_step(there, folder, "transcribe")
+        lifecycle.run_step(there, folder, "transcribe", on_progress=kill)
+    result = lifecycle.run_step(there, folder, "transcribe")
 
     assert result.attempt == 2
     assert 0.3 * result.facts["windows"] <= result.facts["windows_resumed"] < result.facts["windows"]
@@ -216,7 +217,7 @@ def test_without_the_extra_other_steps_and_other_engines_work(tmp_path: Path, in
     install_plugin("listener", LISTENER)
     (tmp_path / "site" / "sitecustomize.py").write_text(dedent(WITHOUT))
     script = (
-        "import sys; from core.manager import Manager; from core.settings import Settings\n"
+        "import sys; from core.plugin_host.manager import Manager; from core.settings import Settings\n"
         "manager = Manager(Settings())\n"
         "print({info.name: info.state for info in manager.infos})\n"
         "print([info.reason for info in manager.infos if info.name == 'transcript'])\n"
@@ -238,7 +239,7 @@ def test_without_the_extra_other_steps_and_other_engines_work(tmp_path: Path, in
 
 def test_importing_the_plugin_loads_nothing_heavy() -> None:
     code = (
-        "import sys, plugins.transcript, plugins.transcript.captions, plugins.transcript.writing\n"
+        "import sys, plugins.transcript, plugins.transcript.captions_plugin, plugins.transcript.captions.caption_files\n"
         "print(*{'av', 'numpy', 'torch', 'whisper', 'silero_vad'}.intersection(sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)

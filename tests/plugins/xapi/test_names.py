@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from plugins.xapi.anonymise import Scheme, anonymised
+from plugins.xapi.anonymize import Scheme, anonymised
 from plugins.xapi.names import Names
 
 SCHEME = Scheme(b"a secret", "account", "https://pseudonym.invalid")

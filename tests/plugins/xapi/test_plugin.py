@@ -15,7 +15,7 @@ from packaging.utils import canonicalize_name
 from pydantic import SecretStr
 
 from core.errors import BadCall, BadSettings
-from core.manager import Manager
+from core.plugin_host.manager import Manager
 from core.settings import RecordStore, Settings, load
 from core.testing import fake_job
 from plugins.xapi import stores

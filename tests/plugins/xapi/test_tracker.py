@@ -21,9 +21,10 @@ import requests
 from playwright.sync_api import Page, sync_playwright
 
 import plugins.xapi.validation
-from core import connection, statements, visitors
-from core.outbox import LANES
+from core.redis import connection
 from core.settings import load
+from core.statements import submit, visitor_token
+from core.statements.outbox import LANES
 from core.testing import make_clip
 
 from ...lrs import free_port
@@ -152,7 +153,7 @@ def arrived(endpoint: str) -> Arrived:
     def read() -> list[dict[str, Any]]:
         settings = load()
         with connection.opened(settings) as client:
-            box = statements.outbox(client, statements.INTAKE, settings)
+            box = submit.outbox(client, submit.INTAKE, settings)
             found = [entry for lane in LANES for entry in box.head(lane, 1000).entries]
         return [json.loads(entry.text) for entry in sorted(found, key=lambda entry: entry.put_at)]
 
@@ -290,7 +291,7 @@ class TestWatching:
         assert verbs(said) == ["initialized", "played", "paused", "terminated"]
 
     def test_the_server_says_who_watches(self, watch: Callable[..., Page], endpoint: str, arrived: Arrived) -> None:
-        page = watch(to=f"{endpoint}?visitor={visitors.sign(KEY, VISITOR)}")
+        page = watch(to=f"{endpoint}?visitor={visitor_token.sign(KEY, VISITOR)}")
         page.wait_for_timeout(100)
         leave(page)
         assert [one["actor"] for one in everything(arrived)] == [{"objectType": "Agent", **VISITOR}] * 2
@@ -329,7 +330,7 @@ class TestEndpoint:
         self, endpoint: str, portal: str, arrived: Arrived
     ) -> None:
         words = [
-            visitors.sign(KEY, {"account": {**VISITOR["account"], "name": name}}) for name in ("ada", "ada", "bob")
+            visitor_token.sign(KEY, {"account": {**VISITOR["account"], "name": name}}) for name in ("ada", "ada", "bob")
         ]
         for word in words:
             self.post(f"{endpoint}?visitor={word}", portal, self.said())
@@ -359,8 +360,8 @@ class TestEndpoint:
         assert arrived() == []
 
     def test_a_forged_or_old_word_of_the_visitor_is_refused(self, endpoint: str, portal: str) -> None:
-        forged = visitors.sign("another key", VISITOR)
-        old = visitors.sign(KEY, VISITOR, seconds=-1)
+        forged = visitor_token.sign("another key", VISITOR)
+        old = visitor_token.sign(KEY, VISITOR, seconds=-1)
         for word, reason in ((forged, "not signed with our key"), (old, "too old"), ("x", "not signed")):
             answer = self.post(f"{endpoint}?visitor={word}", portal, self.said())
             assert (answer.status_code, reason in answer.text) == (403, True)

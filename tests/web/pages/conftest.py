@@ -14,11 +14,11 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
-from core import pipeline
 from core.errors import AmphipodError, BadSource
 from core.model import Job, Source, now
-from core.pipeline import Host
-from core.storage import JobFolder
+from core.pipeline import lifecycle
+from core.pipeline.lifecycle import Host
+from core.storage.files import JobFolder
 from core.web.app import build
 
 from ...service.conftest import redis_server, service, toy_service  # noqa: F401  # fixtures
@@ -112,10 +112,10 @@ def make(toy_host: Host) -> MakeJob:
             attributes={"title": title},
             **about,
         )
-        folder, _ = pipeline.submit(asked, toy_host.settings.jobs_root)
+        folder, _ = lifecycle.submit(asked, toy_host.settings.jobs_root)
         if error:
-            pipeline.give_up(toy_host, folder, "encode", error)
-            pipeline.finish(toy_host, folder)
+            lifecycle.give_up(toy_host, folder, "encode", error)
+            lifecycle.finish(toy_host, folder)
         return folder
 
     return job
@@ -127,8 +127,8 @@ def done(toy_host: Host, make: MakeJob, tmp_path: Path) -> JobFolder:
     film = tmp_path / "Thermodynamics 4.mp4"
     film.write_text("a lecture")
     asked = Job(
-        id=pipeline.new_id(), sources=(Source(path=film),), steps=("encode",), options={"do": {"write": "film"}}
+        id=lifecycle.new_id(), sources=(Source(path=film),), steps=("encode",), options={"do": {"write": "film"}}
     )
-    folder, _ = pipeline.submit(asked, toy_host.settings.jobs_root)
-    pipeline.run_embedded(toy_host, folder)
+    folder, _ = lifecycle.submit(asked, toy_host.settings.jobs_root)
+    lifecycle.run_embedded(toy_host, folder)
     return folder

@@ -8,12 +8,13 @@ from typing import Any
 
 import pytest
 
-from core import manifest, tokens
 from core.errors import BadSource
-from core.manager import Manager
-from core.pipeline import Host
+from core.pipeline.lifecycle import Host
+from core.plugin_host.manager import Manager
 from core.settings import Settings
-from core.storage import JobFolder
+from core.storage import manifest
+from core.storage.files import JobFolder
+from core.web import tokens
 from core.web.app import build
 
 from .conftest import NOT_A_FILM, Browser, MakeJob
@@ -292,7 +293,8 @@ def test_a_queue_that_nobody_reads_says_so_with_the_line_that_starts_a_worker(
 def test_workers_are_shown_with_what_they_do_and_what_is_wrong_with_them(
     served: Browser, toy_service: Settings
 ) -> None:
-    from core import connection, workers
+    from core.queue import workers
+    from core.redis import connection
 
     client = connection.shared(toy_service)
     about = {"pid": 7, "threads": 1, "version": "0.1.0", "beacon": None, "jobs": []}
@@ -314,11 +316,12 @@ def test_workers_are_shown_with_what_they_do_and_what_is_wrong_with_them(
 
 
 def test_dead_statements_are_shown_with_reasons_and_sent_again(served: Browser, toy_service: Settings) -> None:
-    from core import connection, dead_letters, statements
-    from core.outbox import Entry
+    from core.redis import connection
+    from core.statements import dead_letters, submit
+    from core.statements.outbox import Entry
 
-    box = statements.outbox(connection.shared(toy_service), statements.INTAKE, toy_service)
-    lane = statements.lane_of({"actor": {"mbox": "mailto:a@b.example"}})
+    box = submit.outbox(connection.shared(toy_service), submit.INTAKE, toy_service)
+    lane = submit.lane_of({"actor": {"mbox": "mailto:a@b.example"}})
     dead_letters.bury(box, lane, [(Entry("1", '{"id": "s-1", "verb": {}}'), "verb.id is missing")])
     assert served.page("/records").all("a", href="/records?store=intake")
     page = served.page("/records?store=intake")

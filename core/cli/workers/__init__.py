@@ -1,0 +1,1 @@
+"""Commands that work, and the one that shows who does."""

@@ -1,0 +1,17 @@
+"""The ways in which portals are told, by the kind of a job's callback."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from core.callbacks import webhook
+from core.callbacks.delivery import Contract
+from core.pod import callbacks as pod
+
+CONTRACTS: Mapping[str, Contract] = {
+    "webhook": webhook.tell,
+    "pod-encoded": pod.tell_encoded,
+    "pod-studio": pod.tell_studio,
+    "pod-transcribed": pod.tell_transcribed,
+    "pod-runner": pod.tell_runner,
+}

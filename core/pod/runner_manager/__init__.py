@@ -1,0 +1,1 @@
+"""The API of runner managers, which newer Esup-Pods call."""

@@ -1,0 +1,1 @@
+"""A heavy step in a child process of its own: started, watched, ended."""

@@ -1,0 +1,199 @@
+"""Child processes: started, sent a line, ended; and the one that is kept for the next job.
+
+A kept child has done a step in `KEPT` with success. A host keeps one, until it has been idle for `keep_seconds` or has
+grown past `keep_memory_limit`.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import fcntl
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from core.model import Step
+from core.settings import PREFIX, Settings
+
+#: Steps whose child is kept for the next job: loading a model takes longer than many a lecture.
+KEPT: tuple[Step, ...] = ("transcribe",)
+
+#: Seconds that a child may take to exit once it has answered.
+_EXIT_GRACE = 10.0
+
+#: Environment that programs need; tokens and passwords stay out of a process that opens strangers' media.
+_ENVIRONMENT = (
+    *("PATH", "HOME", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR", "XDG_CACHE_HOME", "XDG_DATA_HOME"),
+    *("PYTHONPATH", "VIRTUAL_ENV", "LD_LIBRARY_PATH"),
+    *("CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS", "OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE"),
+)
+
+
+@dataclass
+class Child:
+    """A process of core/process/child.py. `key` is what it was started with: another host's settings need another child."""
+
+    process: subprocess.Popen[bytes]
+    reader: int
+    key: tuple[Settings, dict[str, str]]
+    #: Open file of the lock that says that this host keeps a child; None where it has the lock, or needs none.
+    lock: int | None = None
+    idle_since: float = 0.0
+    buffer: bytes = b""
+
+    def send(self, line: str) -> None:
+        with contextlib.suppress(BrokenPipeError):
+            assert self.process.stdin is not None
+            self.process.stdin.write(line.encode() + b"\n")
+            self.process.stdin.flush()
+
+    def wait(self) -> int:
+        try:
+            return self.process.wait(_EXIT_GRACE)
+        except subprocess.TimeoutExpired:
+            return self._kill()
+
+    def end(self) -> None:
+        """Kill what is left of it and let go of it; once."""
+        self._kill()
+        if self.process.stdin:
+            with contextlib.suppress(BrokenPipeError):
+                self.process.stdin.close()
+        os.close(self.reader)
+        if self.lock is not None:
+            os.close(self.lock)
+
+    def _kill(self) -> int:
+        """Kill its process group, itself included, and reap it."""
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        return self.process.wait()
+
+    @property
+    def memory(self) -> int:
+        """Bytes of its memory that are in use; proc(5), /proc/[pid]/statm."""
+        try:
+            pages = int(Path(f"/proc/{self.process.pid}/statm").read_text().split()[1])
+        except (FileNotFoundError, ProcessLookupError):
+            return 0
+        return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+class Keeper:
+    """Keeps one idle child of this host until the next job, so that its model needn't be loaded again."""
+
+    def __init__(self) -> None:
+        self._mutex = threading.Lock()
+        self._child: Child | None = None
+
+    def take(self, step: Step, settings: Settings) -> Child | None:
+        """Return the kept child if it can do this, and end one that can't."""
+        if step not in KEPT:
+            return None
+        with self._mutex:
+            child, self._child = self._child, None
+        if child is None:
+            return None
+        idle = time.monotonic() - child.idle_since
+        if (
+            child.process.poll() is None
+            and idle < settings.keep_seconds
+            and child.key == (settings, child_environment())
+        ):
+            return child
+        child.end()
+        return None
+
+    def put(self, child: Child) -> None:
+        """Keep a child that has answered, unless it has grown too large or this host keeps one already."""
+        settings = child.key[0]
+        limit = settings.keep_memory_limit or os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
+        child.idle_since = time.monotonic()
+        with self._mutex:
+            if settings.keep_seconds and not self._child and child.memory <= limit and _lock(child):
+                self._child = child
+                return
+        child.end()
+
+    def end(self) -> None:
+        with self._mutex:
+            child, self._child = self._child, None
+        if child:
+            child.end()
+
+
+def _lock(child: Child) -> bool:
+    """Take the host's one place for a kept child, which holds it from then on: its death frees it."""
+    if child.lock is None:
+        return True
+    try:
+        fcntl.flock(child.lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    os.close(child.lock)
+    child.lock = None
+    return True
+
+
+keeper = Keeper()
+atexit.register(keeper.end)
+
+
+def start(step: Step, settings: Settings, complaints: Path) -> Child:
+    """Start a child; what it prints goes to `complaints`."""
+    reader, writer = os.pipe()
+    lock = None
+    try:
+        if step in KEPT:
+            settings.run_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+            lock = os.open(settings.run_dir / f"{step}.kept", os.O_RDWR | os.O_CREAT, 0o600)
+        process = _spawner().submit(_spawn, writer, lock, complaints).result()
+    except BaseException:
+        os.close(reader)
+        if lock is not None:
+            os.close(lock)
+        raise
+    finally:
+        os.close(writer)
+    return Child(process, reader, (settings, child_environment()), lock)
+
+
+def _spawn(writer: int, lock: int | None, complaints: Path) -> subprocess.Popen[bytes]:
+    with complaints.open("wb") as stderr:
+        return subprocess.Popen(
+            # -P: the folder we are started from must not shadow `core` or `plugins`.
+            [sys.executable, "-P", "-m", "core.process.child", str(writer)],
+            stdin=subprocess.PIPE,
+            stdout=stderr,
+            stderr=stderr,
+            pass_fds=(writer,) if lock is None else (writer, lock),
+            start_new_session=True,
+            env=child_environment(),
+        )
+
+
+def child_environment() -> dict[str, str]:
+    """Return what a child sees of our environment: what programs need, and plugins' own settings.
+
+    Ours reach it in the request, less what it has no use for.
+    """
+    ours = {PREFIX + name.upper() for name in Settings.model_fields}
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if name in _ENVIRONMENT or (name.startswith(PREFIX) and name not in ours)
+    }
+
+
+@cache
+def _spawner() -> ThreadPoolExecutor:
+    """One thread, alive as long as this process, starts all children: PDEATHSIG follows the thread, not the process."""
+    return ThreadPoolExecutor(max_workers=1, thread_name_prefix="spawner")

@@ -1,0 +1,171 @@
+"""A step in a supervised child process.
+
+The worker's own threads (heartbeat, lease) go on while C code computes, a limit or a cancel ends the whole process
+group at once, and a decoder that crashes takes down nothing but an attempt.
+
+The child gets one JSON line on its standard input and answers with JSON lines on a pipe of their own, so that
+nothing a library prints can be taken for an answer. It ends when its parent does: standard input closes, and the
+kernel sends SIGKILL (PR_SET_PDEATHSIG).
+
+The child of a step in `KEPT` is kept for the next job when it has succeeded (core/process/spawn.py).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import signal
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from core import errors
+from core.context import Progress
+from core.errors import LimitExceeded, StepCrashed
+from core.model import Division, Engine, Manifest, Model, Plan, Step, StepOutput, Work
+from core.process import spawn
+from core.process.spawn import KEPT, Child, keeper
+from core.settings import Settings
+from core.storage import files
+
+#: Seconds between two looks at the clock and at `watch` while the child says nothing.
+POLL = 0.25
+
+#: File in an attempt's scratch folder that holds what its child has said on standard output and error.
+COMPLAINTS = "stderr.log"
+
+#: Bytes of that file that are shown when its child has died.
+_LAST_WORDS = 4096
+
+_log = structlog.get_logger()
+
+
+class StepRequest(Model):
+    """The line that a child reads."""
+
+    parent: int
+    settings: Settings
+    root: Path
+    job: str
+    step: Step
+    work: Work = Work()
+    attempt: int
+    scratch: Path
+    published: Path
+    plan: Plan
+    manifest: Manifest
+
+
+class StepAnswer(Model):
+    """The child's last line when all went well; artifacts are measured and on stable storage."""
+
+    engine: Engine
+    output: StepOutput | None = None
+    #: Of the verb "divide".
+    division: Division | None = None
+
+
+def run(
+    request: StepRequest,
+    *,
+    on_progress: Callable[[Progress], None] = lambda progress: None,
+    watch: Callable[[], None] = lambda: None,
+) -> StepAnswer:
+    """Do one attempt at a step, away from this process.
+
+    `watch` is called at least every `POLL` seconds; what it raises (Cancelled, a lost lease) ends the child and
+    leaves here.
+
+    Raises:
+        StepCrashed: the child died without an answer.
+        LimitExceeded: it ran for longer than `settings.step_time_limit`.
+        AmphipodError: whatever the step itself raised.
+    """
+    deadline = time.monotonic() + request.settings.step_time_limit
+    complaints = request.scratch / COMPLAINTS
+    child = keeper.take(request.step, request.settings) or spawn.start(request.step, request.settings, complaints)
+    answer = None
+    try:
+        child.send(request.model_dump_json())
+        for message in _messages(child, deadline, request, watch):
+            if "progress" in message:
+                on_progress(Progress(*message["progress"]))
+            elif "log" in message:
+                _relog(message["log"], request)
+            elif "error" in message:
+                raise _with_trace(errors.from_dict(message["error"]), message.get("trace", ""), request.step)
+            elif "answer" in message:
+                answer = StepAnswer.model_validate(message["answer"])
+                files.remove(request.scratch.parent / f"{request.step}.kept")
+                return answer
+        last_words = _last_words(complaints)
+        death = StepCrashed(_obituary(child.wait(), last_words, request.step), job=request.job, step=request.step)
+        raise _with_trace(death, "\n".join(last_words), request.step)
+    finally:
+        if answer and request.step in KEPT:
+            keeper.put(child)
+        else:
+            if answer:
+                child.wait()
+            child.end()
+
+
+def _messages(
+    child: Child, deadline: float, request: StepRequest, watch: Callable[[], None]
+) -> Iterator[dict[str, Any]]:
+    while True:
+        watch()
+        if time.monotonic() > deadline:
+            raise LimitExceeded(
+                f"{request.step} took longer than {request.settings.step_time_limit:.0f} s",
+                remedy="raise AMPHIPOD_STEP_TIME_LIMIT if the source is that long",
+                job=request.job,
+                step=request.step,
+            )
+        if not select.select([child.reader], [], [], POLL)[0]:
+            continue
+        chunk = os.read(child.reader, 1 << 16)
+        if not chunk:
+            return
+        *lines, child.buffer = (child.buffer + chunk).split(b"\n")
+        for line in lines:
+            yield json.loads(line)
+
+
+def _relog(event: dict[str, Any], request: StepRequest) -> None:
+    level = event.pop("level", "info")
+    words = event.pop("event", "")
+    event.pop("timestamp", None)
+    about = {"part": request.work.part.name} if request.work.part else {}
+    logger = _log.bind(job=request.job, step=request.step, **about)
+    getattr(logger, level if level in ("debug", "info", "warning", "error", "critical") else "info")(words, **event)
+
+
+def _with_trace(error: errors.AmphipodError, trace: str, step: str) -> errors.AmphipodError:
+    """Have whoever logs this error's trace also show what the child said."""
+    if trace:
+        error.add_note(f"\nIn the process of {step}:\n{trace}")
+    return error
+
+
+def _last_words(complaints: Path) -> list[str]:
+    """Return the end of what a child that died has printed."""
+    try:
+        with complaints.open("rb") as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - _LAST_WORDS))
+            return file.read().decode(errors="replace").strip().splitlines()
+    except FileNotFoundError:
+        return []
+
+
+def _obituary(code: int, last_words: list[str], step: str) -> str:
+    last = f": {last_words[-1]}" if last_words else ""
+    if code >= 0:
+        return f"the process of {step} ended with status {code} and no answer{last}"
+    name = signal.Signals(-code).name
+    hint = " (out of memory?)" if -code == signal.SIGKILL else ""
+    return f"the process of {step} was killed by {name}{hint}{last}"

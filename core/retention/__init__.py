@@ -1,0 +1,1 @@
+"""How long what a job holds on the disk is needed, and its removal."""

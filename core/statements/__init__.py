@@ -1,0 +1,1 @@
+"""Learning records from whoever sends them to the record stores, each once and in order."""

@@ -1,0 +1,45 @@
+"""Lines that wait in files on the shared file system, in the order in which they came."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from core.storage import files as storage_files
+
+
+class Spool:
+    """One folder, a file each time that something is put."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def put(self, lines: Sequence[str]) -> None:
+        """Keep lines without a line break in them; on return they are on stable storage.
+
+        Raises:
+            NoSpace, NotWritable
+        """
+        if not lines:
+            return
+        with storage_files.disk_errors(self._folder):
+            self._folder.mkdir(parents=True, exist_ok=True)
+            name = f"{time.time_ns():020}-{secrets.token_hex(4)}-{len(lines)}.jsonl"
+            storage_files.write_once(self._folder / name, "".join(f"{line}\n" for line in lines))
+
+    def files(self) -> Iterator[Path]:
+        """Return the files, the oldest first; whoever has taken one over removes it."""
+        yield from sorted(self._folder.glob("*.jsonl"))
+
+    def __len__(self) -> int:
+        """Return how many lines wait; their files' names tell."""
+        return sum(int(path.stem.rpartition("-")[2]) for path in self.files())
+
+    def __bool__(self) -> bool:
+        return any(self.files())
+
+
+def lines(path: Path) -> list[str]:
+    return path.read_text(encoding="utf-8", errors="backslashreplace").split("\n")[:-1]

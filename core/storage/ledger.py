@@ -1,0 +1,104 @@
+"""Which job published which file into a folder that it named: `<root>/outputs/<digest of the folder's path>.json`."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from pathlib import Path
+
+import structlog
+from pydantic import ValidationError
+
+from core import mistakes
+from core.model import Job, Model
+from core.storage import files as storage_files
+
+#: Seconds by which a file's time may differ from what was noted: file systems round, FAT to two seconds.
+_SAME_TIME = 2.0
+
+_log = structlog.get_logger()
+
+
+class Mark(Model):
+    """By what a published file is known again, as long as nobody has changed it."""
+
+    size: int
+    #: Seconds since 1970.
+    modified_at: float
+
+    def is_of(self, path: Path) -> bool:
+        try:
+            found = path.lstat()
+        except OSError:
+            return False
+        same = found.st_size == self.size and abs(found.st_mtime - self.modified_at) <= _SAME_TIME
+        return stat.S_ISREG(found.st_mode) and same
+
+
+class Entry(Model):
+    """What a step of a job has published and nobody has replaced since."""
+
+    job: str
+    created_at: datetime
+    #: Its place among the jobs for this folder (core/storage/order.py).
+    number: int = 0
+    step: str
+    #: What it was made of: real paths.
+    sources: tuple[str, ...]
+    files: Mapping[str, Mark]
+
+
+class Ledger(Model):
+    """Of one folder."""
+
+    output: Path
+    entries: tuple[Entry, ...] = ()
+
+    def owner(self, name: str) -> Entry | None:
+        """Return the entry that a file belongs to."""
+        return next((entry for entry in self.entries if name in entry.files), None)
+
+    def updated(self, new: Iterable[Entry], removed: Iterable[str]) -> Ledger:
+        """Return the ledger after a publish: a name belongs to who wrote it last."""
+        new = tuple(new)
+        gone = {*removed, *(name for entry in new for name in entry.files)}
+        kept = (
+            entry.model_copy(update={"files": {name: mark for name, mark in entry.files.items() if name not in gone}})
+            for entry in self.entries
+        )
+        return Ledger(output=self.output, entries=(*(entry for entry in kept if entry.files), *new))
+
+
+def _path(root: Path, output: Path) -> Path:
+    return root / "outputs" / f"{hashlib.sha256(os.fsencode(output.resolve())).hexdigest()[:32]}.json"
+
+
+def read(root: Path, output: Path) -> Ledger:
+    """Return what is known of a folder; what an unreadable ledger told is nobody's, so it is never replaced unasked."""
+    path = _path(root, output)
+    try:
+        return Ledger.model_validate_json(path.read_bytes())
+    except FileNotFoundError:
+        pass
+    except ValidationError as error:
+        _log.warning("ledger can't be read; its files count as nobody's", path=str(path), reason=mistakes.told(error))
+    return Ledger(output=output)
+
+
+def write(root: Path, ledger: Ledger) -> None:
+    path = _path(root, ledger.output)
+    path.parent.mkdir(exist_ok=True)
+    storage_files.write_replacing(path, ledger.to_json())
+
+
+def sources(root: Path, job: Job) -> tuple[str, ...]:
+    """Return what a job is made of: the real paths of its sources, or of the sources of one that we published."""
+    found: list[str] = []
+    for source in job.sources:
+        path = Path(os.path.realpath(source.path))
+        entry = read(root, path.parent).owner(path.name)
+        found.extend(entry.sources if entry and entry.files[path.name].is_of(path) else (str(path),))
+    return tuple(dict.fromkeys(found))

@@ -1,0 +1,85 @@
+"""A job's manifest, folded from its files alone: request.json, steps/*.json, cancelled.json."""
+
+from __future__ import annotations
+
+import json
+
+from core.model import Manifest, ManifestStep, State, StepResult
+from core.storage import files
+from core.storage.files import JobFolder
+
+#: The step that publishes and closes a job; core's own, always last.
+FINISH = "finish"
+
+
+def result(folder: JobFolder, step: str, run: int) -> StepResult | None:
+    """Return what was committed for `step`: in this run, or a success of an earlier one, which is never redone."""
+    for number in range(run, 0, -1):
+        try:
+            found = StepResult.model_validate_json(folder.result(step, number).read_bytes())
+        except FileNotFoundError:
+            continue
+        if number == run or (found.state is State.SUCCEEDED and step != FINISH):
+            return found
+    return None
+
+
+def last_attempt(folder: JobFolder, step: str) -> int:
+    """Return the number of the last attempt at `step` that was committed, 0 if none was."""
+    runs = range(1, folder.run() + 1)
+    return max((found.attempt for run in runs if (found := result(folder, step, run))), default=0)
+
+
+def is_cancelled(folder: JobFolder) -> bool:
+    """Tell whether the current run was cancelled; `retry` starts one that wasn't."""
+    try:
+        return int(json.loads(folder.cancelled.read_bytes())["run"]) >= folder.run()
+    except FileNotFoundError:
+        return False
+
+
+def _is_begun(folder: JobFolder, step: str) -> bool:
+    """Tell whether somebody works on a step, or a part of it is done."""
+    attempts = (scratch for scratch in files.attempts(folder) if scratch.step.partition(".")[0] == step)
+    return any(not scratch.failure.exists() for scratch in attempts) or any(folder.steps.glob(f"{step}.*.*.json"))
+
+
+def fold(folder: JobFolder) -> Manifest:
+    """Tell from its files how a job stands.
+
+    Raises:
+        UnknownJob: there is no such job.
+    """
+    job = folder.job()
+    run = folder.run()
+    steps: dict[str, ManifestStep] = {}
+    for step in job.steps:
+        found = result(folder, step, run)
+        if found:
+            steps[step] = ManifestStep(
+                state=found.state,
+                reason=found.reason,
+                notes=found.notes,
+                engine=found.engine,
+                facts=found.facts,
+                folder=found.folder,
+                artifacts=found.artifacts,
+            )
+        else:
+            steps[step] = ManifestStep(state=State.RUNNING if _is_begun(folder, step) else State.WAITING)
+    finished = result(folder, FINISH, run)
+    state: State = State.WAITING
+    if finished:
+        state = finished.state
+    elif is_cancelled(folder):
+        state = State.CANCELLED
+    elif files.attempts(folder) or any(step.state is not State.WAITING for step in steps.values()):
+        state = State.RUNNING
+    return Manifest(
+        job=job,
+        state=state,
+        run=run,
+        reason=finished.reason if finished else None,
+        steps=steps,
+        published_in=job.output if finished and folder.publication.exists() else None,
+    )

@@ -1,0 +1,1 @@
+"""HTTP as such: heads, limits, problem documents, ranges, the server itself."""

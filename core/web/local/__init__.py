@@ -1,0 +1,1 @@
+"""Without a broker `amphipod serve` does the jobs itself."""

@@ -1,0 +1,25 @@
+"""Makes a worker process ours, however it was started: our logs, all priorities of its queues, its thread count."""
+
+from __future__ import annotations
+
+import dramatiq
+from dramatiq.middleware import Middleware
+
+from core import logs
+from core.queue import names
+from core.queue.broker import Broker
+from core.settings import Settings
+
+
+class WorkerSetup(Middleware):
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+
+    def after_process_boot(self, _broker: dramatiq.Broker) -> None:
+        logs.configure(self._settings)
+
+    def before_worker_boot(self, broker: dramatiq.Broker, worker: dramatiq.Worker) -> None:
+        assert isinstance(broker, Broker)
+        broker.worker_threads = worker.worker_threads
+        if worker.consumer_whitelist:
+            worker.consumer_whitelist = names.expand(worker.consumer_whitelist)

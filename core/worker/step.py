@@ -1,0 +1,329 @@
+"""One message's worth of work: take the lease, run the step, send what comes next. Dramatiq-free but for sending."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import itertools
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from pathlib import Path
+from typing import TypeVar, cast
+
+import redis
+import structlog
+from dramatiq.errors import ConnectionClosed
+
+from core import backoff
+from core.errors import Cancelled, HostUnfit, Transient, UnknownJob
+from core.model import Division, Step, now
+from core.pipeline import lifecycle, parts
+from core.pipeline.lifecycle import Host
+from core.queue import job_row, job_rows, lease, names, status
+from core.queue.broker import Broker
+from core.queue.job_row import JobRow, RowState
+from core.queue.lease import Lease, LeaseHeld
+from core.redis import connection
+from core.storage import files
+from core.storage.deliveries import DELIVER
+from core.storage.files import JobFolder
+from core.storage.manifest import FINISH
+from core.worker import mounts
+from core.worker.middleware.shutdown import HandBack, Shutdown
+
+#: Seconds between two questions to Redis whether a running job was cancelled.
+_ASK_EVERY = 0.5
+
+#: Longest delay, in seconds, of a step that meets a passing fault again and again.
+LONGEST_DELAY = 600.0
+
+#: Longest pause, in seconds, before Redis is asked again whether it takes a message.
+_LONGEST_WAIT = 15.0
+
+#: Times that a job's folder is looked for, over half an hour: a network file system may show it late.
+LOOKS_FOR_FOLDER = 8
+
+_T = TypeVar("_T")
+
+_log = structlog.get_logger()
+
+
+@dataclass(frozen=True)
+class Desk:
+    """What a worker process works with."""
+
+    host: Host
+    broker: Broker
+    redis: redis.Redis
+    shutdown: Shutdown
+
+
+@dataclass(frozen=True)
+class Errand:
+    """What a message asks for."""
+
+    folder: JobFolder
+    step: str
+    #: "", the name of a part, or `parts.JOIN`.
+    part: str = ""
+    #: Passing faults that it has met so far.
+    tries: int = 0
+
+    @property
+    def name(self) -> str:
+        return lease.name_of(self.folder.id, self.step, self.part)
+
+
+def serve(desk: Desk, step: str, job: str, part: str, tries: int) -> None:
+    """Have `step` of a job done and what comes next sent, or put this message back for later.
+
+    Idempotent: what is done is not done again, but what comes next is sent all the same. Returns only when Redis has
+    taken what must be sent, so that the message may be acknowledged.
+    """
+    errand = Errand(JobFolder(desk.host.settings.jobs_root, job), step, part, tries)
+    try:
+        _serve(desk, errand)
+    except Exception as error:  # noqa: BLE001  # not even its failure could be kept; an ack now would lose the job
+        _log.exception("unexpected fault", reason=str(error))
+        _again(desk, errand, _delay(desk, tries), f"{type(error).__name__}: {error}")
+
+
+def _serve(desk: Desk, errand: Errand) -> None:
+    if not desk.broker.root.is_open():
+        elsewhere(desk, errand, desk.broker.root.fault)
+        return
+    try:
+        with lease.hold(desk.redis, errand.name, desk.host.settings.lease_seconds) as held:
+            _work(desk, errand, held)
+    except HandBack:
+        _again(desk, errand, 0, "the worker stops")
+    except Cancelled:
+        _log.info("stopped: the job was cancelled, or another part of it has failed")
+        _send_following(desk, errand)
+    except Exception as error:  # noqa: BLE001  # an ack now would lose the job; its reason is kept and it is tried again
+        _meet(desk, errand, error)
+    else:
+        _send_following(desk, errand)
+
+
+def _meet(desk: Desk, errand: Errand, error: Exception) -> None:
+    """Put a message back that met an error; whose fault it is decides whether that counts as a try."""
+    match error:
+        case LeaseHeld():
+            _again(desk, errand, error.seconds_left + 0.1, str(error), at_work=True)
+        case redis.RedisError() | ConnectionClosed():
+            _again(desk, errand, 1, _words(desk, error))
+        case HostUnfit():
+            elsewhere(desk, errand, str(error))
+        case Transient() | UnknownJob() | OSError() if not desk.broker.root.is_open(now=True):
+            elsewhere(desk, errand, desk.broker.root.fault or str(error))
+        case UnknownJob():
+            _look_again(desk, errand, error)
+        case Transient():
+            _retry(desk, errand, error)
+        case _:
+            _log.exception("unexpected fault", reason=str(error))
+            _retry(desk, errand, Transient(f"{type(error).__name__}: {error}"))
+
+
+def _work(desk: Desk, errand: Errand, held: Lease) -> None:
+    folder, step = errand.folder, cast("Step", errand.step)
+    if errand.step == FINISH:
+        mounts.check_output(folder.job(), desk.host.settings)
+        lifecycle.finish(desk.host, folder, lock=_output_lock(desk))
+        _tell(desk, job_row.row_of(folder))
+        return
+    if lifecycle.next_step(folder) != step:
+        return
+    _tell(desk, _running(folder, errand.step))
+    watch = _watch(desk, folder, held)
+    mounts.check(folder.job(), desk.host.settings)
+    if errand.part == "":
+        divided = lifecycle.divide(desk.host, folder, step, watch=watch)
+        if isinstance(divided, Division) and not divided.parts:
+            report = status.reporter(desk.redis, folder.id, step, files.host_name())
+            lifecycle.run_step(desk.host, folder, step, on_progress=report, watch=watch, before_commit=held.confirm)
+        return
+    division = parts.division(folder, step)
+    if division is None:
+        raise Transient(f"how {step} was divided can't be seen from here yet")
+    if errand.part == parts.JOIN:
+        lifecycle.run_join(desk.host, folder, step, division, watch=watch, before_commit=held.confirm)
+    else:
+        _work_part(desk, folder, step, division, errand.part, watch, held)
+
+
+def _work_part(
+    desk: Desk, folder: JobFolder, step: Step, division: Division, name: str, watch: Callable[[], None], held: Lease
+) -> None:
+    part = next(part for part in division.parts if part.name == name)
+    report = status.part_reporter(desk.redis, folder.id, step, division, part, files.host_name())
+    lifecycle.run_part(desk.host, folder, step, part, on_progress=report, watch=watch, before_commit=held.confirm)
+
+
+def _watch(desk: Desk, folder: JobFolder, held: Lease) -> Callable[[], None]:
+    run = folder.run()
+    asked = 0.0
+
+    def watch() -> None:
+        nonlocal asked
+        desk.shutdown.check()
+        held.check()
+        if time.monotonic() - asked >= _ASK_EVERY:
+            asked = time.monotonic()
+            with suppress(redis.RedisError):
+                if status.is_cancelled(desk.redis, folder.id, run):
+                    raise Cancelled
+
+    return watch
+
+
+def _output_lock(desk: Desk) -> Callable[[Path], contextlib.AbstractContextManager[None]]:
+    @contextlib.contextmanager
+    def lock(output: Path) -> Iterator[None]:
+        digest = hashlib.sha256(os.fsencode(output.resolve())).hexdigest()[:32]
+        with lease.hold(desk.redis, f"output.{digest}", desk.host.settings.lease_seconds):
+            yield
+
+    return lock
+
+
+def _tell(desk: Desk, row: JobRow) -> None:
+    with suppress(redis.RedisError):  # the files say it too
+        status.set_rows(desk.redis, [row])
+
+
+def _running(folder: JobFolder, step: str) -> JobRow:
+    about = {"state": RowState.RUNNING, "step": step, "hosts": (files.host_name(),), "changed_at": now()}
+    return job_row.row_of(folder).model_copy(update=about)
+
+
+def _tell_put_off(desk: Desk, errand: Errand, delay: float, reason: str) -> None:
+    """Tell lists that a job waits for its next try, unless it is over or at another step already."""
+    row = _row(desk, errand.folder)
+    if row is None or row.step != errand.step or row.state.is_final:
+        return
+    about: dict[str, object] = {"state": RowState.WAITING, "tries": errand.tries, "changed_at": now()}
+    if delay:
+        about |= {"state": RowState.DELAYED, "next_try": now() + timedelta(seconds=delay), "reason": reason}
+    _tell(desk, row.model_copy(update=about))
+
+
+def _row(desk: Desk, folder: JobFolder) -> JobRow | None:
+    """Return a job's row from its files, or where they can't be seen, as lists have it."""
+    try:
+        return job_row.row_of(folder)
+    except (UnknownJob, OSError):
+        with suppress(redis.RedisError):
+            return job_rows.read(desk.redis, [folder.id]).get(folder.id)
+    return None
+
+
+# Sending
+
+
+def elsewhere(desk: Desk, errand: Errand, why: str) -> None:
+    """Leave a message to another host, or to this one when it is fit again; nothing is counted against the job."""
+    why = why or f"{errand.folder.root}: no job was ever submitted with this folder"
+    _again(desk, errand, _delay(desk, 0), f"this host can't serve it: {why}")
+
+
+def _look_again(desk: Desk, errand: Errand, error: UnknownJob) -> None:
+    if errand.tries < LOOKS_FOR_FOLDER:
+        _again(desk, replace(errand, tries=errand.tries + 1), _delay(desk, errand.tries), str(error))
+        return
+    reason = str(error)
+    if not errand.folder.request.exists():
+        reason = f"{error.message}, though the folder of the service is there: the job's was removed"
+    _log.error("job given up", reason=reason)
+    if row := _row(desk, errand.folder):
+        _tell(desk, row.model_copy(update={"state": RowState.FAILED, "reason": reason, "changed_at": now()}))
+
+
+def _retry(desk: Desk, errand: Errand, error: Transient) -> None:
+    if errand.tries < desk.host.settings.step_retries:
+        _again(desk, replace(errand, tries=errand.tries + 1), _delay(desk, errand.tries), str(error), error)
+        return
+    lifecycle.give_up(desk.host, errand.folder, errand.step, error)
+    if errand.step == FINISH:
+        _tell(desk, job_row.row_of(errand.folder))
+    _send_following(desk, errand)
+
+
+def _delay(desk: Desk, tries: int) -> float:
+    return backoff.pause(tries + 1, first=desk.host.settings.retry_seconds, longest=LONGEST_DELAY)
+
+
+def _send_following(desk: Desk, errand: Errand) -> None:
+    folder, step = errand.folder, errand.step
+    if lifecycle.next_step(folder) != step or errand.part in ("", parts.JOIN):
+        following = lifecycle.next_errands(folder)
+        if following and following[0][0] != DELIVER:
+            _tell(desk, job_row.row_of(folder).model_copy(update={"changed_at": now()}))
+        for next_step, part in following:
+            send(desk, Errand(folder, next_step, part), 0)
+        return
+    division = parts.division(folder, step)
+    assert division
+    missing = {part.name for part in parts.missing(folder, step, division)}
+    if errand.part in missing:  # given up for a cancel that this host's view of the files doesn't show yet
+        send(desk, errand, 1)
+        return
+    done = _insist(desk, lambda: status.part_done(desk.redis, folder.id, step, folder.run(), errand.part))
+    if done >= len(division.parts) or not missing:
+        send(desk, Errand(folder, step, parts.JOIN), 0)
+
+
+def _again(
+    desk: Desk, errand: Errand, delay: float, reason: str, error: Transient | None = None, *, at_work: bool = False
+) -> None:
+    """Put the message back, and say why; an error is worth a warning with its trace.
+
+    `at_work` says that another worker is at it, so that lists need not know.
+    """
+    with suppress(UnknownJob, OSError):
+        if delay and lifecycle.next_step(errand.folder) != errand.step:
+            delay = min(delay, 1.0)  # done by another: only what comes next is left to send
+    about = {"reason": reason, "next_try": round(delay, 1)}
+    if error:
+        _log.warning("put back", **about, tries=errand.tries, exc_info=error)
+    else:
+        _log.info("put back", **about)
+    if not at_work:
+        _tell_put_off(desk, errand, delay, reason)
+    send(desk, errand, delay, reason)
+
+
+def send(desk: Desk, errand: Errand, delay: float, reason: str = "") -> None:
+    """Enqueue the message of an errand, for `delay` seconds from now; returns when Redis has it.
+
+    `reason` says why it is put back, for whoever looks at what is delayed.
+    """
+    try:
+        priority = errand.folder.job().priority
+    except (UnknownJob, OSError):
+        priority = "normal"
+    message = names.message(
+        errand.step, errand.folder.id, priority, part=errand.part, tries=errand.tries, reason=reason
+    )
+    _insist(desk, lambda: desk.broker.enqueue(message, delay=round(delay * 1000) if delay else None))
+
+
+def _insist(desk: Desk, call: Callable[[], _T]) -> _T:
+    """Call Redis, however long it is away: until it has answered, this worker's message is not acknowledged."""
+    for failures in itertools.count(1):
+        try:
+            return call()
+        except (redis.RedisError, ConnectionClosed) as error:
+            _log.warning("Redis is waited for", reason=_words(desk, error))
+            time.sleep(backoff.pause(failures, first=1, longest=_LONGEST_WAIT))
+    raise AssertionError
+
+
+def _words(desk: Desk, error: Exception) -> str:
+    address = desk.host.settings.broker_url
+    return str(connection.refusal(error, address) if isinstance(error, redis.RedisError) else error)

@@ -1,0 +1,1 @@
+"""Sound: brought to one form and loudness, encoded."""

@@ -1,0 +1,121 @@
+"""The sound side of the one decode: brought to one form, encoded, handed out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from fractions import Fraction
+from typing import TYPE_CHECKING
+
+from plugins.encode.audio.encoders import (
+    RATE,
+    AacEncoders,
+    AudioFile,
+    EncodedAudio,
+    Resampler,
+    hushed,
+    is_sound,
+    shortened,
+    silence,
+)
+from plugins.encode.audio.loudness import Gain
+from plugins.encode.profiles import Voice
+from plugins.media.decoding import Damaged
+
+if TYPE_CHECKING:
+    from av.audio.frame import AudioFrame
+
+    from plugins.encode.film import Scene
+
+#: A codec and bit rate, and who takes its packets.
+Listener = tuple[Voice, Callable[[Sequence[EncodedAudio]], None]]
+
+
+class Sound:
+    """Gives each decoded sound of one track to every listener, at its bit rate, and to the files for listening.
+
+    A scene lasts to the sample what it should; where it has no sound there is silence.
+    """
+
+    def __init__(
+        self,
+        scene: Scene,
+        encoders: AacEncoders,
+        listeners: Sequence[Listener],
+        files: Sequence[AudioFile],
+        number: int = 0,
+    ) -> None:
+        """Begin with a scene; `number` counts the lecture's tracks, its default one first."""
+        self._number = number
+        self._encoders = encoders
+        self._listeners = listeners
+        self._files = files
+        self._samples = 0
+        self.begin(scene)
+
+    def begin(self, scene: Scene) -> None:
+        """Sounds are this scene's from here on."""
+        self._until = None if scene.until is None else round(scene.until * RATE)
+        self._shift = scene.shift
+        self._resampler: Resampler | None = None
+        heard = [track for track in (scene.media.audio, *scene.media.other_audio) if track]
+        gain = heard[min(self._number, len(heard) - 1) if not scene.fit else 0].gain if heard else 0.0
+        self._gain = Gain(gain) if gain else None
+
+    @property
+    def end(self) -> float:
+        """Seconds of sound so far."""
+        return self._samples / RATE
+
+    def take(self, frames: Iterable[AudioFrame]) -> None:
+        if self._resampler is None:
+            self._resampler = Resampler(self._shift, self._encoders.layout, self._samples)
+        for frame in frames:
+            ready = self._resampler.resample(frame)
+            sane = [is_sound(one) for one in ready]
+            for one, is_sane in zip(ready, sane, strict=True):
+                self._level(one if is_sane else hushed(one))
+            if not all(sane):
+                raise Damaged("it decodes to what is no sound")
+
+    def wait(self, until: Fraction | float) -> None:
+        """Fill up to a time of the film, unless the scene's sound has begun."""
+        if self._resampler is None:
+            self.be_silent(until)
+
+    def be_silent(self, until: Fraction | float) -> None:
+        """Fill up to a time of the film."""
+        missing = round(until * RATE) - self._samples
+        for frame in silence(missing, self._samples, self._encoders.layout):
+            self._encode(frame)
+
+    def end_scene(self) -> None:
+        for ready in self._resampler.flush() if self._resampler else ():
+            self._level(ready if is_sound(ready) else hushed(ready))
+        for ready in self._gain.flush() if self._gain else ():
+            self._encode(ready)
+        if self._until is not None:
+            self.be_silent(Fraction(self._until, RATE))
+
+    def finish(self) -> None:
+        """Give out what the encoders hold back."""
+        self.end_scene()
+        self._encode(None)
+
+    def _level(self, frame: AudioFrame) -> None:
+        for ready in self._gain.put(frame) if self._gain else (frame,):
+            self._encode(ready)
+
+    def _encode(self, frame: AudioFrame | None) -> None:
+        if frame and self._until is not None and self._samples + frame.samples > self._until:
+            frame = shortened(frame, self._until - self._samples)
+            if frame is None:
+                return
+        if frame:
+            frame.pts = self._samples
+            self._samples += frame.samples
+        for file in self._files:
+            file.encode(frame)
+        packets_by_rate = self._encoders.encode(frame)
+        for rate, take in self._listeners:
+            if encoded := packets_by_rate[rate]:
+                take(encoded)

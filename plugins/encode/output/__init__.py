@@ -1,0 +1,1 @@
+"""What is written: MP4, HLS, DASH, pictures, texts, and what tells of them."""

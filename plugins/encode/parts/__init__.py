@@ -1,0 +1,1 @@
+"""A long film divided, encoded in parts and joined."""

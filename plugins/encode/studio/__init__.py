@@ -1,0 +1,1 @@
+"""Two takes of one talk composed to one film."""

@@ -1,0 +1,1 @@
+"""Pictures: filtered, scaled for each rendition, encoded."""

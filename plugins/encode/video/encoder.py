@@ -1,0 +1,172 @@
+"""One rendition's thread: frames in, x264, packets to the rendition's files."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any, Protocol
+
+import av
+from av.codec.context import Flags
+
+from plugins.encode.audio.encoders import EncodedAudio
+from plugins.encode.video.av1 import av1_options
+from plugins.encode.video.tonemap import shown_colour
+
+if TYPE_CHECKING:
+    from av.container import OutputContainer
+    from av.packet import Packet
+    from av.video.frame import VideoFrame
+    from av.video.stream import VideoStream
+
+    from plugins.encode.profiles import Profile
+    from plugins.encode.source.video_track import VideoTrack
+    from plugins.encode.video.ladder import Rendition
+
+#: Frames and sounds that may wait for an encoder. x264's own lookahead is what takes memory, not this.
+_WAITING = 12
+
+#: Seconds between two looks at whether the other side still lives.
+_HEARTBEAT = 0.2
+
+#: Finest clock that an encoder is given; H.264 holds twice its rate in 32 bits.
+_FINEST_CLOCK = 1_000_000
+
+
+class Sink(Protocol):
+    """Where packets go; used from one thread after the other."""
+
+    def mux(self, packets: Iterable[Packet[Any]], track: str) -> None:
+        """Take packets of a track, "video" or "audio"; they are used up."""
+
+    def close(self) -> None:
+        """Finish what was written."""
+
+    def abandon(self) -> None:
+        """Let go of it, whatever it holds."""
+
+
+class Encoder:
+    """The open encoder of one rendition; its stream is a template of the tracks that hold its packets."""
+
+    def __init__(self, rendition: Rendition, video: VideoTrack, profile: Profile, threads: int) -> None:
+        # A container that writes nowhere owns it, because only a container's streams can be templates of others.
+        self._owner = av.open(rendition.name, "w", format="null")
+        self.stream = _add_encoder(self._owner, rendition, video, profile, threads)
+        self._owner.start_encoding()
+
+    @property
+    def extradata(self) -> bytes:
+        """The stream's parameter sets, which each part of a film must have alike."""
+        extradata = self.stream.codec_context.extradata
+        assert extradata, "a global header was asked for"
+        return extradata
+
+
+class Lane(threading.Thread):
+    """Encodes one rendition beside the others.
+
+    An error ends the thread and is raised to the next caller of `put` or `finish`; `abandon` ends it from outside.
+    """
+
+    def __init__(
+        self,
+        rendition: Rendition,
+        video: VideoTrack,
+        profile: Profile,
+        threads: int,
+        open_sink: Callable[[Rendition, VideoStream], Sink],
+    ) -> None:
+        super().__init__(name=f"encode {rendition.name}", daemon=True)
+        self.rendition = rendition
+        self.encoder = Encoder(rendition, video, profile, threads)
+        self._context = self.encoder.stream.codec_context
+        self._sink = open_sink(rendition, self.encoder.stream)
+        self._queue: queue.Queue[VideoFrame | Sequence[EncodedAudio] | None] = queue.Queue(_WAITING)
+        self._abandoned = threading.Event()
+        self._error: BaseException | None = None
+        #: Pictures encoded so far.
+        self.frames = 0
+
+    def put(self, item: VideoFrame | Sequence[EncodedAudio] | None) -> None:
+        """Hand over a frame, sounds, or None as the last item; waits while the encoder is behind.
+
+        A frame belongs to the lane from here on: don't read it again.
+        """
+        while True:
+            if self._error:
+                raise self._error
+            try:
+                return self._queue.put(item, timeout=_HEARTBEAT)
+            except queue.Full:
+                continue
+
+    def wait(self) -> bool:
+        """Wait a moment for the end; tell whether it has come, and raise what went wrong."""
+        self.join(_HEARTBEAT)
+        if self._error:
+            raise self._error
+        return not self.is_alive()
+
+    def abandon(self) -> None:
+        """End the thread without finishing its files."""
+        self._abandoned.set()
+        if self.is_alive():
+            # A full queue wakes the thread as well.
+            if not self._queue.full():
+                self._queue.put(None)
+            self.join()
+        self._sink.abandon()
+
+    def run(self) -> None:
+        try:
+            while (item := self._queue.get()) is not None and not self._abandoned.is_set():
+                self._take(item)
+            for packet in self._context.encode_lazy(None):
+                if self._abandoned.is_set():
+                    return
+                self._mux(packet)
+            if not self._abandoned.is_set():
+                self._sink.close()
+        except BaseException as error:  # noqa: BLE001 - raised again in the thread that feeds this one
+            self._error = error
+
+    def _take(self, item: VideoFrame | Sequence[EncodedAudio]) -> None:
+        if isinstance(item, av.VideoFrame):
+            for packet in self._context.encode(item):
+                self._mux(packet)
+        else:
+            self._sink.mux((sound.to_packet() for sound in item), "audio")
+
+    def _mux(self, packet: Packet[VideoStream]) -> None:
+        self.frames += 1
+        self._sink.mux((packet,), "video")
+
+
+def _add_encoder(
+    owner: OutputContainer, rendition: Rendition, video: VideoTrack, profile: Profile, threads: int
+) -> VideoStream:
+    is_av1 = rendition.spec.codec == "av1"
+    stream = owner.add_stream(
+        "libsvtav1" if is_av1 else "libx264",
+        rendition.rate,
+        options=av1_options(rendition, profile) if is_av1 else rendition.x264_options(profile),
+        width=rendition.width,
+        height=rendition.height,
+        pix_fmt="yuv420p",
+    )
+    context = stream.codec_context
+    # The source's clock, so that a variable frame rate passes through as it is.
+    context.time_base = video.time_base if video.time_base.denominator <= _FINEST_CLOCK else Fraction(1, _FINEST_CLOCK)
+    # PyAV's default is slices, which x264 takes as a wish for worse pictures.
+    context.thread_type = "AUTO"
+    context.thread_count = threads
+    # The last picture lasts as long as the source's, in every file.
+    context.flags |= Flags.global_header | Flags.frame_duration
+    colour = shown_colour(video.colour)
+    context.color_primaries = colour.primaries
+    context.color_trc = colour.transfer
+    context.colorspace = colour.matrix
+    return stream

@@ -1,0 +1,59 @@
+"""From a transcript to its files, whichever engine it comes from."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from core import Artifact, Job, Transcript
+from core.errors import UnsafePath
+from plugins.transcript.captions.corrections import correct
+from plugins.transcript.captions.cues import build_cues
+from plugins.transcript.captions.formats import FORMATS, webvtt
+from plugins.transcript.options import CaptionOptions
+
+
+def write(transcript: Transcript, options: CaptionOptions, folder: Path) -> Sequence[Artifact]:
+    """Write `transcript_<language>` in each of the formats that were asked for."""
+    transcript = correct(transcript, options.corrections)
+    cues = build_cues(transcript.segments, transcript.language, options)
+    artifacts = []
+    for suffix in dict.fromkeys(options.formats):
+        form = FORMATS[suffix]
+        path = folder / f"transcript_{_safe(transcript.language)}.{suffix}"
+        path.write_text(form.render(transcript, cues), encoding="utf-8")
+        artifacts.append(
+            Artifact(kind=form.kind, path=path.name, media_type=form.media_type, language=transcript.language)
+        )
+    return artifacts
+
+
+def leave_for_pod(job: Job, transcript: Transcript, options: CaptionOptions, media_roots: Sequence[Path]) -> Path:
+    """Write the WebVTT where Esup-Pod's callback opens it, readable by Pod's own user, whole or not at all.
+
+    Pod takes the base name of what the callback says and looks in MEDIA_ROOT/temp, then deletes the file.
+    """
+    source = job.source.path.resolve()
+    root = next((root for root in media_roots if source.is_relative_to(root.resolve())), None)
+    if root is None:
+        raise UnsafePath(
+            f"{source}: lies in no media root, so there is no `temp` for Esup-Pod",
+            remedy="set MEDIA_ROOT, or leave out the option pod_temp",
+            path=str(source),
+        )
+    transcript = correct(transcript, options.corrections)
+    folder = root / "temp"
+    folder.mkdir(exist_ok=True)
+    path = folder / f"{job.id}.vtt"
+    partial = path.with_suffix(".vtt.part")
+    partial.write_text(
+        webvtt(transcript, build_cues(transcript.segments, transcript.language, options)), encoding="utf-8"
+    )
+    partial.chmod(0o664)
+    partial.replace(path)
+    return path
+
+
+def _safe(language: str) -> str:
+    return re.sub(r"[^A-Za-z0-9-]", "", language) or "und"

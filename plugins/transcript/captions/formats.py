@@ -1,0 +1,68 @@
+"""Captions and transcripts as files."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from core import Transcript
+from plugins.transcript.captions.cues import Cue
+
+#: Seconds of silence that begin a paragraph of the plain text.
+_PARAGRAPH = 2.0
+
+
+@dataclass(frozen=True)
+class Format:
+    """How one kind of file is called and written."""
+
+    kind: Literal["caption", "transcript"]
+    media_type: str
+    render: Callable[[Transcript, Sequence[Cue]], str]
+
+
+def webvtt(_transcript: Transcript, cues: Sequence[Cue]) -> str:
+    blocks = [f"{_clock(cue.start, '.')} --> {_clock(cue.end, '.')}\n{_escaped(cue)}\n" for cue in cues]
+    return "\n".join(["WEBVTT\n", *blocks])
+
+
+def subrip(_transcript: Transcript, cues: Sequence[Cue]) -> str:
+    """SubRip has no escapes, and knows a new cue by its arrow."""
+    blocks = []
+    for number, cue in enumerate(cues, 1):
+        text = "\n".join(cue.lines).replace("-->", "->")
+        blocks.append(f"{number}\n{_clock(cue.start, ',')} --> {_clock(cue.end, ',')}\n{text}\n")
+    return "\n".join(blocks)
+
+
+def plain(transcript: Transcript, _cues: Sequence[Cue]) -> str:
+    """Return the text in paragraphs, a new one after each longer silence."""
+    paragraphs: list[list[str]] = []
+    end = -_PARAGRAPH
+    for segment in transcript.segments:
+        if segment.start - end >= _PARAGRAPH:
+            paragraphs.append([])
+        paragraphs[-1].append(" ".join(segment.text.split()))
+        end = segment.end
+    return "".join(f"{' '.join(paragraph)}\n\n" for paragraph in paragraphs).removesuffix("\n")
+
+
+def _clock(milliseconds: int, point: str) -> str:
+    seconds, rest = divmod(milliseconds, 1000)
+    minutes, seconds = divmod(seconds, 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours:02}:{minutes:02}:{seconds:02}{point}{rest:03}"
+
+
+def _escaped(cue: Cue) -> str:
+    return "\n".join(html.escape(line, quote=False) for line in cue.lines)
+
+
+FORMATS: Mapping[str, Format] = {
+    "vtt": Format("caption", "text/vtt", webvtt),
+    "srt": Format("caption", "application/x-subrip", subrip),
+    "json": Format("transcript", "application/json", lambda transcript, _cues: transcript.to_json()),
+    "txt": Format("transcript", "text/plain", plain),
+}

@@ -1,0 +1,51 @@
+"""The plugin `captions`: writes what any engine has heard. Needs neither whisper nor torch.
+
+A plugin of its own, so that a host whose only engine is somebody else's has it too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from core import hookimpl
+
+if TYPE_CHECKING:
+    from core import Artifact, Context, Job, Transcript
+    from core.settings import Settings
+
+
+class Captions:
+    """Knows the host's media roots, because Esup-Pod wants a copy inside one."""
+
+    def __init__(self) -> None:
+        self._media_roots: tuple[Path, ...] = ()
+
+    @hookimpl
+    def configure(self, settings: Settings) -> None:
+        self._media_roots = settings.media_roots
+
+    @hookimpl
+    def file_names(self, step: str, options: Mapping[str, Any]) -> Sequence[str] | None:
+        from plugins.transcript.options import CaptionOptions
+
+        if step != "transcribe":
+            return None
+        return [f"transcript_*.{suffix}" for suffix in CaptionOptions.model_validate(dict(options)).formats]
+
+    @hookimpl
+    def write_captions(
+        self, job: Job, transcript: Transcript, options: Mapping[str, Any], context: Context
+    ) -> Sequence[Artifact]:
+        from plugins.transcript.captions.caption_files import leave_for_pod, write
+        from plugins.transcript.options import CaptionOptions
+
+        chosen = CaptionOptions.model_validate(dict(options))
+        artifacts = write(transcript, chosen, context.output)
+        if chosen.pod_temp and not transcript.translated_from:
+            leave_for_pod(job, transcript, chosen, self._media_roots)
+        return artifacts
+
+
+plugin = Captions()

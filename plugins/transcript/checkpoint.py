@@ -1,0 +1,108 @@
+"""What is done of a lecture, on the disk, so that the attempt after a crash goes on from there."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from core import Segment
+from plugins.transcript.language import Verdict
+from plugins.transcript.sound.windows import Span, Window
+
+Task = Literal["transcribe", "translate"]
+
+#: Of the file; notes in another form are not used.
+_FORM = 2
+
+
+class Part(BaseModel):
+    """What was heard in a window from one of its samples to another, on the lecture's clock."""
+
+    model_config = ConfigDict(frozen=True)
+
+    task: Task
+    window: int
+    start: int
+    end: int
+    segments: tuple[Segment, ...]
+    tokens: tuple[int, ...]
+    temperature: float
+    tries: int
+    #: Whether every temperature made a repetition of it, so that nothing is kept.
+    is_given_up: bool = False
+
+
+class Notebook:
+    """A first line with what was decided for the whole lecture, then one line a part of a window.
+
+    A line counts when it is whole: the last one may have been cut by the crash. Notes made under other options, or of
+    another file, are thrown away.
+    """
+
+    def __init__(self, folder: Path, key: Mapping[str, Any]) -> None:
+        self._path = folder / "windows.jsonl"
+        self._key = {"form": _FORM, **key}
+        self._parts: list[Part] = []
+        self._reached: dict[tuple[Task, int], int] = {}
+        self.windows: list[Window] | None = None
+        #: Where the detector heard somebody speak, in samples; None where it wasn't asked.
+        self.spoken: list[Span] | None = None
+        self.verdict: Verdict | None = None
+        folder.mkdir(parents=True, exist_ok=True)
+        self._read()
+
+    def begin(self, windows: Sequence[Window], spoken: Sequence[Span] | None, verdict: Verdict) -> None:
+        """Write down how the lecture is cut, where somebody speaks, and what language."""
+        self.windows, self.verdict = list(windows), verdict
+        self.spoken = None if spoken is None else list(spoken)
+        head = {
+            "key": self._key,
+            "windows": [window.spans for window in windows],
+            "spoken": self.spoken,
+            "language": [verdict.language, verdict.probability, verdict.alternatives],
+        }
+        self._write("w", [json.dumps(head)])
+
+    def add(self, parts: Sequence[Part]) -> None:
+        """Write down parts that are done."""
+        self._take(parts)
+        self._write("a", [part.model_dump_json() for part in parts])
+
+    def parts(self, task: Task) -> list[Part]:
+        """Return what is done, in the lecture's order."""
+        return sorted((part for part in self._parts if part.task == task), key=lambda part: (part.window, part.start))
+
+    def reached(self, task: Task, window: int) -> int:
+        """Return the sample up to which a window is done."""
+        return self._reached.get((task, window), 0)
+
+    def _take(self, parts: Iterable[Part]) -> None:
+        for part in parts:
+            self._parts.append(part)
+            self._reached[part.task, part.window] = part.end
+
+    def _write(self, mode: str, lines: Sequence[str]) -> None:
+        with self._path.open(mode, encoding="utf-8") as file:
+            file.writelines(line + "\n" for line in lines)
+            file.flush()
+            os.fsync(file.fileno())
+
+    def _read(self) -> None:
+        try:
+            text = self._path.read_text(encoding="utf-8")
+        except FileNotFoundError:
+            return
+        lines = text.split("\n")[:-1]
+        if not lines or (head := json.loads(lines[0]))["key"] != json.loads(json.dumps(self._key)):
+            return
+        self.windows = [Window(tuple((start, end) for start, end in spans)) for spans in head["windows"]]
+        self.spoken = None if head["spoken"] is None else [(start, end) for start, end in head["spoken"]]
+        self.verdict = Verdict(*head["language"])
+        self._take(map(Part.model_validate_json, lines[1:]))
+        whole = len(text) - len(text.split("\n")[-1])
+        os.truncate(self._path, len(text[:whole].encode()))

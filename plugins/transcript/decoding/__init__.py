@@ -1,0 +1,1 @@
+"""From windows to words: whisper's decoding, its doubts, and what is missing."""

@@ -1,0 +1,103 @@
+from __future__ import annotations
+
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from core.errors import BadCall
+from plugins.transcript.language import elect, known, spread_evenly
+from plugins.transcript.sound.vad import cut
+from plugins.transcript.sound.windows import LENGTH, RATE, Window, pack
+
+
+@st.composite
+def regions(draw: st.DrawFn) -> list[tuple[int, int]]:
+    """Regions in order, from a cough to an hour without a breath."""
+    clock, found = 0, []
+    for gap, length in draw(st.lists(st.tuples(st.integers(0, 20 * RATE), st.integers(1, 100 * RATE)), max_size=30)):
+        clock += gap
+        found.append((clock, clock + length))
+        clock += length
+    return found
+
+
+@given(regions())
+def test_windows_hold_all_speech_once_in_order_and_are_never_too_long(regions: list[tuple[int, int]]) -> None:
+    windows = pack(regions)
+
+    assert all(0 < window.samples <= LENGTH for window in windows)
+    spans = [span for window in windows for span in window.spans]
+    assert all(one[1] <= other[0] for one, other in pairwise(spans))
+    for start, end in regions:
+        assert sum(max(min(end, last) - max(start, first), 0) for first, last in spans) == end - start
+
+
+@given(regions())
+def test_windows_are_filled(regions: list[tuple[int, int]]) -> None:
+    windows = pack(regions)
+    for one, other in pairwise(windows):
+        first = other.spans[0]
+        assert one.samples + first[1] - first[0] > LENGTH or first[0] - one.spans[-1][1] <= RATE
+
+
+@given(regions(), st.floats(0, 30), st.floats(0, 5))
+def test_a_word_lies_in_one_region_of_the_lecture(regions: list[tuple[int, int]], start: float, lasts: float) -> None:
+    for window in pack(regions):
+        begin, end = window.to_lecture(start, start + lasts)
+        assert begin <= end
+        assert any(first / RATE - 1e-6 <= begin and end <= last / RATE + 1e-6 for first, last in window.spans)
+
+
+def test_the_way_back_to_the_lecture_s_clock() -> None:
+    window = Window(((10 * RATE, 12 * RATE), (100 * RATE, 104 * RATE)))
+
+    assert window.to_lecture(0.5, 1.0) == (10.5, 11.0)
+    assert window.to_lecture(2.5, 3.0) == (100.5, 101.0)
+    assert window.to_lecture(1.9, 2.5) == (100.0, 100.5), "most of it is after the seam"
+    assert window.to_lecture(1.5, 2.1) == (11.5, 12.0), "most of it is before the seam"
+
+
+class TestCut:
+    """Regions of speech that are longer than a window."""
+
+    def test_the_longest_rest_in_the_last_third_ends_a_part(self) -> None:
+        rests = [(5 * RATE, 8 * RATE), (21 * RATE, 22 * RATE), (25 * RATE, 27 * RATE), (31 * RATE, 39 * RATE)]
+
+        assert list(cut((0, 50 * RATE), rests, LENGTH)) == [(0, 26 * RATE), (26 * RATE, 50 * RATE)]
+
+    def test_who_never_rests_is_cut_where_the_window_is_full(self) -> None:
+        assert list(cut((0, 70 * RATE), [], LENGTH)) == [(0, LENGTH), (LENGTH, 2 * LENGTH), (2 * LENGTH, 70 * RATE)]
+
+    @given(
+        st.integers(1, 200 * RATE), st.lists(st.tuples(st.integers(0, 200 * RATE), st.integers(1, RATE)), max_size=50)
+    )
+    def test_parts_are_all_of_the_region_and_fit(self, length: int, rests: list[tuple[int, int]]) -> None:
+        parts = list(cut((0, length), sorted((start, start + lasts) for start, lasts in rests), LENGTH))
+
+        assert (parts[0][0], parts[-1][1]) == (0, length)
+        assert all(one[1] == other[0] for one, other in pairwise(parts))
+        assert all(0 < end - start <= LENGTH for start, end in parts)
+
+
+class TestLanguage:
+    def test_the_majority_wins_and_the_others_are_told(self) -> None:
+        votes = [{"fr": 0.6, "en": 0.4}, {"fr": 0.55, "en": 0.45}, {"fr": 0.05, "en": 0.95}]
+
+        verdict = elect(votes)
+
+        assert (verdict.language, verdict.probability, verdict.alternatives) == ("fr", 0.4, {"en": 0.6})
+
+    def test_windows_that_vote_are_from_all_over_the_lecture(self) -> None:
+        assert spread_evenly(100, 5) == [10, 30, 50, 70, 90]
+        assert spread_evenly(2, 5) == [0, 1]
+
+    @pytest.mark.parametrize(("tag", "code"), [("fr", "fr"), ("fr-CA", "fr"), ("EN_us", "en"), ("french", "fr")])
+    def test_tags_are_read_as_whisper_s_codes(self, tag: str, code: str) -> None:
+        assert known(tag) == code
+
+    @pytest.mark.parametrize("tag", ["xx", "klingon", "", "fra"])
+    def test_an_unknown_language_is_refused_with_a_remedy(self, tag: str) -> None:
+        with pytest.raises(BadCall, match=r"no language that whisper knows: give its ISO 639-1 code"):
+            known(tag)
