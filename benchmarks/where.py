@@ -111,7 +111,8 @@ def _encode(film: Path, profile: str) -> dict[str, float]:
 
     from core.testing import fake_context, fake_job
     from plugins.encode import engine
-    from plugins.encode.audio.encoders import AacEncoders, AudioFile, Resampler
+    from plugins.encode.audio.encoders import AacEncoders, AudioFile
+    from plugins.encode.audio.resample import Resampler
     from plugins.encode.options import EncodeOptions
     from plugins.encode.output import thumbnails
     from plugins.encode.output.package import Package

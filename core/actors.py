@@ -12,7 +12,7 @@ from dramatiq.middleware import CurrentMessage
 
 from core import settings
 from core.errors import AmphipodError, BadCall
-from core.pipeline.lifecycle import Host
+from core.pipeline.planning import Host
 from core.plugin_host import installation
 from core.plugin_host.manager import Manager
 from core.pod import callback_kinds

@@ -17,7 +17,7 @@ from core.findings import Finding
 from core.hookspecs import NAME
 from core.model import STEPS, Job, Source
 from core.pipeline import lifecycle
-from core.pipeline.lifecycle import Host
+from core.pipeline.planning import Host
 from core.plugin_host import installation
 from core.plugin_host.manager import Manager, missing_steps
 from core.pod import doctor as pod_checkup

@@ -12,7 +12,7 @@ from textwrap import dedent
 
 import pytest
 
-from core.pipeline.lifecycle import Host
+from core.pipeline.planning import Host
 from core.plugin_host.manager import Manager
 from core.settings import POD_NAMES, Settings
 

@@ -18,7 +18,7 @@ from core.retention import holdings
 from core.settings import Settings
 from core.storage import deliveries, manifest
 from core.storage.deliveries import Delivery
-from core.storage.files import JobFolder
+from core.storage.job_folder import JobFolder
 from core.storage.manifest import FINISH
 
 #: Says to the receiver which of its requests this is about.

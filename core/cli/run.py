@@ -29,8 +29,8 @@ from core.cli.terminal.options import (
 from core.cli.terminal.plain import plain
 from core.errors import BadCall, EngineMissing
 from core.model import STEPS, Job, Step
-from core.pipeline import lifecycle
-from core.pipeline.lifecycle import Host
+from core.pipeline import lifecycle, planning
+from core.pipeline.planning import Host
 from core.plugin_host.manager import Manager, missing_steps
 from core.web.player import stand_alone
 
@@ -88,7 +88,7 @@ def run(
         able = _able(host, todo[0])
         todo = [job.model_copy(update={"steps": able}) for job in todo]
     for job in todo:
-        lifecycle.check(host, job)
+        planning.check(host, job)
         if page and job.output:
             stand_alone.check(job.output, replace=replace)
     raise typer.Exit(_work(host, todo, jobs=jobs, page=page, as_json=as_json))

@@ -14,7 +14,7 @@ from core.retention import sweep as sweep_module
 from core.retention import uploads
 from core.retention.holdings import Finding
 from core.settings import Settings
-from core.storage.files import JobFolder
+from core.storage.job_folder import JobFolder
 
 
 def sweep(

@@ -16,8 +16,8 @@ from core.job_index.query import Counts, JobPage, JobQuery, Line, make_cursor, r
 from core.queue import job_row, job_rows, names
 from core.queue.job_row import JobRow, RowState
 from core.queue.job_rows import GROUPS
-from core.storage import files, manifest
-from core.storage.files import JobFolder
+from core.storage import files, job_folder, manifest
+from core.storage.job_folder import JobFolder
 
 #: Jobs whose state is counted, the newest ones.
 COUNTED = 1000
@@ -79,13 +79,13 @@ class FolderIndex:
     def _ranked(self, order: str) -> list[tuple[int, str]]:
         """Return all jobs, newest first, with their time in milliseconds; no file of theirs is read."""
         if order == "ended":
-            return sorted(((at // 1_000_000, job) for job, at in files.names(self._root).items()), reverse=True)
+            return sorted(((at // 1_000_000, job) for job, at in job_folder.names(self._root).items()), reverse=True)
         submitted = dict(self._submissions(self._submitted))
         self._submitted = submitted
         return sorted(((at, job) for job, at in submitted.items()), reverse=True)
 
     def _submissions(self, known: Mapping[str, int]) -> Iterator[tuple[str, int]]:
-        for job in files.ids(self._root):
+        for job in job_folder.ids(self._root):
             with suppress(OSError):  # not stored whole, or just removed
                 yield job, known.get(job) or _created_at(self._root, job)
 

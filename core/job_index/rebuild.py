@@ -11,8 +11,8 @@ from core.errors import UnknownJob
 from core.queue import job_row, job_rows
 from core.queue.job_row import JobRow
 from core.retention.holdings import Finding
-from core.storage import files
-from core.storage.files import JobFolder
+from core.storage import job_folder
+from core.storage.job_folder import JobFolder
 
 if TYPE_CHECKING:
     import redis
@@ -28,7 +28,7 @@ _MOST = 5000
 def rebuild(client: redis.Redis, root: Path) -> tuple[int, int]:
     """Index all jobs anew while the service goes on. Returns how many there are, and how many were forgotten."""
     known = job_rows.known(client)  # first: who comes meanwhile is not gone
-    names = files.ids(root)
+    names = job_folder.ids(root)
     written = _write(client, root, names)
     gone = sorted(known.difference(names))
     job_rows.remove(client, gone)

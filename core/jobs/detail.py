@@ -14,13 +14,12 @@ from core.errors import OutOfReach, UnknownJob
 from core.job_index import JobRow, RowState, StepProgress, open_index
 from core.jobs import Status, StepStatus
 from core.model import Engine, Job, Manifest, Model, Plan, State, StepResult
-from core.pipeline import lifecycle, parts
+from core.pipeline import attempt, parts
 from core.queue import job_row
 from core.retention import holdings
 from core.settings import Settings
-from core.storage import deliveries, manifest
-from core.storage import files as storage_files
-from core.storage.files import JobFolder
+from core.storage import deliveries, manifest, scratch_folder
+from core.storage.job_folder import JobFolder
 from core.storage.manifest import FINISH
 
 
@@ -246,10 +245,10 @@ def _attempts(folder: JobFolder, step: str, runs: int) -> Iterator[Attempt]:
             finished_at=one.finished_at,
             reason=_without(one.reason, one.remedy),
         )
-    for scratch in storage_files.attempts(folder, step):
+    for scratch in scratch_folder.attempts(folder, step):
         if scratch.attempt not in found:
-            reason = storage_files.failure_reason(scratch)
-            dead = reason is not None or storage_files.is_abandoned(scratch, lifecycle.ABANDONED_AFTER)
+            reason = scratch_folder.failure_reason(scratch)
+            dead = reason is not None or scratch_folder.is_abandoned(scratch, attempt.ABANDONED_AFTER)
             state = State.FAILED if dead else State.RUNNING
             found[scratch.attempt] = Attempt(
                 number=scratch.attempt, state=state, host=_host(scratch.owner), reason=reason

@@ -17,9 +17,9 @@ from core.queue import job_row, job_rows, monitor, status
 from core.queue.job_row import JobRow, RowState
 from core.redis.connection import NAMESPACE
 from core.settings import Settings
-from core.storage import files
+from core.storage import files, job_folder
 from core.storage.deliveries import DELIVER
-from core.storage.files import JobFolder
+from core.storage.job_folder import JobFolder
 
 if TYPE_CHECKING:
     import dramatiq
@@ -140,7 +140,7 @@ class Recheck:
             return []
         root = self._settings.jobs_root
         listed = job_rows.known(self._client)
-        changed = files.names(root)
+        changed = job_folder.names(root)
         rebuild.mend(self._client, root, listed, changed)
         self._at_rest = {job: at for job, at in self._at_rest.items() if changed.get(job) == at}
         # A job that is just being stored has no message yet.

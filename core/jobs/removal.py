@@ -7,7 +7,7 @@ from core.retention import holdings
 from core.retention.holdings import Finding
 from core.settings import Settings
 from core.storage import deliveries, manifest
-from core.storage.files import JobFolder
+from core.storage.job_folder import JobFolder
 from core.storage.manifest import FINISH
 
 

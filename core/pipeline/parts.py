@@ -10,7 +10,7 @@ from core.context import Progress
 from core.errors import Transient
 from core.model import Division, Part, PartOutput, State, StepResult
 from core.storage import files, manifest
-from core.storage.files import JobFolder
+from core.storage.job_folder import JobFolder
 
 #: In the place of a part's name: all parts are there, make the whole of them.
 JOIN = "+"

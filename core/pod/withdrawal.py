@@ -6,8 +6,9 @@ import contextlib
 import errno
 from pathlib import Path
 
-from core.storage import commit, ledger
-from core.storage.files import JobFolder, disk_errors
+from core.storage import ledger, publish
+from core.storage.files import disk_errors
+from core.storage.job_folder import JobFolder
 
 
 def withdraw(folder: JobFolder, output: Path) -> list[str]:
@@ -22,7 +23,7 @@ def withdraw(folder: JobFolder, output: Path) -> list[str]:
         return []
     removed = []
     base = output if output.is_dir() else output.parent
-    with commit.folder_lock(base), disk_errors(output):
+    with publish.folder_lock(base), disk_errors(output):
         known = ledger.read(folder.root, output)
         ours = {name: mark for entry in known.entries if entry.job == folder.id for name, mark in entry.files.items()}
         for name, mark in ours.items():

@@ -1,4 +1,4 @@
-"""The process that runs a step, or one after another: `python -P -m core.process.child FD`, which supervisor.py starts."""
+"""The process that does steps, one after the other: `python -P -m core.process.child FD`, started by supervisor.py."""
 
 from __future__ import annotations
 
@@ -28,7 +28,9 @@ from core.process import step
 from core.process.spawn import KEPT
 from core.process.supervisor import COMPLAINTS, StepAnswer, StepRequest
 from core.storage import commit
-from core.storage.files import JobFolder, Scratch, disk_errors
+from core.storage.files import disk_errors
+from core.storage.job_folder import JobFolder
+from core.storage.scratch_folder import Scratch
 
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 

@@ -39,7 +39,7 @@ _ENVIRONMENT = (
 
 @dataclass
 class Child:
-    """A process of core/process/child.py. `key` is what it was started with: another host's settings need another child."""
+    """A process of child.py. `key` is what it was started with: another host's settings need another child."""
 
     process: subprocess.Popen[bytes]
     reader: int

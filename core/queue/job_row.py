@@ -12,11 +12,11 @@ from typing import Any, Literal
 from pydantic import ConfigDict, Field
 
 from core.model import Manifest, Model, Priority, State
-from core.pipeline import lifecycle
+from core.pipeline import attempt, lifecycle
 from core.queue import names
 from core.retention import holdings
-from core.storage import deliveries, files, manifest
-from core.storage.files import JobFolder
+from core.storage import deliveries, manifest, scratch_folder
+from core.storage.job_folder import JobFolder
 from core.storage.manifest import FINISH
 
 #: Characters of a title, and of a reason, in a list; a job's files have all of them.
@@ -140,8 +140,10 @@ def working(folder: JobFolder, whole: Manifest) -> set[str]:
     """Return the steps that a living process works on, as the attempts' folders tell: for jobs that hold no lease."""
     if whole.state.is_final:
         return set()
-    attempts = files.attempts(folder)
-    return {one.step.partition(".")[0] for one in attempts if not files.is_abandoned(one, lifecycle.ABANDONED_AFTER)}
+    attempts = scratch_folder.attempts(folder)
+    return {
+        one.step.partition(".")[0] for one in attempts if not scratch_folder.is_abandoned(one, attempt.ABANDONED_AFTER)
+    }
 
 
 def shown(text: str, limit: int = _TITLE_LIMIT) -> str:

@@ -19,8 +19,8 @@ import structlog
 from core.errors import AmphipodError, JobConflict, UnknownJob
 from core.model import Job, Model, State, StepResult, now
 from core.settings import Settings
-from core.storage import deliveries, files, manifest
-from core.storage.files import JobFolder
+from core.storage import deliveries, files, manifest, scratch_folder
+from core.storage.job_folder import JobFolder
 from core.storage.manifest import FINISH
 
 _DAY = 86_400.0
@@ -148,7 +148,7 @@ def is_held(folder: JobFolder) -> bool:
 def _leftovers(folder: JobFolder, older_than: float) -> Finding | None:
     """Find what nobody works on: attempts that died, files that were half fetched, output that no result names."""
     limit = now().timestamp() - older_than
-    dead = [one for one in files.attempts(folder) if files.is_abandoned(one, older_than)]
+    dead = [one for one in scratch_folder.attempts(folder) if scratch_folder.is_abandoned(one, older_than)]
     found = [path for one in dead for path in (one.work, one.output) if path.exists()]
     found += [path for path in folder.downloads.glob(".*") if path.stat().st_mtime < limit]
     named = {path.name for path in map(Path, _named(folder))}
@@ -182,9 +182,9 @@ def _bytes(path: Path) -> int:
 def remove(folder: JobFolder, found: Finding) -> None:
     """Remove what was found, unless somebody has begun to need it."""
     if found.what == "leftovers":
-        for scratch in files.attempts(folder):
+        for scratch in scratch_folder.attempts(folder):
             if scratch.work in found.paths or scratch.output in found.paths:
-                files.empty(scratch, "its process died without a word (killed, or the machine went down)")
+                scratch_folder.empty(scratch, "its process died without a word (killed, or the machine went down)")
         for path in found.paths:
             _remove(path)
         return

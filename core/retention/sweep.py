@@ -15,7 +15,7 @@ from core.retention import holdings, uploads
 from core.retention.holdings import Finding
 from core.settings import Settings
 from core.storage import files
-from core.storage.files import JobFolder
+from core.storage.job_folder import JobFolder
 
 #: Jobs that a round looks at, and seconds after which it ends.
 _MOST_JOBS = 2000

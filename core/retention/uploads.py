@@ -28,7 +28,7 @@ from core.retention import holdings
 from core.retention.holdings import Finding
 from core.settings import Settings
 from core.storage import files, manifest
-from core.storage.files import JobFolder
+from core.storage.job_folder import JobFolder
 
 _ID = re.compile(r"[0-9a-f]{32}")
 

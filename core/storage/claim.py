@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 from core.errors import JobConflict
 from core.storage import files
-from core.storage.files import JobFolder
+from core.storage.job_folder import JobFolder
 
 
 @contextmanager

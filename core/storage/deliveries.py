@@ -13,7 +13,7 @@ from typing import Literal
 from core.errors import BadCall
 from core.model import Callback, Model, now
 from core.storage import files, manifest
-from core.storage.files import JobFolder
+from core.storage.job_folder import JobFolder
 from core.storage.manifest import FINISH
 
 #: Name of a delivery's errand, beside those of the steps.

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 
 from core.model import Manifest, ManifestStep, State, StepResult
-from core.storage import files
-from core.storage.files import JobFolder
+from core.storage import scratch_folder
+from core.storage.job_folder import JobFolder
 
 #: The step that publishes and closes a job; core's own, always last.
 FINISH = "finish"
@@ -40,7 +40,7 @@ def is_cancelled(folder: JobFolder) -> bool:
 
 def _is_begun(folder: JobFolder, step: str) -> bool:
     """Tell whether somebody works on a step, or a part of it is done."""
-    attempts = (scratch for scratch in files.attempts(folder) if scratch.step.partition(".")[0] == step)
+    attempts = (scratch for scratch in scratch_folder.attempts(folder) if scratch.step.partition(".")[0] == step)
     return any(not scratch.failure.exists() for scratch in attempts) or any(folder.steps.glob(f"{step}.*.*.json"))
 
 
@@ -73,7 +73,7 @@ def fold(folder: JobFolder) -> Manifest:
         state = finished.state
     elif is_cancelled(folder):
         state = State.CANCELLED
-    elif files.attempts(folder) or any(step.state is not State.WAITING for step in steps.values()):
+    elif scratch_folder.attempts(folder) or any(step.state is not State.WAITING for step in steps.values()):
         state = State.RUNNING
     return Manifest(
         job=job,

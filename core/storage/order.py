@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from core.storage import files
-from core.storage.files import JobFolder
+from core.storage.job_folder import JobFolder
 
 
 def take(root: Path, output: Path, job: str) -> int:

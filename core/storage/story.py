@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from core.errors import UnknownJob
 from core.storage import files
-from core.storage.files import JobFolder
+from core.storage.job_folder import JobFolder
 
 if TYPE_CHECKING:
     from structlog.typing import EventDict, Processor, WrappedLogger

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from core.job_index import JobIndex, open_index
 from core.jobs.detail import JobDetail
 from core.jobs.detail import detail as detail_of
-from core.pipeline.lifecycle import Host
+from core.pipeline.planning import Host
 from core.plugin_host.manager import Manager
 from core.settings import Settings
 from core.web.events import Hub, RedisReader

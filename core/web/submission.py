@@ -11,12 +11,12 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 
 from core.errors import BadCall
 from core.model import STEPS, Callback, Download, Job, Priority, Source, Step, check_correlation_id
-from core.pipeline import download, lifecycle
+from core.pipeline import download, lifecycle, planning
 from core.plugin_host import manager
 from core.retention import uploads
 from core.retention.uploads import UploadFolder
 from core.storage import files
-from core.storage.files import JobFolder
+from core.storage.job_folder import JobFolder
 from core.web.services import Services
 
 
@@ -144,7 +144,7 @@ def submit(services: Services, asked: Submission, key: str | None) -> str:
         )
     except RecursionError as error:
         raise BadCall("the request is nested too deep") from error
-    lifecycle.check(services.host, job, elsewhere=services.has_broker)
+    planning.check(services.host, job, elsewhere=services.has_broker)
     for place in sources.uploads:
         uploads.hold(place, job.id)
     services.work.submit(job)

@@ -22,7 +22,7 @@ from core.queue.lease import LeaseHeld
 from core.settings import Settings
 from core.storage import deliveries
 from core.storage.deliveries import DELIVER, Delivery
-from core.storage.files import JobFolder
+from core.storage.job_folder import JobFolder
 from core.worker.step import LOOKS_FOR_FOLDER, Desk, Errand, elsewhere, send
 
 #: Seconds until a delivery is tried whose receiver keeps as many threads busy as it may.

@@ -21,8 +21,8 @@ from dramatiq.errors import ConnectionClosed
 from core import backoff
 from core.errors import Cancelled, HostUnfit, Transient, UnknownJob
 from core.model import Division, Step, now
-from core.pipeline import lifecycle, parts
-from core.pipeline.lifecycle import Host
+from core.pipeline import attempt, lifecycle, parts
+from core.pipeline.planning import Host
 from core.queue import job_row, job_rows, lease, names, status
 from core.queue.broker import Broker
 from core.queue.job_row import JobRow, RowState
@@ -30,7 +30,7 @@ from core.queue.lease import Lease, LeaseHeld
 from core.redis import connection
 from core.storage import files
 from core.storage.deliveries import DELIVER
-from core.storage.files import JobFolder
+from core.storage.job_folder import JobFolder
 from core.storage.manifest import FINISH
 from core.worker import mounts
 from core.worker.middleware.shutdown import HandBack, Shutdown
@@ -143,16 +143,16 @@ def _work(desk: Desk, errand: Errand, held: Lease) -> None:
     watch = _watch(desk, folder, held)
     mounts.check(folder.job(), desk.host.settings)
     if errand.part == "":
-        divided = lifecycle.divide(desk.host, folder, step, watch=watch)
+        divided = attempt.divide(desk.host, folder, step, watch=watch)
         if isinstance(divided, Division) and not divided.parts:
             report = status.reporter(desk.redis, folder.id, step, files.host_name())
-            lifecycle.run_step(desk.host, folder, step, on_progress=report, watch=watch, before_commit=held.confirm)
+            attempt.run_step(desk.host, folder, step, on_progress=report, watch=watch, before_commit=held.confirm)
         return
     division = parts.division(folder, step)
     if division is None:
         raise Transient(f"how {step} was divided can't be seen from here yet")
     if errand.part == parts.JOIN:
-        lifecycle.run_join(desk.host, folder, step, division, watch=watch, before_commit=held.confirm)
+        attempt.run_join(desk.host, folder, step, division, watch=watch, before_commit=held.confirm)
     else:
         _work_part(desk, folder, step, division, errand.part, watch, held)
 
@@ -162,7 +162,7 @@ def _work_part(
 ) -> None:
     part = next(part for part in division.parts if part.name == name)
     report = status.part_reporter(desk.redis, folder.id, step, division, part, files.host_name())
-    lifecycle.run_part(desk.host, folder, step, part, on_progress=report, watch=watch, before_commit=held.confirm)
+    attempt.run_part(desk.host, folder, step, part, on_progress=report, watch=watch, before_commit=held.confirm)
 
 
 def _watch(desk: Desk, folder: JobFolder, held: Lease) -> Callable[[], None]:

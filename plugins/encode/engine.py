@@ -13,7 +13,7 @@ from core.errors import NotWritable
 from plugins.encode.audio.loudness import levelled
 from plugins.encode.film import Film, film_of
 from plugins.encode.output.artifacts import publish
-from plugins.encode.output.package import is_full, no_space
+from plugins.encode.output.checks import is_full, no_space
 from plugins.encode.output.subtitles import readers_for
 from plugins.encode.output.thumbnails import Stills
 from plugins.encode.transcode import transcode

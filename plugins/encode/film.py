@@ -9,16 +9,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from core import BadSource
-from plugins.encode.audio.encoders import RATE
+from plugins.encode.audio.resample import RATE
 from plugins.encode.dressing import Watermark  # at run time too: a film travels to the parts as JSON
 from plugins.encode.source.probe import AudioTrack, Chapter, Media, probe
-from plugins.encode.video.pictures import PATIENCE
 
 if TYPE_CHECKING:
     from plugins.encode.options import EncodeOptions
 
 #: A chapter that a cut leaves with less than this many seconds is no chapter.
 _SHORTEST_CHAPTER = 1
+
+
+#: Seconds for which there may be no picture in the beginning. Players wait for one, or leave out the sound until then.
+PATIENCE = 2
 
 
 @dataclass(frozen=True)

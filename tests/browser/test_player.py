@@ -16,7 +16,7 @@ from playwright.sync_api import Browser, Page
 from core import Artifact, Segment, State, Transcript
 from core.model import Manifest, ManifestStep
 from core.storage import manifest
-from core.storage.files import JobFolder, names
+from core.storage.job_folder import JobFolder, names
 from core.testing import fake_job, make_clip
 from core.web.http.headers import POLICY
 from core.web.player import part, player_context, stand_alone

@@ -6,7 +6,7 @@ import pytest
 
 from core import doctor
 from core.findings import are_well
-from core.pipeline.lifecycle import Host
+from core.pipeline.planning import Host
 from core.plugin_host.manager import Manager
 from core.settings import Settings
 

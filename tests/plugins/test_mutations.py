@@ -18,12 +18,12 @@ import pytest
 import plugins.encode
 from core import Artifact, BadSource, Job, Source
 from core.model import State, StepResult
-from core.pipeline import lifecycle
-from core.pipeline.lifecycle import Host
+from core.pipeline import in_process, lifecycle
+from core.pipeline.planning import Host
 from core.plugin_host.manager import Manager
 from core.settings import Settings
 from core.storage import manifest
-from core.storage.files import JobFolder
+from core.storage.job_folder import JobFolder
 from core.testing import fake_context, fake_job, make_clip
 from plugins.media.truncation import end_notes
 from plugins.transcript.sound.audio import iter_audio, record
@@ -144,7 +144,7 @@ def test_of_three_hundred_damaged_recordings_none_is_blamed_on_anybody_else(
         for step, options in (("encode", {"preset": "ultrafast"}), ("transcribe", {"model": str(model)})):
             job = Job(id=f"{step}{number}", sources=(Source(path=path),), steps=(step,), language="en", options=options)
             folder, _ = lifecycle.submit(job, settings.jobs_root)
-            lifecycle.run_embedded(host, folder)
+            in_process.run_embedded(host, folder)
             result = manifest.result(folder, step, folder.run())
             assert result
             check(_outcome(result, folder), path)

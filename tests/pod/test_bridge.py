@@ -19,7 +19,7 @@ from core.model import Job
 from core.pod.celery_messages import take
 from core.settings import Settings
 from core.statements.submit import INTAKE
-from core.storage.files import JobFolder
+from core.storage.job_folder import JobFolder
 
 from ..service.conftest import RedisServer, until
 from .conftest import Run, arguments, as_message, captured, change_body

@@ -17,15 +17,15 @@ import pytest
 from core import settings as settings_module
 from core.callbacks import delivery as callbacks_delivery
 from core.model import Manifest
-from core.pipeline import lifecycle
-from core.pipeline.lifecycle import Host
+from core.pipeline import in_process
+from core.pipeline.planning import Host
 from core.plugin_host.manager import Manager
 from core.pod.callback_kinds import CONTRACTS
 from core.pod.celery_messages import take
 from core.settings import Settings
 from core.storage import deliveries
 from core.storage.deliveries import Delivery
-from core.storage.files import JobFolder
+from core.storage.job_folder import JobFolder
 from core.testing import Subtitles, make_clip
 
 from ..conftest import TOY_ENGINE, InstallPlugin
@@ -346,7 +346,7 @@ class TestPodSAnswers:
             message["headers"]["id"] += number
             take(as_message(message, media), loaded)
             folder = JobFolder(loaded.jobs_root, f"pod-{message['headers']['id']}")
-            lifecycle.run_embedded(Host(loaded, Manager(loaded)), folder)
+            in_process.run_embedded(Host(loaded, Manager(loaded)), folder)
             (name,) = deliveries.due(folder)
             while True:
                 found, wait = callbacks_delivery.attempt(loaded, folder, name, CONTRACTS)

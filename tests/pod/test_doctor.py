@@ -11,7 +11,7 @@ import pytest
 from core.pod.celery_messages import take
 from core.pod.parking import Message
 from core.settings import Settings
-from core.storage.files import JobFolder
+from core.storage.job_folder import JobFolder
 
 from .fake_pod import FakePod
 

@@ -22,7 +22,7 @@ from core.pod import parking
 from core.pod.celery_messages import take
 from core.pod.parking import Message
 from core.settings import Settings
-from core.storage.files import JobFolder
+from core.storage.job_folder import JobFolder
 
 from ..service.conftest import RedisServer, until
 from .conftest import Run, arguments, as_message, captured, rewritten

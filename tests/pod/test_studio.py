@@ -18,7 +18,7 @@ from core.model import Job
 from core.pod.celery_messages import take
 from core.pod.runner_manager.tasks import Task, job_of
 from core.settings import Settings
-from core.storage.files import JobFolder
+from core.storage.job_folder import JobFolder
 from core.testing import fake_context, frame_number, make_clip
 
 from .conftest import Portal, as_message, captured, change_body, task

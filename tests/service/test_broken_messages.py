@@ -18,7 +18,7 @@ from core.queue import monitor
 from core.redis import connection
 from core.retention import holdings
 from core.settings import Settings
-from core.storage.files import JobFolder
+from core.storage.job_folder import JobFolder
 
 from .conftest import RedisServer, Start, Submit, until
 

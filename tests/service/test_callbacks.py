@@ -27,8 +27,8 @@ from core.callbacks import delivery
 from core.callbacks.webhook import signature
 from core.jobs import Status
 from core.model import Callback, Job
-from core.pipeline import lifecycle
-from core.pipeline.lifecycle import Host
+from core.pipeline import in_process, lifecycle
+from core.pipeline.planning import Host
 from core.plugin_host.manager import Manager
 from core.pod.callback_kinds import CONTRACTS
 from core.settings import Settings
@@ -166,7 +166,7 @@ def told_here(settings: Settings, url: str, within: float = 20.0, **changes: Any
     folder, _ = lifecycle.submit(
         Job(id="here", sources=sources, steps=("encode",), callbacks=(callback,)), loaded.jobs_root
     )
-    lifecycle.run_embedded(Host(loaded, Manager(loaded)), folder)
+    in_process.run_embedded(Host(loaded, Manager(loaded)), folder)
     end = time.monotonic() + within
     while True:
         found, wait = delivery.attempt(loaded, folder, "1.1" if deliveries.due(folder) else "", CONTRACTS)
@@ -442,7 +442,7 @@ class TestSuperseded:
         )
         host = Host(hasty, Manager(hasty))
 
-        states = [lifecycle.run_embedded(host, folder).state for folder in (newer, older)]
+        states = [in_process.run_embedded(host, folder).state for folder in (newer, older)]
 
         assert states == ["succeeded", "superseded"]
         assert deliveries.due(older) == ["1.1"]
@@ -469,7 +469,7 @@ class TestHangingPortal:
             ),
             toy_service.jobs_root,
         )[0]
-        lifecycle.run_embedded(Host(toy_service, Manager(toy_service)), done)
+        in_process.run_embedded(Host(toy_service, Manager(toy_service)), done)
         assert jobs.resume(settings=toy_service) == ["done"]
         start("callbacks", threads=8)
         until(lambda: len(hanging.got) >= 2, what="deliveries hang")

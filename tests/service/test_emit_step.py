@@ -12,8 +12,8 @@ import pytest
 from core import jobs
 from core.jobs import Status
 from core.model import Job, Manifest, Source, State
-from core.pipeline import lifecycle
-from core.pipeline.lifecycle import Host
+from core.pipeline import in_process, lifecycle
+from core.pipeline.planning import Host
 from core.plugin_host.manager import Manager
 from core.settings import Settings, load
 
@@ -57,7 +57,7 @@ def embedded(tmp_path: Path, **fields: Any) -> Manifest:
     settings = load(jobs_root=tmp_path / "root")
     request = {"id": "j1", "sources": (Source(path=Path("algebra.mp4")),), "steps": ("encode", "emit")}
     folder, _ = lifecycle.submit(Job(**(request | fields)), settings.jobs_root)
-    return lifecycle.run_embedded(Host(settings, Manager(settings)), folder)
+    return in_process.run_embedded(Host(settings, Manager(settings)), folder)
 
 
 def test_without_a_queue_the_store_has_it_when_the_job_ends(lrs: RecordStoreServer, tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from core.model import State, now
 from core.queue import job_row, job_rows
 from core.retention.holdings import Finding
 from core.settings import Settings
-from core.storage.files import JobFolder
+from core.storage.job_folder import JobFolder
 
 from .conftest import RedisServer, Start, Submit, child_of, until
 

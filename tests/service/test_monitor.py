@@ -15,7 +15,7 @@ from core import settings as settings_module
 from core.findings import Finding
 from core.jobs import Status
 from core.model import State
-from core.pipeline.lifecycle import Host
+from core.pipeline.planning import Host
 from core.plugin_host.manager import Manager
 from core.queue import monitor, workers
 from core.redis import connection

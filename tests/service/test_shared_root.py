@@ -13,7 +13,7 @@ from core import settings as settings_module
 from core.errors import HostUnfit, OutOfReach
 from core.jobs import Status
 from core.model import Job, Source
-from core.pipeline.lifecycle import Host
+from core.pipeline.planning import Host
 from core.plugin_host.manager import Manager
 from core.queue import workers
 from core.redis import shared_root

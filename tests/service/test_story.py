@@ -13,7 +13,7 @@ from core import jobs
 from core.jobs import Status
 from core.model import Callback, State
 from core.settings import Settings
-from core.storage.files import JobFolder
+from core.storage.job_folder import JobFolder
 from core.storage.story import Reader
 
 from .conftest import Start, Submit, child_of, until

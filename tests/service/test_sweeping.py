@@ -6,7 +6,7 @@ import pytest
 
 from core import jobs
 from core.settings import Settings
-from core.storage.files import JobFolder
+from core.storage.job_folder import JobFolder
 
 from .conftest import Start, until
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import requests
 
-from core.pipeline.lifecycle import Host
+from core.pipeline.planning import Host
 from core.plugin_host.manager import Manager
 from core.settings import Settings
 from core.web import tokens

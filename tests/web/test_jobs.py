@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from core.settings import Settings
-from core.storage import files
+from core.storage import job_folder
 
 from ..service.conftest import child_of, is_alive, until
 from .conftest import OpenSite, Site
@@ -142,7 +142,7 @@ def test_a_job_that_is_over_is_deleted_with_its_files(site: Site) -> None:
     assert "cancel it first" in site.refused("DELETE", f"/jobs/{job}")[1]
     site("POST", f"/jobs/{job}/cancel")
     until(lambda: site("DELETE", f"/jobs/{job}").status_code == 204, what="it can be deleted")
-    assert job not in files.names(site.services.settings.jobs_root)
+    assert job not in job_folder.names(site.services.settings.jobs_root)
     assert site.refused("GET", f"/jobs/{job}")[0] == 404
 
 

@@ -35,11 +35,11 @@ from core.context import Progress
 from core.errors import BadCall, BadSettings, UnknownJob
 from core.jobs import Status, recovery
 from core.model import Priority, State
-from core.pipeline import lifecycle
-from core.pipeline.lifecycle import Host
+from core.pipeline import in_process, lifecycle
+from core.pipeline.planning import Host
 from core.settings import Settings
-from core.storage import deliveries, files, manifest
-from core.storage.files import JobFolder
+from core.storage import deliveries, job_folder, manifest
+from core.storage.job_folder import JobFolder
 
 #: Seconds for which a queue may be without a worker before whoever waits is told.
 _PATIENCE = 3.0
@@ -124,7 +124,7 @@ def cancel(context: typer.Context, job: JobArgument, as_json: JsonOption = False
     jobs.cancel(job, settings=settings)
     folder = JobFolder(settings.jobs_root, job)
     if not settings.broker_url and not foreground.is_at_work(folder):
-        lifecycle.run_embedded(_host(context), folder)  # nobody else would close it
+        in_process.run_embedded(_host(context), folder)  # nobody else would close it
     _print(settings, jobs.status(job, settings=settings), as_json=as_json)
 
 
@@ -177,7 +177,7 @@ def resume(
 def _resume_here(host: Host, *, as_json: bool) -> int:
     """Go on with the unfinished jobs that nobody works on. Returns the exit code."""
     root = host.settings.jobs_root
-    found = [JobFolder(root, one.job) for one in recovery.unsent(root, sorted(files.names(root)))]
+    found = [JobFolder(root, one.job) for one in recovery.unsent(root, sorted(job_folder.names(root)))]
     resumed, code = [], 0
     for folder in found:
         if foreground.is_at_work(folder):

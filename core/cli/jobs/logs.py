@@ -14,7 +14,7 @@ from core.cli.terminal.options import JsonOption
 from core.cli.terminal.options import State as Call
 from core.cli.terminal.plain import plain
 from core.storage import manifest
-from core.storage.files import JobFolder
+from core.storage.job_folder import JobFolder
 from core.storage.manifest import FINISH
 from core.storage.story import Reader
 

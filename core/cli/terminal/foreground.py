@@ -14,11 +14,11 @@ from core.cli.terminal import progress, summary
 from core.context import Progress
 from core.errors import JobConflict
 from core.model import Manifest, State
-from core.pipeline import lifecycle
-from core.pipeline.lifecycle import Host
+from core.pipeline import in_process, lifecycle
+from core.pipeline.planning import Host
 from core.queue import job_row
 from core.storage import deliveries, manifest
-from core.storage.files import JobFolder
+from core.storage.job_folder import JobFolder
 from core.web.player import stand_alone
 
 
@@ -47,11 +47,11 @@ def work(host: Host, folder: JobFolder, *, jobs: int = 1) -> Outcome:
             shown.progress(step, far)
 
         try:
-            whole = lifecycle.run_embedded(host, folder, jobs=jobs, on_progress=report, on_end=shown.ended)
+            whole = in_process.run_embedded(host, folder, jobs=jobs, on_progress=report, on_end=shown.ended)
         except KeyboardInterrupt:
             with suppress(JobConflict):  # it may be over already
                 lifecycle.cancel(folder)
-            whole = lifecycle.run_embedded(host, folder)
+            whole = in_process.run_embedded(host, folder)
         for step, how in whole.steps.items():
             if not how.state.is_final:
                 shown.ended(step, "stopped" if step in begun else "not begun")

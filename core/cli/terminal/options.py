@@ -18,7 +18,7 @@ from core.model import STEPS, Callback, Source, Step, check_correlation_id
 from core.settings import Settings
 
 if TYPE_CHECKING:
-    from core.pipeline.lifecycle import Host
+    from core.pipeline.planning import Host
 
 ConfigOption = Annotated[
     Path | None, typer.Option("--config", help="Settings file; by default ./amphipod.toml if it is there.")
@@ -67,7 +67,7 @@ class State:
     def host(self, *, told: Sequence[str] = (), **overrides: Any) -> Host:
         """Read the settings, set up logging and load the plugins; events in `told` are not logged here."""
         from core import logs
-        from core.pipeline.lifecycle import Host
+        from core.pipeline.planning import Host
         from core.plugin_host.manager import Manager
 
         loaded = self.settings(**overrides)

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from core.cli.terminal.plain import plain
 from core.model import Artifact, Manifest, State
-from core.storage.files import JobFolder
+from core.storage.job_folder import JobFolder
 
 
 def show(manifest: Manifest, folder: JobFolder, *, as_json: bool, lines: bool = False) -> None:

@@ -23,7 +23,7 @@ from core.pod.runner_manager.tasks import Task, job_of
 from core.retention import holdings
 from core.settings import Settings
 from core.storage import manifest
-from core.storage.files import JobFolder
+from core.storage.job_folder import JobFolder
 
 _BEARER = HTTPBearer(auto_error=False)
 

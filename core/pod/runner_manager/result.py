@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from core.model import Artifact, Manifest
-from core.storage.files import JobFolder
+from core.storage.job_folder import JobFolder
 
 #: Heights in Pod's ENCODING_CHOICES.
 _KNOWN = (360, 480, 720, 1080)

@@ -18,7 +18,7 @@ from core.pod import mediapackage
 from core.pod.settings_import import bit_rate
 from core.settings import Settings
 from core.storage import manifest
-from core.storage.files import JobFolder
+from core.storage.job_folder import JobFolder
 
 
 def _web_address(text: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from fastapi import APIRouter, Request
 from fastapi.responses import StreamingResponse
 
-from core.storage.files import JobFolder
+from core.storage.job_folder import JobFolder
 from core.web import auth
 from core.web.auth import READ
 from core.web.services import Services

@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from core.errors import JobConflict, UnknownJob
 from core.jobs.detail import FileDetail, file_path
 from core.storage import manifest, story
-from core.storage.files import JobFolder
+from core.storage.job_folder import JobFolder
 from core.web.auth import READ
 from core.web.http import ranges
 from core.web.http.problems import base

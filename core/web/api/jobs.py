@@ -14,7 +14,7 @@ from core.jobs import removal
 from core.jobs.detail import JobDetail
 from core.model import Step
 from core.storage import manifest
-from core.storage.files import JobFolder
+from core.storage.job_folder import JobFolder
 from core.web import submission
 from core.web.auth import MANAGE, READ, SUBMIT
 from core.web.http.problems import base

@@ -18,13 +18,13 @@ from core.callbacks import delivery as callbacks_delivery
 from core.context import Progress
 from core.errors import AmphipodError, BadCall, JobConflict, UnknownJob
 from core.model import Job, now
-from core.pipeline import lifecycle
-from core.pipeline.lifecycle import Host
+from core.pipeline import in_process, lifecycle
+from core.pipeline.planning import Host
 from core.pod import callback_kinds
 from core.queue.job_row import StepProgress
 from core.retention import sweep
-from core.storage import deliveries, files, manifest
-from core.storage.files import JobFolder
+from core.storage import deliveries, files, job_folder, manifest
+from core.storage.job_folder import JobFolder
 from core.storage.manifest import FINISH
 
 #: Seconds until a job that another process holds is looked at again.
@@ -200,7 +200,7 @@ class LocalWorker:
 
     def _unfinished(self) -> Iterator[JobFolder]:
         """Yield jobs that are not over, and have those told that somebody waits to hear of."""
-        for name in sorted(files.names(self._root)):
+        for name in sorted(job_folder.names(self._root)):
             if self._stopping:
                 return
             folder = JobFolder(self._root, name)
@@ -244,7 +244,7 @@ class LocalWorker:
                 self._show(folder.id, step, about if far.total > 0 else None)
 
         try:
-            lifecycle.run_embedded(self._host, folder, on_progress=on_progress, watch=self._watch)
+            in_process.run_embedded(self._host, folder, on_progress=on_progress, watch=self._watch)
         finally:
             if ours:
                 self._current = None

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from core.model import Model
-from core.storage.files import JobFolder
+from core.storage.job_folder import JobFolder
 from core.storage.story import Reader
 
 #: Lines that are shown, the last ones.

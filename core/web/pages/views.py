@@ -18,7 +18,7 @@ from core.model import STEPS, State, now
 from core.queue import monitor, names, workers
 from core.redis import connection
 from core.storage import manifest
-from core.storage.files import JobFolder
+from core.storage.job_folder import JobFolder
 from core.web.api import records
 from core.web.api.system import Doctor, step_list
 from core.web.http.problems import API

@@ -43,7 +43,7 @@ def part(
 ) -> Markup:
     """Return the player as a part of a page, with the links to its style sheet and modules below `static_url`.
 
-    It works under `core.web.http.headers.POLICY`. `translate` takes an English text, in place of the player's own words.
+    It works under `POLICY`, web/http/headers.py. `translate` takes an English text, in place of the player's own words.
     """
     own = words().get(language, {})
     static = static_url.rstrip("/")

@@ -12,7 +12,7 @@ from urllib.parse import quote
 from core.errors import WouldReplace
 from core.model import Artifact, Manifest, Transcript
 from core.storage import files
-from core.storage.files import JobFolder
+from core.storage.job_folder import JobFolder
 from core.web import player
 from core.web.player.context import Choice, Spoken, context_of, downloads_of, relative_url
 

@@ -15,7 +15,7 @@ from core.pipeline import step_log
 from core.queue import names
 from core.settings import Settings
 from core.storage.deliveries import DELIVER
-from core.storage.files import JobFolder
+from core.storage.job_folder import JobFolder
 
 
 class LogContext(Middleware):

@@ -1,4 +1,4 @@
-"""How loud a recording is (EBU R 128), and by how much it is to be louder or softer: the sound decoded once more."""
+"""How loud a recording is (EBU R 128), and by how much it is to be louder or softer: the sound decoded once before."""
 
 from __future__ import annotations
 
@@ -18,15 +18,13 @@ if TYPE_CHECKING:
 
     from core import Context
     from plugins.encode.source.probe import AudioTrack
+from plugins.encode.audio.gain import pulled
 
 #: LUFS that R 128's gates leave when there was only silence.
 _SILENCE = -70.0
 
 #: Decibels by which sound is changed at most: what needs more is noise.
 _MOST = 30.0
-
-#: Sample peak that is let through, 1.5 dB below full scale: between samples a signal may rise by half a decibel.
-_LIMIT = 0.841
 
 #: Work of measuring a second of sound, in seconds of film encoded.
 _WORK = 0.02
@@ -76,7 +74,7 @@ def _measure(scene: Scene, track: AudioTrack, context: Context) -> float:
                     for ready in resampler.resample(frame):
                         meter = meter or _meter(ready)
                         meter.push(ready)
-                        for measured in _ready(meter):
+                        for measured in pulled(meter):
                             loudness = float(measured.metadata["lavfi.r128.I"])
     return loudness
 
@@ -86,39 +84,3 @@ def _meter(frame: AudioFrame) -> Graph:
     source = graph.add_abuffer(format=frame.format.name, sample_rate=frame.sample_rate, layout=frame.layout.name)
     graph.link_nodes(source, graph.add("ebur128", "metadata=1:framelog=quiet"), graph.add("abuffersink")).configure()
     return graph
-
-
-class Gain:
-    """Makes sound louder or softer, and holds back what would then clip."""
-
-    def __init__(self, decibels: float) -> None:
-        self._decibels = decibels
-        self._graph: Graph | None = None
-
-    def put(self, frame: AudioFrame) -> list[AudioFrame]:
-        if self._graph is None:
-            self._graph = graph = Graph()
-            source = graph.add_abuffer(
-                format=frame.format.name, sample_rate=frame.sample_rate, layout=frame.layout.name
-            )
-            volume = graph.add("volume", f"{self._decibels}dB")
-            limiter = graph.add("alimiter", f"limit={_LIMIT}:level=0:latency=1")
-            form = graph.add("aformat", "sample_fmts=fltp")
-            graph.link_nodes(source, volume, limiter, form, graph.add("abuffersink")).configure()
-        self._graph.push(frame)
-        return _ready(self._graph)
-
-    def flush(self) -> list[AudioFrame]:
-        if self._graph is None:
-            return []
-        self._graph.push(None)
-        return _ready(self._graph)
-
-
-def _ready(graph: Graph) -> list[AudioFrame]:
-    frames = []
-    while True:
-        try:
-            frames.append(graph.pull())
-        except (BlockingIOError, EOFError):
-            return frames  # type: ignore[return-value]

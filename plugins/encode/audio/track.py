@@ -6,18 +6,9 @@ from collections.abc import Callable, Iterable, Sequence
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
-from plugins.encode.audio.encoders import (
-    RATE,
-    AacEncoders,
-    AudioFile,
-    EncodedAudio,
-    Resampler,
-    hushed,
-    is_sound,
-    shortened,
-    silence,
-)
-from plugins.encode.audio.loudness import Gain
+from plugins.encode.audio.encoders import AacEncoders, AudioFile, EncodedAudio
+from plugins.encode.audio.gain import Gain
+from plugins.encode.audio.resample import RATE, Resampler, hushed, is_sound, shortened, silence
 from plugins.encode.profiles import Voice
 from plugins.media.decoding import Damaged
 

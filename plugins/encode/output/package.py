@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import errno
-import shutil
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -13,11 +10,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import av
 
-from core.errors import NoSpace, Transient
 from plugins.encode.output.chapters import set_chapters
-from plugins.encode.output.hls import avc_codec, read_segments
+from plugins.encode.output.hls import avc_codec
 from plugins.encode.video.av1 import av1_codec
-from plugins.media.boxes import boxes
 
 if TYPE_CHECKING:
     from av.audio.stream import AudioStream
@@ -30,13 +25,12 @@ if TYPE_CHECKING:
     from plugins.encode.profiles import Profile, Voice
     from plugins.encode.source.probe import AudioTrack, Chapter
     from plugins.encode.video.ladder import Rendition
+from plugins.encode.output.checks import check_mp4, check_playlist, discard
 
 #: Microseconds that the muxer may hold one track back to wait for the other. x264 looks up to 60 frames ahead, which
 #: is a minute of a film of slides; libav's default of ten seconds would then put the sound into too early a segment.
 _INTERLEAVE = {"max_interleave_delta": "100000000"}
-
 Segments = Literal["ts", "cmaf"]
-
 _SUFFIXES: dict[Segments, str] = {"ts": ".ts", "cmaf": ".m4s"}
 
 #: ffmpeg's command line sets this delay (microseconds); without it each AAC frame gets a PES header of its own.
@@ -191,57 +185,3 @@ def _hls_options(segment_seconds: float, segments: Path) -> dict[str, str]:
         "hls_flags": "single_file+independent_segments",
         **_TS_DELAY,
     }
-
-
-def discard(container: OutputContainer) -> None:
-    """Close a file that nobody will read; its trailer may fail, which no longer matters."""
-    with suppress(av.error.FFmpegError, OSError):
-        container.close()
-
-
-def check_playlist(playlist: Path, segments: Path) -> None:
-    """Raise NoSpace unless the playlist is ended and all its segments are in the file.
-
-    libav says nothing of a write that fails when it closes a file, so what was written is looked at. The same holds
-    for the other checks here.
-    """
-    text = playlist.read_text() if playlist.exists() else ""
-    listed = read_segments(text)
-    last = listed[-1] if listed else None
-    size = segments.stat().st_size if segments.exists() else 0
-    if not last or not text.rstrip().endswith("#EXT-X-ENDLIST") or last.offset + last.size != size:
-        raise _incomplete(playlist)
-
-
-def check_mp4(path: Path) -> None:
-    """Raise NoSpace unless the file's boxes (ISO/IEC 14496-12, 4.2) end where it ends."""
-    with path.open("rb") as file:
-        ends = dict(boxes(file))
-    if not {b"moov", b"mdat"} <= ends.keys() or max(ends.values()) != path.stat().st_size:
-        raise _incomplete(path)
-
-
-def check_size(path: Path, at_least: int) -> None:
-    """Raise NoSpace if a file is shorter than what was put into it."""
-    if path.stat().st_size < at_least:
-        raise _incomplete(path)
-
-
-def is_full(error: BaseException) -> bool:
-    """Tell whether an error of the system or of libav says that the disk or the quota is full."""
-    return getattr(error, "errno", None) in {errno.ENOSPC, errno.EDQUOT}
-
-
-def no_space(folder: Path) -> NoSpace:
-    free = shutil.disk_usage(folder).free
-    return NoSpace(
-        f"no space left in {folder} ({free // 1_000_000} MB free)",
-        remedy="free some space there, or choose another folder",
-        path=str(folder),
-    )
-
-
-def _incomplete(path: Path) -> Transient:
-    if shutil.disk_usage(path.parent).free < 1_000_000:
-        return no_space(path.parent)
-    return Transient(f"{path} was not written to its end", remedy="check the disk and try again", path=str(path))

@@ -16,7 +16,7 @@ from typing import Any
 import av
 from av.packet import Packet
 
-from plugins.encode.audio.encoders import RATE
+from plugins.encode.audio.resample import RATE
 
 #: Presentation and decoding time, duration, size, whether it is a keyframe.
 _HEAD = struct.Struct("<qqqI?")

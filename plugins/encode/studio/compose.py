@@ -16,8 +16,8 @@ from plugins.encode.audio.encoders import AacEncoders
 from plugins.encode.audio.track import Sound
 from plugins.encode.engine import output_errors
 from plugins.encode.film import Scene
+from plugins.encode.output.checks import check_mp4, discard
 from plugins.encode.output.names import film_name
-from plugins.encode.output.package import check_mp4, discard
 from plugins.encode.profiles import Profile, RenditionSpec
 from plugins.encode.source.probe import probe
 from plugins.encode.source.video_track import FASTEST, Colour, VideoTrack

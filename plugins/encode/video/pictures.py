@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 from av.video.frame import PictureType, VideoFrame
 from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
 
+from plugins.encode.film import PATIENCE, Film, Scene
 from plugins.encode.video.filters import HD_HEIGHT, Filters, filters_for
 from plugins.media.decoding import damage
 
 if TYPE_CHECKING:
-    from plugins.encode.film import Film, Scene
     from plugins.encode.output.thumbnails import Stills
     from plugins.encode.profiles import Profile
     from plugins.encode.source.video_track import VideoTrack
@@ -25,9 +25,6 @@ if TYPE_CHECKING:
 
 #: Two times closer than this are one: WebM counts milliseconds, and people cut at what a player shows.
 INSTANT = Fraction(2, 1000)
-
-#: Seconds for which there may be no picture in the beginning. Players wait for one, or leave out the sound until then.
-PATIENCE = 2
 
 
 class Scaler:

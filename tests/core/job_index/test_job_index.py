@@ -17,8 +17,8 @@ from core.pipeline import lifecycle
 from core.queue import job_row
 from core.retention import holdings
 from core.settings import Settings
-from core.storage import commit, files, manifest
-from core.storage.files import JobFolder
+from core.storage import commit, files, manifest, scratch_folder
+from core.storage.job_folder import JobFolder
 
 Make = Callable[..., JobFolder]
 
@@ -143,7 +143,7 @@ class TestFilters:
 class TestRow:
     def test_what_a_living_process_works_on_runs(self, make: Make, settings: Settings) -> None:
         folder = make("j1")
-        files.begin_attempt(folder, "encode", after=0)
+        scratch_folder.begin_attempt(folder, "encode", after=0)
 
         (row,) = open_index(settings).rows(["j1"])
 
@@ -172,7 +172,7 @@ class TestDetail:
         engine = Engine(plugin="encode", distribution="amphipod", version="0.1")
         plan = Plan(engines=(engine,), options={"crf": 20, "preset": "slow"}, origins={"crf": "job"})
         files.write_once(folder.plan("encode"), plan.to_json())
-        scratch = files.begin_attempt(folder, "encode", after=0)
+        scratch = scratch_folder.begin_attempt(folder, "encode", after=0)
         (scratch.output / "360p.mp4").write_bytes(b"film")
         film = Artifact(kind="rendition", path="360p.mp4", media_type="video/mp4", size=4)
         done = StepResult(
@@ -222,7 +222,7 @@ class TestDetail:
 
     def test_a_crashed_attempt_is_listed(self, make: Make, settings: Settings) -> None:
         folder = make("j1")
-        files.empty(files.begin_attempt(folder, "encode", after=0), "SIGSEGV")
+        scratch_folder.empty(scratch_folder.begin_attempt(folder, "encode", after=0), "SIGSEGV")
 
         (attempt,) = detail.detail("j1", settings=settings).steps[0].attempts
 

@@ -13,11 +13,11 @@ import pytest
 
 from core.errors import BadCall, JobConflict, NotWritable, Transient
 from core.model import Job, Source, State
-from core.pipeline import lifecycle
-from core.pipeline.lifecycle import Host
+from core.pipeline import attempt, in_process, lifecycle, planning
+from core.pipeline.planning import Host
 from core.plugin_host.manager import Manager
 from core.storage import manifest
-from core.storage.files import JobFolder
+from core.storage.job_folder import JobFolder
 
 from ...conftest import TOY_ENGINE, InstallPlugin
 
@@ -59,16 +59,16 @@ class TestPlan:
     def test_it_is_fixed_by_the_first_host(self, toy_host: Host, submit: Submit) -> None:
         folder = submit(write="one")
 
-        plan = lifecycle.fix_plan(toy_host, folder, "encode")
+        plan = planning.fix_plan(toy_host, folder, "encode")
 
         assert [engine.plugin for engine in plan.engines] == ["toy"]
-        assert lifecycle.fix_plan(toy_host, folder, "encode") == plan
+        assert planning.fix_plan(toy_host, folder, "encode") == plan
 
     def test_a_host_with_another_version_leaves_the_step_to_others(
         self, toy_host: Host, submit: Submit, install_plugin: InstallPlugin, tmp_path: Path
     ) -> None:
         folder = submit()
-        lifecycle.fix_plan(toy_host, folder, "encode")
+        planning.fix_plan(toy_host, folder, "encode")
         old = next((tmp_path / "site").glob("amphipod_toy*"))
         old.rename(old.with_name("amphipod_toy-2.0.dist-info"))
         (tmp_path / "site" / "amphipod_toy-2.0.dist-info" / "METADATA").write_text("Name: amphipod-toy\nVersion: 2.0\n")
@@ -76,14 +76,14 @@ class TestPlan:
         newer = Host(toy_host.settings, Manager(toy_host.settings))
 
         with pytest.raises(Transient, match=r"planned with amphipod-toy 1\.0, this host has amphipod-toy 2\.0"):
-            lifecycle.fix_plan(newer, folder, "encode")
+            planning.fix_plan(newer, folder, "encode")
 
 
 class TestRun:
     def test_a_job_ends_with_its_files_and_its_manifest(self, toy_host: Host, submit: Submit) -> None:
         folder = submit(write="hello")
 
-        whole = lifecycle.run_embedded(toy_host, folder)
+        whole = in_process.run_embedded(toy_host, folder)
 
         assert whole.state is State.SUCCEEDED
         assert (folder.out / "encode.1" / "360p.mp4").read_text() == "hello"
@@ -93,14 +93,14 @@ class TestRun:
     def test_a_job_with_an_output_is_published_there(self, toy_host: Host, submit: Submit, tmp_path: Path) -> None:
         folder = submit(output=tmp_path / "0042", write="hello")
 
-        whole = lifecycle.run_embedded(toy_host, folder)
+        whole = in_process.run_embedded(toy_host, folder)
 
         assert whole.published_in == tmp_path / "0042"
         assert [path.name for path in (tmp_path / "0042").iterdir()] == ["360p.mp4"]
 
     def test_a_result_records_who_did_it_and_with_what(self, toy_host: Host, submit: Submit) -> None:
         folder = submit(write="hello")
-        lifecycle.run_embedded(toy_host, folder)
+        in_process.run_embedded(toy_host, folder)
 
         result = manifest.result(folder, "encode", 1)
 
@@ -109,14 +109,14 @@ class TestRun:
         assert (result.engine.plugin, result.engine.version) == ("toy", "1.0")
         assert result.options == {"do": {"write": "hello"}}
         assert result.origins == {"do": "job"}
-        assert result.options_digest == lifecycle.fix_plan(toy_host, folder, "encode").digest
+        assert result.options_digest == planning.fix_plan(toy_host, folder, "encode").digest
 
     def test_a_source_that_the_engine_refuses_fails_the_job_with_its_words(
         self, toy_host: Host, submit: Submit, tmp_path: Path
     ) -> None:
         folder = submit(output=tmp_path / "0042", refuse="no picture and no sound")
 
-        whole = lifecycle.run_embedded(toy_host, folder)
+        whole = in_process.run_embedded(toy_host, folder)
 
         assert whole.state is State.FAILED
         assert whole.reason == "encode: a.mp4: no picture and no sound"
@@ -125,7 +125,7 @@ class TestRun:
     def test_a_crash_is_an_attempt_and_the_next_may_succeed(self, toy_host: Host, submit: Submit) -> None:
         folder = submit(kill_once="SIGSEGV", write="hello")
 
-        whole = lifecycle.run_embedded(toy_host, folder)
+        whole = in_process.run_embedded(toy_host, folder)
 
         assert whole.state is State.SUCCEEDED
         assert whole.steps["encode"].facts["attempt"] == 2
@@ -133,7 +133,7 @@ class TestRun:
     def test_a_step_that_keeps_crashing_fails_with_the_last_reason(self, toy_host: Host, submit: Submit) -> None:
         folder = submit(kill="SIGSEGV")
 
-        whole = lifecycle.run_embedded(toy_host, folder)
+        whole = in_process.run_embedded(toy_host, folder)
 
         assert whole.state is State.FAILED
         assert whole.reason == "encode: gave up after 3 attempts: the process of encode was killed by SIGSEGV"
@@ -142,11 +142,12 @@ class TestRun:
     def test_attempts_whose_process_was_killed_count_too(self, toy_host: Host, submit: Submit, tmp_path: Path) -> None:
         folder = submit(sleep=60)
         code = (
-            "import sys; from pathlib import Path\n"
-            "from core import pipeline; from core.plugin_host.manager import Manager; from core.settings import Settings\n"
+            "import sys; from pathlib import Path; from core.settings import Settings\n"
+            "from core.storage.job_folder import JobFolder\n"
+            "from core.pipeline import attempt, planning; from core.plugin_host.manager import Manager\n"
             "settings = Settings.model_validate_json(sys.argv[1])\n"
-            "host = pipeline.Host(settings, Manager(settings))\n"
-            "pipeline.run_step(host, pipeline.JobFolder(Path(sys.argv[2]), 'j1'), 'encode')"
+            "host = planning.Host(settings, Manager(settings))\n"
+            "attempt.run_step(host, JobFolder(Path(sys.argv[2]), 'j1'), 'encode')"
         )
         for _ in range(toy_host.settings.step_attempts):
             (tmp_path / "tmp" / "child-j1").unlink(missing_ok=True)
@@ -158,7 +159,7 @@ class TestRun:
             worker.kill()
             worker.wait()
 
-        whole = lifecycle.run_embedded(toy_host, folder)
+        whole = in_process.run_embedded(toy_host, folder)
 
         assert whole.reason == (
             "encode: gave up after 3 attempts: its process died without a word (killed, or the machine went down)"
@@ -170,7 +171,7 @@ class TestRun:
         (tmp_path / "file").touch()
         folder = submit(output=tmp_path / "file" / "0042", sleep=60)
 
-        whole = lifecycle.run_embedded(toy_host, folder)
+        whole = in_process.run_embedded(toy_host, folder)
 
         assert whole.state is State.FAILED
         assert "file/0042: cannot be written (not a directory)" in (whole.reason or "")
@@ -180,7 +181,7 @@ class TestRun:
     ) -> None:
         folder = submit(output=small_disk / "0042", fill_disk=6_000_000)
 
-        whole = lifecycle.run_embedded(toy_host, folder)
+        whole = in_process.run_embedded(toy_host, folder)
 
         assert whole.state is State.FAILED
         assert "0042: no space left: free some space or choose another folder" in (whole.reason or "")
@@ -195,7 +196,7 @@ class TestRun:
         )
         folder, _ = lifecycle.submit(job, small_disk)
 
-        whole = lifecycle.run_embedded(toy_host, folder)
+        whole = in_process.run_embedded(toy_host, folder)
 
         assert whole.state is State.FAILED
         assert "no space left" in (whole.reason or "")
@@ -205,7 +206,7 @@ class TestRun:
 class TestCancel:
     def test_a_running_step_ends_and_nothing_is_published(self, toy_host: Host, submit: Submit, tmp_path: Path) -> None:
         folder = submit(output=tmp_path / "0042", sleep=60)
-        runner = threading.Thread(target=lifecycle.run_embedded, args=(toy_host, folder))
+        runner = threading.Thread(target=in_process.run_embedded, args=(toy_host, folder))
         runner.start()
         while not (tmp_path / "tmp" / "child-j1").exists():
             time.sleep(0.02)
@@ -220,7 +221,7 @@ class TestCancel:
 
     def test_a_job_that_is_over_cannot_be_cancelled(self, toy_host: Host, submit: Submit) -> None:
         folder = submit()
-        lifecycle.run_embedded(toy_host, folder)
+        in_process.run_embedded(toy_host, folder)
 
         with pytest.raises(JobConflict, match="already succeeded"):
             lifecycle.cancel(folder)
@@ -230,18 +231,18 @@ class TestRetry:
     def test_a_failed_step_is_run_again(self, toy_host: Host, submit: Submit, tmp_path: Path) -> None:
         (tmp_path / "file").touch()
         folder = submit(output=tmp_path / "file" / "0042")
-        assert lifecycle.run_embedded(toy_host, folder).state is State.FAILED
+        assert in_process.run_embedded(toy_host, folder).state is State.FAILED
         (tmp_path / "file").unlink()
 
         lifecycle.retry(folder)
-        whole = lifecycle.run_embedded(toy_host, folder)
+        whole = in_process.run_embedded(toy_host, folder)
 
         assert (whole.state, whole.run) == (State.SUCCEEDED, 2)
 
     def test_a_success_is_never_redone(self, toy_host: Host, submit: Submit, tmp_path: Path) -> None:
         output = tmp_path / "0042"
         folder = submit(output=output)
-        lifecycle.run_step(toy_host, folder, "encode")
+        attempt.run_step(toy_host, folder, "encode")
         output.rmdir()
         output.touch()
         with pytest.raises(NotWritable) as caught:
@@ -250,7 +251,7 @@ class TestRetry:
         output.unlink()
 
         lifecycle.retry(folder)
-        whole = lifecycle.run_embedded(toy_host, folder)
+        whole = in_process.run_embedded(toy_host, folder)
 
         assert whole.state is State.SUCCEEDED
         assert whole.steps["encode"].facts["attempt"] == 1
@@ -260,15 +261,15 @@ class TestRetry:
     def test_a_cancelled_job_may_be_tried_again(self, toy_host: Host, submit: Submit) -> None:
         folder = submit()
         lifecycle.cancel(folder)
-        assert lifecycle.run_embedded(toy_host, folder).state is State.CANCELLED
+        assert in_process.run_embedded(toy_host, folder).state is State.CANCELLED
 
         lifecycle.retry(folder)
 
-        assert lifecycle.run_embedded(toy_host, folder).state is State.SUCCEEDED
+        assert in_process.run_embedded(toy_host, folder).state is State.SUCCEEDED
 
     def test_a_job_that_succeeded_is_not(self, toy_host: Host, submit: Submit) -> None:
         folder = submit()
-        lifecycle.run_embedded(toy_host, folder)
+        in_process.run_embedded(toy_host, folder)
 
         with pytest.raises(JobConflict, match="only a failed or cancelled job"):
             lifecycle.retry(folder)
@@ -300,12 +301,12 @@ class TestObservers:
         return Host(settings, Manager(settings))
 
     def test_they_learn_of_the_start_and_the_publication_once(self, host: Host, submit: Submit) -> None:
-        lifecycle.run_embedded(host, submit(kill_once="SIGKILL", write="x"))
+        in_process.run_embedded(host, submit(kill_once="SIGKILL", write="x"))
 
         assert Path("observed").read_text().splitlines() == ["started j1", "published j1 1"]
 
     def test_they_learn_why_a_job_failed_and_cannot_fail_it_themselves(self, host: Host, submit: Submit) -> None:
-        lifecycle.run_embedded(host, submit(refuse="blank"))
+        in_process.run_embedded(host, submit(refuse="blank"))
 
         assert Path("observed").read_text().splitlines() == ["started j1", "failed j1 encode: a.mp4: blank"]
 
@@ -357,7 +358,7 @@ class TestHandingOver:
     def run(self, host: Host, tmp_path: Path, steps: tuple[str, ...], **do: Any) -> tuple[Any, JobFolder]:
         job = Job(id="j1", sources=(Source(path=Path("a.mp4")),), steps=steps, options={"do": do})
         folder, _ = lifecycle.submit(job, tmp_path / "root")
-        return lifecycle.run_embedded(host, folder), folder
+        return in_process.run_embedded(host, folder), folder
 
     def test_transcribe_listens_to_the_audio_that_encode_made(
         self, toy_host: Host, host: Host, tmp_path: Path, install_plugin: InstallPlugin
@@ -399,7 +400,7 @@ def test_check_refuses_an_option_before_anything_is_stored(settings: Any, instal
     job = Job(id="j1", sources=(Source(path=Path("a.mp4")),), steps=("encode",), options={"doo": {}})
 
     with pytest.raises(BadCall, match="no step of this job has an option 'doo': did you mean 'do'"):
-        lifecycle.check(host, job)
+        planning.check(host, job)
 
 
 SCHEMA = """

@@ -15,12 +15,12 @@ import pytest
 from core.context import Progress
 from core.errors import Transient
 from core.model import Division, Job, Part, Source, State, StepResult, Work
-from core.pipeline import lifecycle, parts
-from core.pipeline.lifecycle import Host
+from core.pipeline import attempt, in_process, lifecycle, parts
+from core.pipeline.planning import Host
 from core.plugin_host.manager import Manager
 from core.settings import Settings
 from core.storage import manifest
-from core.storage.files import JobFolder
+from core.storage.job_folder import JobFolder
 
 from ...conftest import TOY_ENGINE, InstallPlugin
 from ...parts_engine import PARTS_ENGINE
@@ -68,7 +68,7 @@ class TestDividedStep:
     def test_its_parts_are_joined_in_order(self, host: Host, submit: Submit) -> None:
         folder = submit(into="abcde", a={"sleep": 0.5})
 
-        whole = lifecycle.run_embedded(host, folder, jobs=2)
+        whole = in_process.run_embedded(host, folder, jobs=2)
 
         assert whole.state is State.SUCCEEDED
         assert film(folder) == "abcde"
@@ -77,7 +77,7 @@ class TestDividedStep:
     def test_of_the_parts_records_stay_and_files_go(self, host: Host, submit: Submit) -> None:
         folder = submit()
 
-        lifecycle.run_embedded(host, folder, jobs=2)
+        in_process.run_embedded(host, folder, jobs=2)
 
         assert sorted(path.name for path in folder.out.iterdir()) == ["encode.1"]
         assert sorted(path.name for path in folder.steps.glob("encode.*.1.json")) == [
@@ -86,14 +86,14 @@ class TestDividedStep:
         assert list(folder.scratch.iterdir()) == []
 
     def test_observers_learn_once_that_the_job_begins(self, host: Host, submit: Submit) -> None:
-        lifecycle.run_embedded(host, submit(), jobs=2)
+        in_process.run_embedded(host, submit(), jobs=2)
 
         assert told("started") == ["j1"]
 
     def test_with_one_job_at_a_time_it_is_done_whole(self, host: Host, submit: Submit) -> None:
         folder = submit()
 
-        lifecycle.run_embedded(host, folder)
+        in_process.run_embedded(host, folder)
 
         assert film(folder) == "whole"
         assert told("started") == ["j1"]
@@ -101,7 +101,7 @@ class TestDividedStep:
     def test_without_parts_it_is_done_whole(self, host: Host, submit: Submit) -> None:
         folder = submit(into="")
 
-        lifecycle.run_embedded(host, folder, jobs=2)
+        in_process.run_embedded(host, folder, jobs=2)
 
         assert film(folder) == "whole"
         assert told("started") == ["j1"]
@@ -113,7 +113,7 @@ class TestDividedStep:
         only = settings.model_copy(update={"plugins_only": ("toy",)})
         folder = submit()
 
-        whole = lifecycle.run_embedded(Host(only, Manager(only)), folder, jobs=2)
+        whole = in_process.run_embedded(Host(only, Manager(only)), folder, jobs=2)
 
         assert whole.state is State.SUCCEEDED
         assert parts.division(folder, "encode") == Division()
@@ -121,9 +121,9 @@ class TestDividedStep:
     def test_the_first_division_stands(self, host: Host, submit: Submit) -> None:
         folder = submit()
 
-        first = lifecycle.divide(host, folder, "encode")
+        first = attempt.divide(host, folder, "encode")
 
-        assert lifecycle.divide(host, folder, "encode") == first
+        assert attempt.divide(host, folder, "encode") == first
         assert told("divided") == ["j1"]
         assert parts.fix(folder, "encode", Division()) == first
 
@@ -132,14 +132,14 @@ class TestFaults:
     def test_a_crash_costs_one_part(self, host: Host, submit: Submit) -> None:
         folder = submit(b={"kill_once": "SIGSEGV"})
 
-        assert lifecycle.run_embedded(host, folder, jobs=2).state is State.SUCCEEDED
+        assert in_process.run_embedded(host, folder, jobs=2).state is State.SUCCEEDED
         assert attempts(folder) == {"a": 1, "b": 2, "c": 1}
         assert sorted(told("begun")) == ["a", "b", "b", "c"]
 
     def test_a_part_that_always_crashes_fails_the_step_with_its_name(self, host: Host, submit: Submit) -> None:
         folder = submit(b={"kill": "SIGSEGV"})
 
-        whole = lifecycle.run_embedded(host, folder, jobs=2)
+        whole = in_process.run_embedded(host, folder, jobs=2)
 
         reason = "part b: gave up after 3 attempts: the process of encode was killed by SIGSEGV"
         assert (whole.state, whole.reason) == (State.FAILED, f"encode: {reason}")
@@ -148,7 +148,7 @@ class TestFaults:
         folder = submit(into="abcd", a={"sleep": 60}, b={"refuse": "no picture"})
         begun = time.monotonic()
 
-        whole = lifecycle.run_embedded(host, folder, jobs=2)
+        whole = in_process.run_embedded(host, folder, jobs=2)
 
         assert whole.reason == "encode: part b: no picture"
         assert time.monotonic() - begun < 10
@@ -156,7 +156,7 @@ class TestFaults:
 
     def test_a_retry_keeps_the_parts_that_succeeded(self, host: Host, submit: Submit) -> None:
         folder = submit(b={"refuse": "no picture"})
-        lifecycle.run_embedded(host, folder, jobs=2)
+        in_process.run_embedded(host, folder, jobs=2)
         done = sorted(name for name, result in results(folder).items() if result.state is State.SUCCEEDED)
 
         lifecycle.retry(folder)
@@ -169,7 +169,7 @@ class TestFaults:
         begun = time.monotonic()
 
         with pytest.raises(KeyboardInterrupt):
-            lifecycle.run_embedded(host, folder, jobs=2)
+            in_process.run_embedded(host, folder, jobs=2)
 
         assert time.monotonic() - begun < 6
         assert list(folder.scratch.iterdir()) == []
@@ -186,27 +186,27 @@ class TestErrands:
     def test_they_are_the_parts_that_are_missing_then_the_join_then_the_end(self, host: Host, submit: Submit) -> None:
         folder = submit()
         assert lifecycle.next_errands(folder) == [("encode", "")]
-        division = lifecycle.divide(host, folder, "encode")
+        division = attempt.divide(host, folder, "encode")
         assert isinstance(division, Division)
         assert lifecycle.next_errands(folder) == [("encode", name) for name in "abc"]
 
         for part in division.parts:
-            lifecycle.run_part(host, folder, "encode", part)
+            attempt.run_part(host, folder, "encode", part)
             assert manifest.fold(folder).steps["encode"].state is State.RUNNING
         assert lifecycle.next_errands(folder) == [("encode", parts.JOIN)]
 
-        joined = lifecycle.run_join(host, folder, "encode", division)
+        joined = attempt.run_join(host, folder, "encode", division)
         assert lifecycle.next_errands(folder) == [(manifest.FINISH, "")]
-        assert lifecycle.run_join(host, folder, "encode", division) == joined
+        assert attempt.run_join(host, folder, "encode", division) == joined
 
     def test_a_join_that_cannot_see_a_part_yet_is_tried_again(self, host: Host, submit: Submit) -> None:
         folder = submit()
-        division = lifecycle.divide(host, folder, "encode")
+        division = attempt.divide(host, folder, "encode")
         assert isinstance(division, Division)
-        lifecycle.run_step(host, folder, "encode", Work(verb="part", part=division.parts[0]))
+        attempt.run_step(host, folder, "encode", Work(verb="part", part=division.parts[0]))
 
         with pytest.raises(Transient, match="part b of encode is not there yet"):
-            lifecycle.run_join(host, folder, "encode", division)
+            attempt.run_join(host, folder, "encode", division)
 
 
 class TestSum:

@@ -41,7 +41,7 @@ from core.model import (
 from core.plugin_host.manager import Manager, PluginInfo, specifications
 from core.process.step import run
 from core.settings import Settings
-from core.storage.files import store
+from core.storage.job_folder import store
 from core.storage.manifest import fold
 
 from ...conftest import InstallPlugin

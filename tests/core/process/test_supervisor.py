@@ -16,13 +16,13 @@ import structlog
 from core.context import Progress
 from core.errors import BadSource, Cancelled, HookFailed, LimitExceeded, StepCrashed
 from core.model import Job, Source
-from core.pipeline import lifecycle
-from core.pipeline.lifecycle import Host
+from core.pipeline import attempt, lifecycle, planning
+from core.pipeline.planning import Host
 from core.plugin_host.manager import Manager
 from core.process import spawn, supervisor
 from core.process.supervisor import StepRequest
 from core.settings import Settings
-from core.storage import files, manifest
+from core.storage import manifest, scratch_folder
 
 from ...conftest import InstallPlugin
 
@@ -38,7 +38,7 @@ def request_for(toy_host: Host, tmp_path: Path) -> Request:
             id="j1", sources=(Source(path=tmp_path / "a.mp4"),), steps=("encode",), options={"do": do, "write": "x"}
         )
         folder, _ = lifecycle.submit(job, tmp_path / "root")
-        scratch = files.begin_attempt(folder, "encode", after=0)
+        scratch = scratch_folder.begin_attempt(folder, "encode", after=0)
         return StepRequest(
             parent=os.getpid(),
             settings=toy_host.settings,
@@ -48,7 +48,7 @@ def request_for(toy_host: Host, tmp_path: Path) -> Request:
             attempt=1,
             scratch=scratch.path,
             published=folder.out / "encode.1",
-            plan=lifecycle.fix_plan(toy_host, folder, "encode"),
+            plan=planning.fix_plan(toy_host, folder, "encode"),
             manifest=manifest.fold(folder),
         )
 
@@ -197,9 +197,9 @@ def test_no_orphan_is_left_when_the_parent_dies(
 ) -> None:
     request = request_for(sleep=60)
     code = (
-        "import os, sys; from core import runner\n"
-        "request = runner.StepRequest.model_validate_json(sys.argv[1])\n"
-        "runner.run(request.model_copy(update={'parent': os.getpid()}))"
+        "import os, sys; from core.process import supervisor\n"
+        "request = supervisor.StepRequest.model_validate_json(sys.argv[1])\n"
+        "supervisor.run(request.model_copy(update={'parent': os.getpid()}))"
     )
     parent = subprocess.Popen([sys.executable, "-c", code, request.model_dump_json()])
     child = child_pid(tmp_path)
@@ -268,7 +268,7 @@ class TestAKeptChild:
                 options=options,
             )
             folder, _ = lifecycle.submit(job, settings.jobs_root)
-            result = lifecycle.run_step(host, folder, "transcribe")
+            result = attempt.run_step(host, folder, "transcribe")
             if result.reason:
                 raise BadSource(result.reason)
             assert [path for path in folder.scratch.iterdir() if path.suffix == ".kept"] == []
@@ -366,12 +366,12 @@ class TestAKeptChild:
 
     def test_dies_with_its_parent(self, hear: Hear, tmp_path: Path) -> None:
         code = (
-            "import sys; from pathlib import Path; from core import manifest, pipeline\n"
-            "from core.plugin_host.manager import Manager; from core.settings import Settings; from core.model import Job, Source\n"
+            "import sys; from core.model import Job, Source; from core.plugin_host.manager import Manager\n"
+            "from core.settings import Settings; from core.pipeline import attempt, lifecycle, planning\n"
             "settings = Settings.model_validate_json(sys.argv[1])\n"
             "job = Job(id='j1', sources=(Source(path='a.mp3'),), steps=('transcribe',))\n"
-            "folder, _ = pipeline.submit(job, settings.jobs_root)\n"
-            "result = pipeline.run_step(pipeline.Host(settings, Manager(settings)), folder, 'transcribe')\n"
+            "folder, _ = lifecycle.submit(job, settings.jobs_root)\n"
+            "result = attempt.run_step(planning.Host(settings, Manager(settings)), folder, 'transcribe')\n"
             "print((folder.path / result.folder / 'said.txt').read_text().split()[0])"
         )
         settings = Settings(jobs_root=tmp_path / "root", run_dir=tmp_path / "run", plugins_only=("ear",))

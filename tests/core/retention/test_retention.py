@@ -20,8 +20,8 @@ from core.pipeline import lifecycle
 from core.retention import holdings, sweep
 from core.retention.holdings import Finding
 from core.settings import Settings
-from core.storage import commit, deliveries, files
-from core.storage.files import JobFolder
+from core.storage import commit, deliveries, files, scratch_folder
+from core.storage.job_folder import JobFolder
 
 Make = Callable[..., JobFolder]
 
@@ -36,7 +36,7 @@ def make(settings: Settings) -> Make:
         source = about.pop("source", Path("a.mp4"))
         job = Job(id=name, sources=(Source(path=source),), steps=("encode",), **about)
         folder, _ = lifecycle.submit(job, settings.jobs_root)
-        scratch = files.begin_attempt(folder, "encode", after=0)
+        scratch = scratch_folder.begin_attempt(folder, "encode", after=0)
         (scratch.output / "360p.mp4").write_bytes(bytes(100_000))
         result = StepResult(
             job=name,
@@ -149,7 +149,7 @@ class TestWhatGoes:
 
     def test_leftovers_of_dead_attempts_go_from_an_unfinished_job_too(self, make: Make, settings: Settings) -> None:
         folder = make(None)
-        scratch = files.begin_attempt(folder, "encode", after=1)
+        scratch = scratch_folder.begin_attempt(folder, "encode", after=1)
         (scratch.output / "half.mp4").write_bytes(bytes(5000))
         orphan = folder.out / "encode.9"
         orphan.mkdir()
@@ -165,7 +165,7 @@ class TestWhatGoes:
         assert not scratch.output.exists()
         assert not orphan.exists()
         assert list(folder.downloads.iterdir()) == []
-        assert files.attempts(folder) == [scratch], "it still counts"
+        assert scratch_folder.attempts(folder) == [scratch], "it still counts"
         assert (folder.out / "encode.1" / "360p.mp4").exists()
 
     def test_files_that_another_unfinished_job_reads_stay(self, make: Make, settings: Settings) -> None:

@@ -12,10 +12,11 @@ import pytest
 from core.errors import HookFailed, NoSpace, NotWritable, StepCrashed
 from core.model import KINDS, Artifact, Job, Source, State, StepResult, now
 from core.pipeline import lifecycle
-from core.storage import commit
+from core.storage import commit, publish, scratch_folder
 from core.storage import files as storage_files
 from core.storage.conflicts import STAGE_PREFIX
-from core.storage.files import JobFolder, Scratch
+from core.storage.job_folder import JobFolder
+from core.storage.scratch_folder import Scratch
 
 FILES = {
     "360p.mp4": "rendition",
@@ -41,7 +42,7 @@ def new_job(root: Path, name: str = "j1", output: Path | None = None, ahead: flo
 
 def result(folder: JobFolder, attempt: int = 1, files: dict[str, str] = FILES, text: str = "new") -> StepResult:
     """A success whose files are ready in the scratch folder of `attempt`."""
-    scratch = storage_files.begin_attempt(folder, "encode", after=attempt - 1)
+    scratch = scratch_folder.begin_attempt(folder, "encode", after=attempt - 1)
     for name in files:
         (scratch.output / name).write_text(f"{text} {name}")
     artifacts = [Artifact(kind=kind, path=name, media_type="x/y") for name, kind in files.items()]
@@ -139,7 +140,7 @@ class TestPublish:
         output = tmp_path / "0042"
         folder = new_job(tmp_path / "root", output=output)
 
-        state = commit.publish(folder, folder.job(), [committed(folder)])
+        state = publish.publish(folder, folder.job(), [committed(folder)])
 
         assert state is State.SUCCEEDED
         assert sorted(path.name for path in output.iterdir()) == sorted(FILES)
@@ -148,11 +149,11 @@ class TestPublish:
     def test_what_an_older_job_published_and_a_younger_does_not_is_removed(self, tmp_path: Path) -> None:
         output = tmp_path / "0042"
         old = new_job(tmp_path / "root", "old", output)
-        commit.publish(old, old.job(), [committed(old)])
+        publish.publish(old, old.job(), [committed(old)])
         (output / "notes.txt").write_text("the portal's own")
         young = new_job(tmp_path / "root", "young", output)
 
-        commit.publish(young, young.job(), [committed(young, files={"360p.mp4": "rendition"}, text="newer")])
+        publish.publish(young, young.job(), [committed(young, files={"360p.mp4": "rendition"}, text="newer")])
 
         assert sorted(path.name for path in output.iterdir()) == ["360p.mp4", "notes.txt"]
         assert (output / "360p.mp4").read_text() == "newer 360p.mp4"
@@ -161,9 +162,9 @@ class TestPublish:
         output = tmp_path / "0042"
         old = new_job(tmp_path / "root", "old", output)
         young = new_job(tmp_path / "root", "young", output)
-        commit.publish(young, young.job(), [committed(young, text="young")])
+        publish.publish(young, young.job(), [committed(young, text="young")])
 
-        state = commit.publish(old, old.job(), [committed(old, text="old")])
+        state = publish.publish(old, old.job(), [committed(old, text="old")])
 
         assert state is State.SUPERSEDED
         assert (output / "360p.mp4").read_text() == "young 360p.mp4"
@@ -172,11 +173,11 @@ class TestPublish:
         output = tmp_path / "0042"
         ahead = new_job(tmp_path / "root", "ahead", output, ahead=24 * 3600)
         made = committed(ahead, text="first")
-        commit.publish(ahead, ahead.job(), [made])
+        publish.publish(ahead, ahead.job(), [made])
         right = new_job(tmp_path / "root", "right", output)
 
-        assert commit.publish(right, right.job(), [committed(right, text="second")]) is State.SUCCEEDED
-        assert commit.publish(ahead, ahead.job(), [made]) is State.SUPERSEDED
+        assert publish.publish(right, right.job(), [committed(right, text="second")]) is State.SUCCEEDED
+        assert publish.publish(ahead, ahead.job(), [made]) is State.SUPERSEDED
 
         assert (output / "360p.mp4").read_text() == "second 360p.mp4"
 
@@ -187,7 +188,7 @@ class TestPublish:
         (stage / "360p.mp4").write_text("half")
         folder = new_job(tmp_path / "root", output=output)
 
-        commit.publish(folder, folder.job(), [committed(folder)])
+        publish.publish(folder, folder.job(), [committed(folder)])
 
         assert not stage.exists()
         assert (output / "360p.mp4").read_text() == "new 360p.mp4"
@@ -195,11 +196,11 @@ class TestPublish:
     def test_a_full_disk_leaves_what_was_published_before(self, tmp_path: Path, small_disk: Path) -> None:
         output = small_disk / "0042"
         old = new_job(tmp_path / "root", "old", output)
-        commit.publish(old, old.job(), [committed(old, text="old")])
+        publish.publish(old, old.job(), [committed(old, text="old")])
         young = new_job(tmp_path / "root", "young", output)
 
         with pytest.raises(NoSpace, match="0042: no space left"):
-            commit.publish(young, young.job(), [committed(young, text="young" * 400_000)])
+            publish.publish(young, young.job(), [committed(young, text="young" * 400_000)])
         assert sorted(path.name for path in output.iterdir()) == sorted(FILES)
         assert (output / "360p.mp4").read_text() == "old 360p.mp4"
 
@@ -208,15 +209,15 @@ class TestPublish:
         folder = new_job(tmp_path / "root", output=tmp_path / "file" / "0042")
 
         with pytest.raises(NotWritable, match="file/0042"):
-            commit.publish(folder, folder.job(), [committed(folder)])
+            publish.publish(folder, folder.job(), [committed(folder)])
 
     def test_every_kind_of_file_has_its_place(self, tmp_path: Path) -> None:
         folder = new_job(tmp_path / "root", output=tmp_path / "0042")
         files = {f"{number}.x": kind for number, kind in enumerate(reversed(KINDS))}
 
-        commit.publish(folder, folder.job(), [committed(folder, files=files)])
+        publish.publish(folder, folder.job(), [committed(folder, files=files)])
 
-        publication = commit.Publication.model_validate_json(folder.publication.read_bytes())
+        publication = publish.Publication.model_validate_json(folder.publication.read_bytes())
         order: list[str] = [files[file.name] for file in publication.files]
         assert order == list(KINDS)
         for named, naming in [
@@ -236,9 +237,9 @@ class TestPublish:
         output = tmp_path / "0042"
         folder = new_job(tmp_path / "root", output=output)
 
-        commit.publish(folder, folder.job(), [committed(folder)])
+        publish.publish(folder, folder.job(), [committed(folder)])
 
-        publication = commit.Publication.model_validate_json(folder.publication.read_bytes())
+        publication = publish.Publication.model_validate_json(folder.publication.read_bytes())
         names = [file.name for file in publication.files]
         assert names.index("360p.ts") < names.index("360p.m3u8") < names.index("livestream.m3u8")
         assert names[-1] == "info_video.json"
@@ -273,7 +274,7 @@ class TestKilledPublish:
     def test_the_next_publish_completes_it_first(self, tmp_path: Path, renames: int) -> None:
         root, output = tmp_path / "root", tmp_path / "0042"
         old = new_job(root, "old", output)
-        commit.publish(old, old.job(), [committed(old, text="old")])
+        publish.publish(old, old.job(), [committed(old, text="old")])
         killed = new_job(root, "killed", output)
         committed(killed, text="killed")
         arguments = [str(root), "killed", str(output), str(renames)]
@@ -282,7 +283,7 @@ class TestKilledPublish:
         seen = [(output / name).read_text().split()[0] for name in FILES]
         assert seen.count("killed") == renames
 
-        commit.complete_interrupted(output, root)
+        publish.complete_interrupted(output, root)
 
         assert [(output / name).read_text().split()[0] for name in FILES] == ["killed"] * len(FILES)
         assert not [path for path in output.iterdir() if path.name.startswith(STAGE_PREFIX)]
@@ -290,14 +291,14 @@ class TestKilledPublish:
     def test_killed_before_its_commit_it_leaves_the_old_files(self, tmp_path: Path) -> None:
         root, output = tmp_path / "root", tmp_path / "0042"
         old = new_job(root, "old", output)
-        commit.publish(old, old.job(), [committed(old, text="old")])
+        publish.publish(old, old.job(), [committed(old, text="old")])
         killed = new_job(root, "killed", output)
         committed(killed, text="killed")
         code = PUBLISH_AND_DIE.replace("os.path.dirname(arguments[1]) == output", "'publish.json' in arguments[1]")
         subprocess.run([sys.executable, "-c", code, str(root), "killed", str(output), "0"])
         assert not killed.publication.exists()
 
-        commit.complete_interrupted(output, root)
+        publish.complete_interrupted(output, root)
 
         assert [(output / name).read_text().split()[0] for name in FILES] == ["old"] * len(FILES)
         assert sorted(path.name for path in output.iterdir()) == sorted(FILES)

@@ -14,13 +14,13 @@ import pytest
 
 from core.errors import WouldReplace
 from core.model import Job, Manifest, Source, State, Step
-from core.pipeline import lifecycle
-from core.pipeline.lifecycle import Host
+from core.pipeline import attempt, in_process, lifecycle, planning
+from core.pipeline.planning import Host
 from core.plugin_host.manager import Manager
 from core.settings import Settings
 from core.storage import ledger
-from core.storage.commit import place
 from core.storage.permissions import Access
+from core.storage.publish import place
 
 from ...conftest import TOY_ENGINE, InstallPlugin
 
@@ -97,8 +97,8 @@ def run(host: Host) -> Run:
             options={"do": {"write_files": files}, **options},
         )
         if checked:
-            lifecycle.check(host, job)
-        return lifecycle.run_embedded(host, lifecycle.submit(job, host.settings.jobs_root)[0])
+            planning.check(host, job)
+        return in_process.run_embedded(host, lifecycle.submit(job, host.settings.jobs_root)[0])
 
     return run
 
@@ -174,7 +174,7 @@ class TestInputs:
             options={"do": {"write_files": FILES}},
         )
         folder, _ = lifecycle.submit(job, host.settings.jobs_root)
-        lifecycle.run_step(host, folder, "encode")
+        attempt.run_step(host, folder, "encode")
         source.rename(output / "360p.mp4")
         source.symlink_to(output / "360p.mp4")
 
@@ -284,7 +284,7 @@ class TestOwn:
         run(source, output, steps=("transcribe",))
 
         folder, _ = lifecycle.submit(older, host.settings.jobs_root)
-        assert lifecycle.run_embedded(host, folder).state is State.SUCCEEDED
+        assert in_process.run_embedded(host, folder).state is State.SUCCEEDED
         assert names(output) == sorted([*FILES, "transcript_fr.vtt"])
 
     def test_the_same_request_once_more_is_no_conflict(self, host: Host, tmp_path: Path) -> None:
@@ -292,10 +292,10 @@ class TestOwn:
         do = {"do": {"write_files": FILES}}
         job = Job(id="key-1", sources=(Source(path=source),), steps=("encode",), output=output, options=do)
         folder, _ = lifecycle.submit(job, host.settings.jobs_root)
-        lifecycle.run_embedded(host, folder)
+        in_process.run_embedded(host, folder)
         (output / "360p.mp4").write_text("changed meanwhile")
 
-        lifecycle.check(host, job)
+        planning.check(host, job)
 
 
 class TestPlace:
@@ -307,7 +307,7 @@ class TestPlace:
         film = lecture(tmp_path / "others", "film.mp4")
         folder = self.job(host, "j1", film, lecture(tmp_path / "s"))
 
-        whole = lifecycle.run_embedded(host, folder)
+        whole = in_process.run_embedded(host, folder)
 
         assert whole.state is State.FAILED
         assert f"{film}: is there already, and is not of this job's making: move it away" in (whole.reason or "")

@@ -9,14 +9,14 @@ import pytest
 
 from core.errors import NoSpace, NotWritable, UnknownJob, UnsafePath
 from core.model import Job, Source
-from core.storage import files
-from core.storage.files import JobFolder
+from core.storage import files, job_folder, scratch_folder
+from core.storage.job_folder import JobFolder
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> JobFolder:
     job = Job(id="j1", sources=(Source(path=Path("a.mp4")),), steps=("encode",))
-    return files.store(job, tmp_path)[0]
+    return job_folder.store(job, tmp_path)[0]
 
 
 class TestPathsFromOutside:
@@ -61,8 +61,8 @@ class TestFilesAppearWhole:
 
     def test_one_of_many_simultaneous_writers_wins(self, tmp_path: Path) -> None:
         code = (
-            "import sys; from pathlib import Path; from core import storage\n"
-            "try: storage.write_once(Path(sys.argv[1]), sys.argv[2]); print('won')\n"
+            "import sys; from pathlib import Path; from core.storage import files\n"
+            "try: files.write_once(Path(sys.argv[1]), sys.argv[2]); print('won')\n"
             "except FileExistsError: print('lost')"
         )
         writers = [
@@ -98,7 +98,7 @@ class TestFilesAppearWhole:
 
 class TestJobFolder:
     def test_a_job_is_stored_once(self, folder: JobFolder) -> None:
-        again, new = files.store(folder.job(), folder.root)
+        again, new = job_folder.store(folder.job(), folder.root)
 
         assert again == folder
         assert not new
@@ -107,7 +107,7 @@ class TestJobFolder:
         (tmp_path / "jobs" / "j1").mkdir(parents=True)
         job = Job(id="j1", sources=(Source(path=Path("a.mp4")),), steps=("encode",))
 
-        folder, new = files.store(job, tmp_path)
+        folder, new = job_folder.store(job, tmp_path)
 
         assert new
         assert folder.job() == job
@@ -123,44 +123,44 @@ class TestJobFolder:
 
 class TestAttempts:
     def test_attempts_are_counted_by_their_folders(self, folder: JobFolder) -> None:
-        first = files.begin_attempt(folder, "encode", after=0)
-        files.empty(first, "crashed")
-        second = files.begin_attempt(folder, "encode", after=0)
+        first = scratch_folder.begin_attempt(folder, "encode", after=0)
+        scratch_folder.empty(first, "crashed")
+        second = scratch_folder.begin_attempt(folder, "encode", after=0)
 
-        assert [scratch.attempt for scratch in files.attempts(folder, "encode")] == [1, 2]
+        assert [scratch.attempt for scratch in scratch_folder.attempts(folder, "encode")] == [1, 2]
         assert second.path.name == "encode.2"
 
     def test_numbers_go_on_after_those_that_were_committed(self, folder: JobFolder) -> None:
-        assert files.begin_attempt(folder, "encode", after=4).attempt == 5
+        assert scratch_folder.begin_attempt(folder, "encode", after=4).attempt == 5
 
     def test_an_attempt_of_a_living_process_is_not_abandoned(self, folder: JobFolder) -> None:
-        scratch = files.begin_attempt(folder, "encode", after=0)
+        scratch = scratch_folder.begin_attempt(folder, "encode", after=0)
 
-        assert not files.is_abandoned(scratch, older_than=0)
+        assert not scratch_folder.is_abandoned(scratch, older_than=0)
 
     def test_an_attempt_of_a_dead_process_is_abandoned_at_once(self, folder: JobFolder) -> None:
         code = (
-            "import sys; from pathlib import Path; from core import storage\n"
-            "storage.begin_attempt(storage.JobFolder(Path(sys.argv[1]), 'j1'), 'encode', after=0)"
+            "import sys; from pathlib import Path; from core.storage import job_folder, scratch_folder\n"
+            "scratch_folder.begin_attempt(job_folder.JobFolder(Path(sys.argv[1]), 'j1'), 'encode', after=0)"
         )
         subprocess.run([sys.executable, "-c", code, str(folder.root)], check=True)
-        (scratch,) = files.attempts(folder, "encode")
+        (scratch,) = scratch_folder.attempts(folder, "encode")
 
-        assert files.is_abandoned(scratch, older_than=3600)
+        assert scratch_folder.is_abandoned(scratch, older_than=3600)
 
     def test_an_attempt_of_another_host_is_abandoned_when_it_was_not_touched(self, folder: JobFolder) -> None:
-        scratch = files.begin_attempt(folder, "encode", after=0)
+        scratch = scratch_folder.begin_attempt(folder, "encode", after=0)
         scratch.owner.write_text('{"host": "elsewhere", "pid": 1, "process": "x"}')
         os.utime(scratch.owner, (0, 0))
 
-        assert files.is_abandoned(scratch, older_than=60)
+        assert scratch_folder.is_abandoned(scratch, older_than=60)
         scratch.owner.touch()
-        assert not files.is_abandoned(scratch, older_than=60)
+        assert not scratch_folder.is_abandoned(scratch, older_than=60)
 
     def test_sweep_takes_only_what_nobody_works_in(self, folder: JobFolder) -> None:
-        dead = files.begin_attempt(folder, "encode", after=0)
-        files.empty(dead, "crashed")
-        files.begin_attempt(folder, "encode", after=0)
+        dead = scratch_folder.begin_attempt(folder, "encode", after=0)
+        scratch_folder.empty(dead, "crashed")
+        scratch_folder.begin_attempt(folder, "encode", after=0)
 
-        assert files.sweep(folder, older_than=60) == 1
-        assert [scratch.attempt for scratch in files.attempts(folder)] == [2]
+        assert scratch_folder.sweep(folder, older_than=60) == 1
+        assert [scratch.attempt for scratch in scratch_folder.attempts(folder)] == [2]

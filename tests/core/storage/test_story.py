@@ -13,11 +13,11 @@ import structlog
 
 from core import logs
 from core.model import Job, Source
-from core.pipeline import lifecycle
-from core.pipeline.lifecycle import Host
+from core.pipeline import in_process, lifecycle
+from core.pipeline.planning import Host
 from core.settings import Settings
 from core.storage import files, story
-from core.storage.files import JobFolder
+from core.storage.job_folder import JobFolder
 from core.storage.story import Reader
 
 
@@ -46,7 +46,7 @@ def run_here(host: Host, **do: Any) -> JobFolder:
     logs.configure(host.settings.model_copy(update={"log_level": "error"}))
     job = Job(id="j1", sources=(Source(path=Path("a.mp4")),), steps=("encode",), options={"do": do})
     folder, _ = lifecycle.submit(job.model_copy(update={"correlation_id": "portal-42"}), host.settings.jobs_root)
-    lifecycle.run_embedded(host, folder)
+    in_process.run_embedded(host, folder)
     return folder
 
 
@@ -126,7 +126,8 @@ class TestKeeping:
 
     def test_processes_that_write_at_once_lose_no_line(self, folder: JobFolder) -> None:
         code = (
-            "import sys; from pathlib import Path; from core import story; from core.storage.files import JobFolder\n"
+            "import sys; from pathlib import Path; from core.storage import story\n"
+            "from core.storage.job_folder import JobFolder\n"
             "for number in range(200):\n"
             "    story.append(JobFolder(Path(sys.argv[1]), 'j1'), {'event': f'{sys.argv[2]} {number}', 'x': 'y' * 300})"
         )

@@ -18,8 +18,8 @@ import webvtt
 
 from core.errors import StepCrashed
 from core.model import Job, Source
-from core.pipeline import lifecycle
-from core.pipeline.lifecycle import Host
+from core.pipeline import attempt, lifecycle
+from core.pipeline.planning import Host
 from core.plugin_host.manager import Manager
 from core.process import spawn
 from core.settings import Settings
@@ -122,7 +122,7 @@ def job(audio: Path, **fields: Any) -> Job:
 
 def run(there: Host, one: Job) -> Any:
     folder, _ = lifecycle.submit(one, there.settings.jobs_root)
-    return folder, lifecycle.run_step(there, folder, "transcribe")
+    return folder, attempt.run_step(there, folder, "transcribe")
 
 
 def test_pod_s_job_leaves_its_vtt_where_pod_s_callback_reads_it(tmp_path: Path) -> None:
@@ -186,8 +186,8 @@ def test_killed_in_the_middle_the_next_attempt_goes_on(tmp_path: Path) -> None:
             os.kill(child, signal.SIGKILL)
 
     with pytest.raises(StepCrashed, match="transcribe was killed by SIGKILL"):
-        lifecycle.run_step(there, folder, "transcribe", on_progress=kill)
-    result = lifecycle.run_step(there, folder, "transcribe")
+        attempt.run_step(there, folder, "transcribe", on_progress=kill)
+    result = attempt.run_step(there, folder, "transcribe")
 
     assert result.attempt == 2
     assert 0.3 * result.facts["windows"] <= result.facts["windows_resumed"] < result.facts["windows"]
@@ -239,7 +239,8 @@ def test_without_the_extra_other_steps_and_other_engines_work(tmp_path: Path, in
 
 def test_importing_the_plugin_loads_nothing_heavy() -> None:
     code = (
-        "import sys, plugins.transcript, plugins.transcript.captions_plugin, plugins.transcript.captions.caption_files\n"
+        "import sys, plugins.transcript, plugins.transcript.captions_plugin\n"
+        "import plugins.transcript.captions.caption_files\n"
         "print(*{'av', 'numpy', 'torch', 'whisper', 'silero_vad'}.intersection(sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)

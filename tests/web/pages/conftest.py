@@ -16,9 +16,9 @@ from fastapi import FastAPI
 
 from core.errors import AmphipodError, BadSource
 from core.model import Job, Source, now
-from core.pipeline import lifecycle
-from core.pipeline.lifecycle import Host
-from core.storage.files import JobFolder
+from core.pipeline import in_process, lifecycle
+from core.pipeline.planning import Host
+from core.storage.job_folder import JobFolder
 from core.web.app import build
 
 from ...service.conftest import redis_server, service, toy_service  # noqa: F401  # fixtures
@@ -130,5 +130,5 @@ def done(toy_host: Host, make: MakeJob, tmp_path: Path) -> JobFolder:
         id=lifecycle.new_id(), sources=(Source(path=film),), steps=("encode",), options={"do": {"write": "film"}}
     )
     folder, _ = lifecycle.submit(asked, toy_host.settings.jobs_root)
-    lifecycle.run_embedded(toy_host, folder)
+    in_process.run_embedded(toy_host, folder)
     return folder

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from core.errors import BadSource
-from core.pipeline.lifecycle import Host
+from core.pipeline.planning import Host
 from core.plugin_host.manager import Manager
 from core.settings import Settings
 from core.storage import manifest
-from core.storage.files import JobFolder
+from core.storage.job_folder import JobFolder
 from core.web import tokens
 from core.web.app import build
 

@@ -12,7 +12,7 @@ import pytest
 from core import Artifact, State
 from core.errors import WouldReplace
 from core.model import Manifest, ManifestStep
-from core.storage.files import JobFolder
+from core.storage.job_folder import JobFolder
 from core.testing import fake_job
 from core.web.player import stand_alone
 

@@ -10,7 +10,8 @@ from typing import Any
 import av
 import pytest
 
-from plugins.encode.audio.encoders import RATE, AacEncoders, Resampler
+from plugins.encode.audio.encoders import AacEncoders
+from plugins.encode.audio.resample import RATE, Resampler
 
 Clip = Callable[..., Path]
 Encode = Callable[..., Any]

@@ -11,7 +11,7 @@ import plugins.encode
 from core import Source, Transient
 from core.errors import NoSpace
 from core.testing import fake_context, fake_job
-from plugins.encode.output.package import check_mp4, check_playlist, check_size, is_full
+from plugins.encode.output.checks import check_mp4, check_playlist, check_size, is_full
 from plugins.media.boxes import boxes
 
 Clip = Callable[..., Path]

@@ -20,7 +20,7 @@ from playwright.sync_api import Page, sync_playwright
 from core import Artifact, Job, Manifest, Segment, Source, State, Transcript, Word
 from core.errors import UnsafePath
 from core.model import ManifestStep
-from core.storage.files import JobFolder
+from core.storage.job_folder import JobFolder
 from core.testing import fake_job
 from core.web.player import stand_alone
 from plugins.transcript.captions.caption_files import leave_for_pod, write

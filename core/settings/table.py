@@ -1,122 +1,23 @@
-"""The host's settings: one table, read once, every mistake reported at once.
-
-Each field is set by the environment's `AMPHIPOD_<NAME>`, or by `<name>` in amphipod.toml (the environment wins).
-"""
+"""All settings, each with its default and what it does."""
 
 from __future__ import annotations
 
-import difflib
-import json
-import os
-import tempfile
-import tomllib
-from collections.abc import Mapping
-from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Literal
 
-from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
-from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
-from core import mistakes
-from core.errors import BadSettings
-from core.model import Step
-
-PREFIX = "AMPHIPOD_"
-CONFIG_FILE = "amphipod.toml"
-
-#: Esup-Pod's names for some of our settings; ours win.
-POD_NAMES: Mapping[str, str] = {
-    "XAPI_LRS_URL": "xapi_lrs_url",
-    "XAPI_LRS_LOGIN": "xapi_lrs_login",
-    "XAPI_LRS_PWD": "xapi_lrs_pwd",
-    "XAPI_ANONYMIZE_ACTOR": "xapi_anonymize_actor",
-    "POD_API_URL": "pod_api_url",
-    "POD_API_TOKEN": "pod_api_token",
-    "ENCODING_TRANSCODING_CELERY_BROKER_URL": "pod_broker_url",
-    "XAPI_CELERY_BROKER_URL": "pod_xapi_broker_url",
-}
-
-#: What holds a password is never repeated in a message, not even a wrong one.
-_SECRET = (
-    "broker_url",
-    "pod_api_token",
-    "pod_broker_url",
-    "pod_xapi_broker_url",
-    "runner_token",
-    "webhook_secret",
-    "xapi_anonymize_key",
-    "xapi_lrs_pwd",
-    "xapi_lrs_token",
-    "xapi_stores",
-    "xapi_visitor_key",
+from core.settings.values import (
+    Engines,
+    Mode,
+    Names,
+    Options,
+    Paths,
+    RecordStore,
+    RecordStores,
+    default_jobs_root,
+    default_run_dir,
 )
-
-
-def _split(separator: str) -> BeforeValidator:
-    return BeforeValidator(
-        lambda value: tuple(filter(None, value.split(separator))) if isinstance(value, str) else value
-    )
-
-
-Names = Annotated[tuple[str, ...], NoDecode, _split(",")]
-Paths = Annotated[tuple[Path, ...], NoDecode, _split(os.pathsep)]
-
-
-def _from_json(value: object) -> object:
-    """Decode here and not in pydantic-settings, whose error names neither variable nor value."""
-    if not isinstance(value, str):
-        return value
-    try:
-        return json.loads(value)
-    except ValueError as error:
-        raise ValueError(f"not JSON ({error})") from error
-
-
-Engines = Annotated[Mapping[Step, tuple[str, ...]], NoDecode, BeforeValidator(_from_json)]
-Options = Annotated[Mapping[str, Any], NoDecode, BeforeValidator(_from_json)]
-
-
-def _octal(value: object) -> object:
-    return int(value, 8) if isinstance(value, str) else value
-
-
-Mode = Annotated[int, Field(ge=0o400, le=0o777), BeforeValidator(_octal)]
-
-
-def _default_jobs_root() -> Path:
-    data_home = os.environ.get("XDG_DATA_HOME") or "~/.local/share"
-    return Path(data_home).expanduser() / "amphipod"
-
-
-def _default_run_dir() -> Path:
-    return Path(os.environ.get("XDG_RUNTIME_DIR") or tempfile.gettempdir()) / f"amphipod-{os.getuid()}"
-
-
-class RecordStore(BaseModel):
-    """A learning record store (LRS), and which statements it gets."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    #: In `amphipod statements`.
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,31}$")
-    #: Of its statements resource, .../xAPI/statements.
-    url: str
-    login: str | None = None
-    password: SecretStr | None = None
-    #: Bearer token, instead of login and password.
-    token: SecretStr | None = None
-    #: Only these verbs, by the last word of their IRI: ("played", "completed"); none: all.
-    verbs: tuple[str, ...] = ()
-    #: Only about activities whose id begins with one of these; none: all.
-    activities: tuple[str, ...] = ()
-    #: None: as `xapi_anonymize_actor` says.
-    anonymize: bool | None = None
-    #: Certificates to trust instead of the system's.
-    ca_file: Path | None = None
-
-
-RecordStores = Annotated[tuple[RecordStore, ...], NoDecode, BeforeValidator(_from_json)]
 
 
 class Settings(BaseModel):
@@ -128,7 +29,7 @@ class Settings(BaseModel):
         default=None, description="Redis that the queues are on, redis://host:6379/0; none: jobs run in-process"
     )
     jobs_root: Path = Field(
-        default_factory=_default_jobs_root,
+        default_factory=default_jobs_root,
         description="folder that holds `jobs/`; on the shared file system when several hosts work together",
     )
     media_roots: Paths = Field(
@@ -154,7 +55,7 @@ class Settings(BaseModel):
     )
     slots: int = Field(default=1, ge=1, description="heavy steps of one kind that this host does at the same time")
     run_dir: Path = Field(
-        default_factory=_default_run_dir, description="local folder of the slots' locks; never on a shared file system"
+        default_factory=default_run_dir, description="local folder of the slots' locks; never on a shared file system"
     )
     lease_seconds: float = Field(
         default=20.0,
@@ -356,93 +257,3 @@ class Settings(BaseModel):
             token=self.xapi_lrs_token,
         )
         return (first, *self.xapi_stores)
-
-
-class _Sources(Settings, BaseSettings):
-    """`Settings` read from the environment and from the values of amphipod.toml, given as keywords."""
-
-    model_config = SettingsConfigDict(env_prefix=PREFIX, env_ignore_empty=True, frozen=True, extra="forbid")
-
-    pod_media_root: Path | None = Field(default=None, validation_alias=AliasChoices("MEDIA_ROOT", "media_root"))
-
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],  # noqa: ARG003
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
-        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        return env_settings, init_settings
-
-
-def load(config: Path | None = None, **overrides: Any) -> Settings:
-    """Read the settings of this host.
-
-    `config` names a TOML file; without it the one that AMPHIPOD_CONFIG names is read, or amphipod.toml in the current
-    folder if it is there. `overrides` win over everything.
-
-    Raises:
-        BadSettings: names each wrong setting, with what it must be.
-    """
-    named = config or os.environ.get(f"{PREFIX}CONFIG")
-    file = Path(named or CONFIG_FILE)
-    values: dict[str, Any] = {}
-    if named or file.is_file():
-        try:
-            values = tomllib.loads(file.read_text(encoding="utf-8"))
-        except OSError as error:
-            raise BadSettings(f"{file}: {error.strerror}", path=str(file)) from error
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise BadSettings(f"{file}: not TOML: {error}", path=str(file)) from error
-    try:
-        pod = {field: os.environ[name] for name, field in POD_NAMES.items() if os.environ.get(name)}
-        found = _Sources(**(pod | values)).model_dump()
-        media_root = found.pop("pod_media_root")
-        if media_root and media_root not in found["media_roots"]:
-            found["media_roots"] = (*found["media_roots"], media_root)
-        return Settings.model_validate(found | overrides)
-    except ValidationError as error:
-        raise BadSettings(_explain(error, values, file), remedy="correct them, then run `amphipod doctor`") from error
-
-
-def unknown_variables() -> list[tuple[str | None, str]]:
-    """Say which `AMPHIPOD_*` of the environment nobody reads: the setting that may be meant, and a sentence.
-
-    Those that begin with a plugin's name are its own, unless they are nearly one of ours.
-    """
-    known = {PREFIX + name.upper() for name in Settings.model_fields} | {f"{PREFIX}CONFIG"}
-    strange = sorted(name for name in os.environ if name.startswith(PREFIX) and name not in known)
-    if not strange:
-        return []
-    plugins = {point.name.upper().replace("-", "_") for point in entry_points(group="amphipod")}
-    found: list[tuple[str | None, str]] = []
-    for name in strange:
-        is_theirs = any(name.startswith(f"{PREFIX}{plugin}_") for plugin in plugins)
-        rests = {one.removeprefix(PREFIX): one for one in known}
-        near = difflib.get_close_matches(name.removeprefix(PREFIX), rests, n=1, cutoff=0.9 if is_theirs else 0.6)
-        if near or not is_theirs:
-            hint = f": did you mean {rests[near[0]]}?" if near else ""
-            found.append((rests[near[0]] if near else None, f"{name} is no setting{hint}"))
-    return found
-
-
-def _explain(error: ValidationError, values: Mapping[str, Any], file: Path) -> str:
-    def where(name: str) -> str:
-        return (
-            f"{name} in {file}" if name in values and PREFIX + name.upper() not in os.environ else PREFIX + name.upper()
-        )
-
-    told = []
-    for mistake in error.errors():
-        name, *rest = (str(part) for part in mistake["loc"])
-        field = ".".join([where(name), *rest])
-        if mistake["type"] == "extra_forbidden" and not rest:
-            near = difflib.get_close_matches(name, Settings.model_fields, n=1)
-            told.append(f"{field} is no setting{f', did you mean {near[0]}?' if near else ''}")
-            continue
-        silent = mistake["type"] in ("extra_forbidden", "missing") or name in _SECRET
-        given = "" if silent else f" (it is {mistake['input']!r})"
-        told.append(f"{field} {mistakes.words(mistake)}{given}")
-    return "; ".join(told)

@@ -1,0 +1,61 @@
+"""A file that was made, and what it is for."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, get_args
+
+from pydantic import BeforeValidator
+
+from core.model.base import Model
+
+#: What a file is for, in the order in which files are published, so that a reader who meets a new name finds what it
+#: names already there: media and texts, playlists, pictures before their index, the masters when all that they offer is
+#: in place, and last the info, which Esup-Pod takes for the sign that all is complete. "other" is for what a
+#: plugin makes of no other kind.
+Kind = Literal[
+    "film",  # a composed source
+    "part",  # of a divided step; never published
+    "segment",
+    "rendition",
+    "audio",
+    "transcript",
+    "other",
+    "audio_playlist",
+    "playlist",
+    "thumbnail",
+    "sprite",
+    "sprite_index",
+    "subtitle",
+    "caption",
+    "chapters",
+    "master",
+    "info",
+]
+KINDS: tuple[Kind, ...] = get_args(Kind)
+
+
+def _known_kind(value: object) -> object:
+    if value not in KINDS:
+        raise ValueError(f"{value!r} is no kind of file; there are {', '.join(KINDS)}")
+    return value
+
+
+class Artifact(Model):
+    """One published file.
+
+    An engine names what it knows; `size` and `sha256` are filled in when the step commits.
+    """
+
+    #: What it is for. The next step finds what it needs by this word.
+    kind: Annotated[Kind, BeforeValidator(_known_kind)]
+    path: str
+    media_type: str
+    size: int | None = None
+    sha256: str | None = None
+    width: int | None = None
+    height: int | None = None
+    duration: float | None = None
+    bit_rate: int | None = None
+    frames: int | None = None
+    language: str | None = None
+    codecs: str | None = None

@@ -1,0 +1,108 @@
+"""What a portal asks for."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, ConfigDict, Field
+
+from core.model.base import SCHEMA, Model, check_correlation_id, check_id, now
+
+#: What a step may be called; their order is the order of a job.
+Step = Literal["compose", "encode", "transcribe", "emit"]
+STEPS: tuple[Step, ...] = ("compose", "encode", "transcribe", "emit")
+
+#: High is served first, low is never starved.
+Priority = Literal["high", "normal", "low"]
+
+
+class State(enum.StrEnum):
+    """Of a job or of one of its steps."""
+
+    WAITING = "waiting"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    SUPERSEDED = "superseded"
+
+    @property
+    def is_final(self) -> bool:
+        return self not in (State.WAITING, State.RUNNING)
+
+
+class Source(Model):
+    """One media file to work on."""
+
+    path: Path
+    #: What it shows; a studio job has a presenter and a presentation.
+    role: Literal["lecture", "presenter", "presentation"] = "lecture"
+
+
+class Download(Model):
+    """A file that a host fetches before it works on a job."""
+
+    #: In the job's folder.
+    path: Path
+    url: str
+    #: A stranger has named it: it must be at a public address, or a host of the settings, and no larger than uploads.
+    guarded: bool = False
+
+
+class Callback(Model):
+    """Whom to tell of a job's end. It holds no secret: those are settings of the host that delivers it."""
+
+    #: The contract that it is told by: "webhook", or one of Esup-Pod's (core/pod/callbacks.py).
+    kind: str
+    #: Esup-Pod's are relative to its API's address, so that a wrong one can still be mended.
+    url: str
+    #: What the receiver wants to hear again.
+    body: Mapping[str, Any] = Field(default_factory=dict)
+
+
+class Job(Model):
+    """What a portal asked for: `request.json`, immutable once stored."""
+
+    schema_number: int = Field(default=SCHEMA, alias="schema")
+    id: Annotated[str, AfterValidator(check_id)]
+    created_at: datetime = Field(default_factory=now)
+    sources: tuple[Source, ...] = Field(min_length=1)
+    steps: tuple[Step, ...] = Field(min_length=1)
+    #: Folder to publish into; None publishes in the job's own folder.
+    output: Path | None = None
+    #: Whether files in that folder that are not this job's may be replaced, and what the same steps of another source
+    #: have published there removed. What the job itself reads never is.
+    replace: bool = False
+    #: Files elsewhere that whoever is told of the job's end puts in place; what lies there must be of the same source.
+    placed: tuple[Path, ...] = ()
+    #: BCP 47 tag of what is spoken, or "auto".
+    language: str = "auto"
+    #: Options as the caller wrote them, `{"profile": "lecture"}`; each step takes those its engine knows.
+    options: Mapping[str, Any] = Field(default_factory=dict)
+    #: Which of its queues a step's message waits on.
+    priority: Priority = "normal"
+    #: Plugin asked for by name, by step.
+    engines: Mapping[Step, str] = Field(default_factory=dict)
+    #: The portal's own words (its video's id, a title); carried along, never read by core.
+    attributes: Mapping[str, Any] = Field(default_factory=dict)
+    #: What is fetched first, where a portal shares no folder.
+    downloads: tuple[Download, ...] = ()
+    #: Who is told when the job is over; its steps never see them.
+    callbacks: tuple[Callback, ...] = ()
+    #: The submitter's own name for what this job belongs to: in every line of the log, and in the callbacks' header.
+    correlation_id: Annotated[str, AfterValidator(check_correlation_id)] | None = None
+
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True, serialize_by_alias=True)
+
+    @property
+    def source(self) -> Source:
+        return self.sources[0]
+
+    @property
+    def correlation(self) -> str:
+        """The submitter's correlation id; without one the job's own."""
+        return self.correlation_id or self.id

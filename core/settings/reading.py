@@ -1,0 +1,138 @@
+"""Reads the settings from the environment and amphipod.toml; every mistake is reported at once."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import tomllib
+from collections.abc import Mapping
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any
+
+from pydantic import AliasChoices, Field, ValidationError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from core import mistakes
+from core.errors import BadSettings
+from core.settings.table import Settings
+
+PREFIX = "AMPHIPOD_"
+CONFIG_FILE = "amphipod.toml"
+
+#: Esup-Pod's names for some of our settings; ours win.
+POD_NAMES: Mapping[str, str] = {
+    "XAPI_LRS_URL": "xapi_lrs_url",
+    "XAPI_LRS_LOGIN": "xapi_lrs_login",
+    "XAPI_LRS_PWD": "xapi_lrs_pwd",
+    "XAPI_ANONYMIZE_ACTOR": "xapi_anonymize_actor",
+    "POD_API_URL": "pod_api_url",
+    "POD_API_TOKEN": "pod_api_token",
+    "ENCODING_TRANSCODING_CELERY_BROKER_URL": "pod_broker_url",
+    "XAPI_CELERY_BROKER_URL": "pod_xapi_broker_url",
+}
+
+#: What holds a password is never repeated in a message, not even a wrong one.
+_SECRET = (
+    "broker_url",
+    "pod_api_token",
+    "pod_broker_url",
+    "pod_xapi_broker_url",
+    "runner_token",
+    "webhook_secret",
+    "xapi_anonymize_key",
+    "xapi_lrs_pwd",
+    "xapi_lrs_token",
+    "xapi_stores",
+    "xapi_visitor_key",
+)
+
+
+class _Sources(Settings, BaseSettings):
+    """`Settings` read from the environment and from the values of amphipod.toml, given as keywords."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, env_ignore_empty=True, frozen=True, extra="forbid")
+
+    pod_media_root: Path | None = Field(default=None, validation_alias=AliasChoices("MEDIA_ROOT", "media_root"))
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return env_settings, init_settings
+
+
+def load(config: Path | None = None, **overrides: Any) -> Settings:
+    """Read the settings of this host.
+
+    `config` names a TOML file; without it the one that AMPHIPOD_CONFIG names is read, or amphipod.toml in the current
+    folder if it is there. `overrides` win over everything.
+
+    Raises:
+        BadSettings: names each wrong setting, with what it must be.
+    """
+    named = config or os.environ.get(f"{PREFIX}CONFIG")
+    file = Path(named or CONFIG_FILE)
+    values: dict[str, Any] = {}
+    if named or file.is_file():
+        try:
+            values = tomllib.loads(file.read_text(encoding="utf-8"))
+        except OSError as error:
+            raise BadSettings(f"{file}: {error.strerror}", path=str(file)) from error
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise BadSettings(f"{file}: not TOML: {error}", path=str(file)) from error
+    try:
+        pod = {field: os.environ[name] for name, field in POD_NAMES.items() if os.environ.get(name)}
+        found = _Sources(**(pod | values)).model_dump()
+        media_root = found.pop("pod_media_root")
+        if media_root and media_root not in found["media_roots"]:
+            found["media_roots"] = (*found["media_roots"], media_root)
+        return Settings.model_validate(found | overrides)
+    except ValidationError as error:
+        raise BadSettings(_explain(error, values, file), remedy="correct them, then run `amphipod doctor`") from error
+
+
+def unknown_variables() -> list[tuple[str | None, str]]:
+    """Say which `AMPHIPOD_*` of the environment nobody reads: the setting that may be meant, and a sentence.
+
+    Those that begin with a plugin's name are its own, unless they are nearly one of ours.
+    """
+    known = {PREFIX + name.upper() for name in Settings.model_fields} | {f"{PREFIX}CONFIG"}
+    strange = sorted(name for name in os.environ if name.startswith(PREFIX) and name not in known)
+    if not strange:
+        return []
+    plugins = {point.name.upper().replace("-", "_") for point in entry_points(group="amphipod")}
+    found: list[tuple[str | None, str]] = []
+    for name in strange:
+        is_theirs = any(name.startswith(f"{PREFIX}{plugin}_") for plugin in plugins)
+        rests = {one.removeprefix(PREFIX): one for one in known}
+        near = difflib.get_close_matches(name.removeprefix(PREFIX), rests, n=1, cutoff=0.9 if is_theirs else 0.6)
+        if near or not is_theirs:
+            hint = f": did you mean {rests[near[0]]}?" if near else ""
+            found.append((rests[near[0]] if near else None, f"{name} is no setting{hint}"))
+    return found
+
+
+def _explain(error: ValidationError, values: Mapping[str, Any], file: Path) -> str:
+    def where(name: str) -> str:
+        return (
+            f"{name} in {file}" if name in values and PREFIX + name.upper() not in os.environ else PREFIX + name.upper()
+        )
+
+    told = []
+    for mistake in error.errors():
+        name, *rest = (str(part) for part in mistake["loc"])
+        field = ".".join([where(name), *rest])
+        if mistake["type"] == "extra_forbidden" and not rest:
+            near = difflib.get_close_matches(name, Settings.model_fields, n=1)
+            told.append(f"{field} is no setting{f', did you mean {near[0]}?' if near else ''}")
+            continue
+        silent = mistake["type"] in ("extra_forbidden", "missing") or name in _SECRET
+        given = "" if silent else f" (it is {mistake['input']!r})"
+        told.append(f"{field} {mistakes.words(mistake)}{given}")
+    return "; ".join(told)

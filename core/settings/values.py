@@ -1,0 +1,81 @@
+"""How values are written in the environment: lists, JSON, modes."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
+from pydantic_settings import NoDecode
+
+from core.model import Step
+
+
+def _split(separator: str) -> BeforeValidator:
+    return BeforeValidator(
+        lambda value: tuple(filter(None, value.split(separator))) if isinstance(value, str) else value
+    )
+
+
+Names = Annotated[tuple[str, ...], NoDecode, _split(",")]
+Paths = Annotated[tuple[Path, ...], NoDecode, _split(os.pathsep)]
+
+
+def _from_json(value: object) -> object:
+    """Decode here and not in pydantic-settings, whose error names neither variable nor value."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return json.loads(value)
+    except ValueError as error:
+        raise ValueError(f"not JSON ({error})") from error
+
+
+Engines = Annotated[Mapping[Step, tuple[str, ...]], NoDecode, BeforeValidator(_from_json)]
+Options = Annotated[Mapping[str, Any], NoDecode, BeforeValidator(_from_json)]
+
+
+def _octal(value: object) -> object:
+    return int(value, 8) if isinstance(value, str) else value
+
+
+Mode = Annotated[int, Field(ge=0o400, le=0o777), BeforeValidator(_octal)]
+
+
+def default_jobs_root() -> Path:
+    data_home = os.environ.get("XDG_DATA_HOME") or "~/.local/share"
+    return Path(data_home).expanduser() / "amphipod"
+
+
+def default_run_dir() -> Path:
+    return Path(os.environ.get("XDG_RUNTIME_DIR") or tempfile.gettempdir()) / f"amphipod-{os.getuid()}"
+
+
+class RecordStore(BaseModel):
+    """A learning record store (LRS), and which statements it gets."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    #: In `amphipod statements`.
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,31}$")
+    #: Of its statements resource, .../xAPI/statements.
+    url: str
+    login: str | None = None
+    password: SecretStr | None = None
+    #: Bearer token, instead of login and password.
+    token: SecretStr | None = None
+    #: Only these verbs, by the last word of their IRI: ("played", "completed"); none: all.
+    verbs: tuple[str, ...] = ()
+    #: Only about activities whose id begins with one of these; none: all.
+    activities: tuple[str, ...] = ()
+    #: None: as `xapi_anonymize_actor` says.
+    anonymize: bool | None = None
+    #: Certificates to trust instead of the system's.
+    ca_file: Path | None = None
+
+
+RecordStores = Annotated[tuple[RecordStore, ...], NoDecode, BeforeValidator(_from_json)]

@@ -1,0 +1,297 @@
+"""Brings a job's files into the folder that it named: by a publish that only rolls forward."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import os
+import secrets
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from datetime import datetime
+from pathlib import Path
+
+from core.errors import NotWritable
+from core.model import KINDS, Job, Model, State, StepResult
+from core.storage import conflicts, ledger, order
+from core.storage import files as storage_files
+from core.storage.conflicts import STAGE_PREFIX, Claim
+from core.storage.files import disk_errors
+from core.storage.job_folder import JobFolder
+from core.storage.ledger import Entry, Ledger, Mark
+from core.storage.permissions import Access
+
+#: The copy of `publish.json` that a stage carries, for whoever finds the stage.
+JOURNAL = ".publish.json"
+
+
+class PublishedFile(Model):
+    """One name to be replaced; `source` is relative to the job's folder."""
+
+    name: str
+    step: str
+    source: str
+    size: int
+    sha256: str
+    #: Seconds since 1970.
+    modified_at: float
+
+
+class Publication(Model):
+    """`publish.json`: the commit of a publish. From here on it can only be completed, by whoever comes next."""
+
+    job: str
+    job_folder: Path
+    created_at: datetime
+    #: Its place among the jobs for this folder (core/storage/order.py).
+    number: int = 0
+    output: Path
+    stage: str
+    #: What the job is made of, as the ledger has it.
+    sources: tuple[str, ...]
+    files: tuple[PublishedFile, ...]
+    #: Names that an earlier job of the same source and steps published here and this one doesn't.
+    remove: tuple[str, ...]
+
+    def entries(self) -> Iterator[Entry]:
+        """Yield the folder's new entries in the ledger, one a step."""
+        for step in dict.fromkeys(file.step for file in self.files):
+            yield Entry(
+                job=self.job,
+                created_at=self.created_at,
+                number=self.number,
+                step=step,
+                sources=self.sources,
+                files={
+                    file.name: Mark(size=file.size, modified_at=file.modified_at)
+                    for file in self.files
+                    if file.step == step
+                },
+            )
+
+
+Lock = Callable[[Path], AbstractContextManager[None]]
+
+
+@contextlib.contextmanager
+def folder_lock(folder: Path) -> Iterator[None]:
+    """Hold a folder for this process; freed by the kernel when the process dies."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def prepare_output(output: Path) -> None:
+    """Make the folder that a job names, and find out now, not after hours of work, if it can't be written.
+
+    Raises:
+        NotWritable, NoSpace
+    """
+    with disk_errors(output):
+        try:
+            output.mkdir(parents=True, exist_ok=True)
+        except FileExistsError as error:
+            raise NotWritable(f"{output}: is not a folder", remedy="choose another name", path=str(output)) from error
+        with tempfile.TemporaryFile(dir=output) as probe:
+            probe.write(b"\0")
+
+
+def publish(
+    folder: JobFolder,
+    job: Job,
+    results: Sequence[StepResult],
+    *,
+    lock: Lock = folder_lock,
+    access: Access = Access(),  # noqa: B008  # frozen
+) -> State:
+    """Put the files of `results` into `job.output`, and remove what an earlier job of the same source and steps left.
+
+    Nothing half written is ever visible: files are staged inside the folder, then renamed in an order that is safe
+    for readers. A publish that was killed is completed here first, whoever's it was.
+
+    Returns SUCCEEDED, or SUPERSEDED when a younger job has published the same there meanwhile.
+
+    Raises:
+        WouldReplace: one of the files would take the place of one that is not this job's, or that it reads.
+    """
+    output = job.output
+    if output is None:
+        return State.SUCCEEDED
+    prepare_output(output)
+    with lock(output):
+        complete_interrupted(output, folder.root)
+        ours = conflicts.claim(folder.root, job, results)
+        number = order.take(folder.root, output, job.id)
+        if _is_superseded(ours, number, results):
+            return State.SUPERSEDED
+        _check(ours, results)
+        stage = output / f"{STAGE_PREFIX}{job.id}.{secrets.token_hex(4)}"
+        try:
+            with disk_errors(output):
+                publication = _stage(folder, ours, number, results, stage, access)
+                access.grant(output)
+            _check(ours, results)  # copying takes its time
+        except BaseException:
+            storage_files.remove(stage)
+            raise
+        storage_files.write_replacing(folder.publication, publication.to_json())
+        _roll_forward(publication, folder.root)
+    return State.SUCCEEDED
+
+
+def _is_superseded(ours: Claim, number: int, results: Sequence[StepResult]) -> bool:
+    """Tell whether a younger job has published one of these steps of this source."""
+    return any(
+        entry.job != ours.job.id and entry.number > number and ours.owns(entry, result.step)
+        for entry in ours.ledger.entries
+        for result in results
+    )
+
+
+def _check(ours: Claim, results: Sequence[StepResult]) -> None:
+    made = {artifact.path: result.step for result in results for artifact in result.artifacts}
+    ours.check_inputs([*made, *ours.to_remove(made)])
+    ours.check(made)
+
+
+def complete_interrupted(output: Path, root: Path) -> None:
+    """Finish or drop the publishes into `output` whose process died. Call it with the folder's lock held."""
+    for stage in sorted(output.glob(f"{STAGE_PREFIX}*.*")):
+        try:
+            publication = Publication.model_validate_json((stage / JOURNAL).read_bytes())
+        except (FileNotFoundError, ValueError):
+            storage_files.remove(stage)
+            continue
+        if _is_committed(publication, stage):
+            _roll_forward(publication, root)
+        else:
+            storage_files.remove(stage)
+
+
+def _is_committed(publication: Publication, stage: Path) -> bool:
+    try:
+        recorded = Publication.model_validate_json((publication.job_folder / "publish.json").read_bytes())
+    except FileNotFoundError:
+        # The job's own folder is gone or not mounted here; a rename that has begun is a commit.
+        return any(not (stage / file.name).exists() for file in publication.files)
+    return recorded.stage == publication.stage
+
+
+def _stage(
+    folder: JobFolder, ours: Claim, number: int, results: Sequence[StepResult], stage: Path, access: Access
+) -> Publication:
+    stage.mkdir()
+    files = []
+    made = [(artifact, result) for result in results for artifact in result.artifacts]
+    for artifact, result in sorted(made, key=lambda one: KINDS.index(one[0].kind)):
+        source = f"{result.folder}/{artifact.path}"
+        target = stage / artifact.path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        link_or_copy(folder.path / source, target)
+        access.grant(target)
+        files.append(
+            PublishedFile(
+                name=artifact.path,
+                step=result.step,
+                source=source,
+                size=artifact.size or 0,
+                sha256=artifact.sha256 or "",
+                modified_at=target.stat().st_mtime,
+            )
+        )
+    publication = Publication(
+        job=folder.id,
+        job_folder=folder.path.resolve(),
+        created_at=ours.job.created_at,
+        number=number,
+        output=ours.output,
+        stage=stage.name,
+        sources=ours.sources,
+        files=tuple(files),
+        remove=ours.to_remove({file.name: file.step for file in files}),
+    )
+    storage_files.write_once(stage / JOURNAL, publication.to_json())
+    return publication
+
+
+def link_or_copy(source: Path, target: Path) -> None:
+    """Give `source` a second name, or copy it where the file system can't (another one, or no links)."""
+    try:
+        os.link(source, target)
+    except OSError as error:
+        if error.errno not in (errno.EXDEV, errno.EPERM, errno.EMLINK, errno.EOPNOTSUPP):
+            raise
+        with source.open("rb") as reader, target.open("xb") as writer:
+            shutil.copyfileobj(reader, writer, 1 << 20)
+            writer.flush()
+            os.fsync(writer.fileno())
+        found = source.stat()
+        os.utime(target, ns=(found.st_atime_ns, found.st_mtime_ns))  # as a link has it: the ledger knows a file by it
+
+
+def put_back(folder: JobFolder, *, access: Access) -> State:
+    """Put back the published files that are missing, because the portal has used them up or a mount was late.
+
+    Returns SUPERSEDED when another job has published there meanwhile.
+    """
+    publication = Publication.model_validate_json(folder.publication.read_bytes())
+    known = ledger.read(folder.root, publication.output)
+    if known.entries and all(entry.job != folder.id for entry in known.entries):
+        return State.SUPERSEDED
+    for file in publication.files:
+        put(folder.path / file.source, publication.output / file.name, access, replace=False)
+    return State.SUCCEEDED
+
+
+def place(folder: JobFolder, source: Path, target: Path, access: Access) -> None:
+    """As `put`, where somebody else's file may be.
+
+    Raises:
+        WouldReplace: what lies there is not of this job's sources.
+    """
+    job = folder.job()
+    conflicts.check_place(folder.root, job, target)
+    found = source.stat()
+    mark = Mark(size=found.st_size, modified_at=found.st_mtime)
+    sources = ledger.sources(folder.root, job)
+    entry = Entry(job=job.id, created_at=job.created_at, step=job.steps[0], sources=sources, files={target.name: mark})
+    ledger.write(folder.root, Ledger(output=target, entries=(entry,)))
+    put(source, target, access)
+
+
+def put(source: Path, target: Path, access: Access, *, replace: bool = True) -> None:
+    """Give a file a second place, at once and with the portal's access; folders are made."""
+    if not replace and target.exists():
+        return
+    new = target.with_name(f"{STAGE_PREFIX}{target.name}.{secrets.token_hex(4)}")
+    with disk_errors(target):
+        if not target.parent.exists():
+            target.parent.mkdir(parents=True, exist_ok=True)
+            access.grant(target.parent)
+        try:
+            link_or_copy(source, new)
+            access.grant(new)
+            new.replace(target)
+        finally:
+            new.unlink(missing_ok=True)
+
+
+def _roll_forward(publication: Publication, root: Path) -> None:
+    output, stage = publication.output, publication.output / publication.stage
+    with disk_errors(output):
+        for file in publication.files:
+            target = output / file.name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with contextlib.suppress(FileNotFoundError):
+                (stage / file.name).replace(target)
+        for name in publication.remove:
+            (output / name).unlink(missing_ok=True)
+    known = ledger.read(root, output)
+    ledger.write(root, known.updated(publication.entries(), publication.remove))
+    storage_files.remove(stage)
