@@ -16,10 +16,10 @@ from core.errors import AmphipodError
 from core.findings import Finding
 from core.hookspecs import NAME
 from core.model import STEPS, Job, Source
-from core.pipeline import lifecycle
-from core.pipeline.planning import Host
+from core.pipeline import lifecycle, planning
+from core.pipeline.planning import Host, missing_steps
 from core.plugin_host import installation
-from core.plugin_host.manager import Manager, missing_steps
+from core.plugin_host.manager import Manager
 from core.pod import doctor as pod_checkup
 from core.redis import shared_root
 from core.settings import Settings
@@ -50,7 +50,7 @@ def examine(host: Host) -> Iterator[Finding]:
         ok = False if info.is_broken else True if info.state == "ready" else None
         yield Finding(f"plugin {info.name} ({info.distribution} {info.version})", ok=ok, words=words)
     yield from _steps(manager, settings)
-    if problem := manager.unknown_options():
+    if problem := planning.unknown_options(manager):
         yield Finding("AMPHIPOD_OPTIONS", ok=False, words=problem)
     if settings.broker_url:
         yield from _service(settings)
@@ -77,7 +77,7 @@ def _steps(manager: Manager, settings: Settings) -> Iterator[Finding]:
             yield Finding(f"step {step}", ok=None, words=f"not done here: {missing_steps(manager)[step]}")
             continue
         try:
-            plan = manager.plan(job, step)
+            plan = planning.make_plan(manager, job, step)
             manager.check_step(job, step, plan)
         except AmphipodError as error:
             yield Finding(f"step {step}", ok=False, words=str(error).removeprefix(f"{step}: "))

@@ -30,8 +30,8 @@ from core.cli.terminal.plain import plain
 from core.errors import BadCall, EngineMissing
 from core.model import STEPS, Job, Step
 from core.pipeline import lifecycle, planning
-from core.pipeline.planning import Host
-from core.plugin_host.manager import Manager, missing_steps
+from core.pipeline.planning import Host, missing_steps
+from core.plugin_host.manager import Manager
 from core.web.player import stand_alone
 
 
@@ -137,7 +137,7 @@ def _able(host: Host, job: Job) -> tuple[Step, ...]:
     missing: dict[Step, EngineMissing] = {}
     for step in job.steps:
         try:
-            host.manager.check_step(job, step, host.manager.plan(job, step))
+            host.manager.check_step(job, step, planning.make_plan(host.manager, job, step))
         except EngineMissing as error:
             if step in job.engines or _asked_by_option(host, job, step):
                 raise
@@ -150,7 +150,7 @@ def _able(host: Host, job: Job) -> tuple[Step, ...]:
 
 
 def _asked_by_option(host: Host, job: Job, step: Step) -> bool:
-    known = {one: host.manager.options_schema(one, host.manager.choose(one, job)[0]) for one in job.steps}
+    known = {one: host.manager.options_schema(one, planning.choose(host.manager, one, job)[0]) for one in job.steps}
     names = {one: set(schema.model_fields) if schema else set(job.options) for one, schema in known.items()}
     others = set().union(*(names[one] for one in job.steps if one != step))
     return bool(job.options.keys() & names[step] - others)

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import difflib
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass
+from typing import Any
 
-from core.errors import (
-    BadSettings,
-    EngineMissing,
-    Transient,
-)
-from core.model import Job, Plan, Step
+from pydantic import BaseModel, ValidationError
+
+from core import mistakes
+from core.errors import AmbiguousEngine, BadCall, BadSettings, EngineMissing, OptionConflict, Transient
+from core.model import STEPS, Job, Plan, Step
 from core.plugin_host.manager import Manager
 from core.settings import Settings
 from core.storage import conflicts, files
@@ -42,10 +43,10 @@ def check(host: Host, job: Job, *, elsewhere: bool = False) -> None:
 
     known = [step for step in job.steps if not elsewhere or is_known(step)]
     if len(known) == len(job.steps):
-        host.manager.check_options(job)
-    if not elsewhere and (problem := host.manager.unknown_options()):
+        check_options(host.manager, job)
+    if not elsewhere and (problem := unknown_options(host.manager)):
         raise BadSettings(f"AMPHIPOD_OPTIONS: {problem}")
-    plans = {step: host.manager.plan(job, step) for step in known}
+    plans = {step: make_plan(host.manager, job, step) for step in known}
     for step, plan in plans.items():
         with suppress(EngineMissing) if elsewhere else nullcontext():
             host.manager.check_step(job, step, plan)
@@ -67,7 +68,7 @@ def fix_plan(host: Host, folder: JobFolder, step: Step) -> Plan:
     """
     path = folder.plan(step)
     if not path.exists():
-        plan = host.manager.plan(folder.job(), step)
+        plan = make_plan(host.manager, folder.job(), step)
         with suppress(FileExistsError):
             files.write_once(path, plan.to_json())
     plan = Plan.model_validate_json(path.read_bytes())
@@ -82,3 +83,134 @@ def fix_plan(host: Host, folder: JobFolder, step: Step) -> Plan:
                 step=step,
             )
     return plan
+
+
+def choose(manager: Manager, step: Step, job: Job | None = None) -> tuple[str, ...]:
+    """Return the engines to ask for `step`, in order: the job's, else the settings', else the only one.
+
+    Raises:
+        EngineMissing, AmbiguousEngine
+    """
+    present = manager.engines(step)
+    if job and (named := job.engines.get(step)):
+        wanted: tuple[str, ...] = (named,)
+    else:
+        wanted = manager.settings.engines.get(step, present)
+        if len(present) > 1 and step not in manager.settings.engines:
+            raise AmbiguousEngine(
+                f"{step}: {' and '.join(present)} can all do it",
+                remedy=f'name one in the job or set AMPHIPOD_ENGINES=\'{{"{step}": ["{present[0]}"]}}\'',
+                step=step,
+            )
+    missing = [name for name in wanted if name not in present]
+    if missing or not wanted:
+        raise EngineMissing(_explain_missing(manager, step, missing), remedy="see `amphipod plugins`", step=step)
+    return wanted
+
+
+def _explain_missing(manager: Manager, step: Step, missing: Sequence[str]) -> str:
+    reasons = [
+        f"{info.name} is {info.state}, {info.reason}"
+        for info in manager.infos
+        if info.state != "ready" and (info.name in missing or info.step == step)
+    ]
+    who = f"no engine named {', '.join(missing)} is installed" if missing else "no engine is installed"
+    return f"{step}: {who}{''.join(f' ({reason})' for reason in reasons)}"
+
+
+def make_plan(manager: Manager, job: Job, step: Step) -> Plan:
+    """Decide who does `step` and with which options: the job's own, else an overlay's, else the settings'.
+
+    Raises:
+        EngineMissing, AmbiguousEngine, OptionConflict
+        BadCall: an option has a wrong value.
+    """
+    engines = choose(manager, step, job)
+    schema = manager.options_schema(step, engines[0])
+
+    def known(options: Mapping[str, Any]) -> dict[str, Any]:
+        # The options of a job and of a host are for all of its steps; each takes its own.
+        return {key: value for key, value in options.items() if schema is None or key in schema.model_fields}
+
+    options = known(manager.settings.options)
+    origins = dict.fromkeys(options, "settings")
+    for name, overlay in manager.step_options(job, step):
+        for key, value in overlay.items():
+            _check_order(manager, step, key, (origins.get(key, ""), options.get(key)), (name, value))
+            options[key], origins[key] = value, name
+    for key, value in known(job.options).items():
+        options[key], origins[key] = value, "job"
+    if schema:
+        options = _validated(schema, options, origins, step)
+    return Plan(engines=tuple(map(manager.describe, engines)), options=options, origins=origins)
+
+
+def _check_order(manager: Manager, step: Step, key: str, before: tuple[str, Any], after: tuple[str, Any]) -> None:
+    (one, value), (other, new_value) = before, after
+    order = manager.settings.plugins_order
+    if one in ("", "settings") or value == new_value or (one in order and other in order):
+        return
+    raise OptionConflict(
+        f"{step}: plugins {one} and {other} set the option {key!r} differently",
+        remedy=f"set AMPHIPOD_PLUGINS_ORDER={one},{other} (the last wins) or block one of them",
+        step=step,
+    )
+
+
+def check_options(manager: Manager, job: Job) -> None:
+    """Refuse an option of the job that none of its steps knows.
+
+    Raises:
+        BadCall: names the option, and the nearest one that exists.
+    """
+    schemas = [manager.options_schema(step, choose(manager, step, job)[0]) for step in job.steps]
+    if None in schemas:
+        return
+    known = {key for schema in schemas if schema for key in schema.model_fields}
+    for key in job.options:
+        if key not in known:
+            near = difflib.get_close_matches(key, known, n=1)
+            hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(sorted(known))}"
+            raise BadCall(f"no step of this job has an option {key!r}", remedy=hint)
+
+
+def unknown_options(manager: Manager) -> str | None:
+    """Say which of the host's own options no step knows; if not all engines say what they know, only slips."""
+    schemas = [manager.options_schema(step, name) for step in STEPS for name in manager.engines(step)]
+    all_said = None not in schemas and all(map(manager.engines, STEPS))
+    known = {key for schema in schemas if schema for key in schema.model_fields}
+    problems = []
+    for key in manager.settings.options:
+        near = difflib.get_close_matches(key, known, n=1, cutoff=0.6 if all_said else 0.8)
+        if key not in known and (all_said or near):
+            hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(sorted(known))}"
+            problems.append(f"no step has an option {key!r}: {hint}")
+    return "; ".join(problems) or None
+
+
+def _validated(
+    schema: type[BaseModel], options: Mapping[str, Any], origins: Mapping[str, str], step: Step
+) -> dict[str, Any]:
+    try:
+        return schema.model_validate(options).model_dump(mode="json")
+    except ValidationError as error:
+        told = []
+        for mistake in error.errors():
+            field = mistakes.field(mistake)
+            origin = origins.get(str(mistake["loc"][0]), "job") if mistake["loc"] else "job"
+            given = "" if mistake["type"] in ("missing", "extra_forbidden") else f", not {mistake['input']!r}"
+            told.append(f"option {field!r} (set by {origin}) {mistakes.words(mistake)}{given}")
+        raise BadCall(f"{step}: {'; '.join(told)}", step=step) from error
+
+
+def missing_steps(manager: Manager) -> dict[Step, str]:
+    """Return the steps that no installed plugin does, each with a word on how to add it."""
+    missing: dict[Step, str] = {}
+    for step in STEPS:
+        try:
+            choose(manager, step)
+        except EngineMissing as error:
+            missing[step] = error.message
+        except AmbiguousEngine:
+            pass
+    return missing

@@ -10,6 +10,7 @@ import structlog
 from redis import RedisError
 
 from core.errors import AmphipodError
+from core.pipeline import planning
 from core.plugin_host.manager import Manager
 from core.queue import lease
 from core.redis import connection
@@ -66,7 +67,7 @@ class Flusher:
     def _obstacle(self) -> str:
         """Return why there is no store: its plugin can't work here, or none is set."""
         try:
-            self._manager.choose("emit")
+            planning.choose(self._manager, "emit")
         except AmphipodError as error:
             return str(error)
         return "none is set: set AMPHIPOD_XAPI_LRS_URL"

@@ -12,6 +12,7 @@ import structlog
 
 from core.errors import AmphipodError, EngineMissing, HookFailed
 from core.model import Receipt, Statement
+from core.pipeline import planning
 from core.plugin_host.manager import Manager
 from core.queue import lease
 from core.settings import Settings
@@ -45,7 +46,7 @@ class Store:
 
     def emit(self, batch: Sequence[Statement]) -> Sequence[Receipt]:
         """Have the engine that knows this store deliver a batch."""
-        for engine in self._manager.choose("emit"):
+        for engine in planning.choose(self._manager, "emit"):
             receipts = self._manager.emit_statement(engine, batch, self.route.destination)
             if receipts is not None:
                 return receipts

@@ -12,7 +12,6 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 from core.errors import BadCall
 from core.model import STEPS, Callback, Download, Job, Priority, Source, Step, check_correlation_id
 from core.pipeline import download, lifecycle, planning
-from core.plugin_host import manager
 from core.retention import uploads
 from core.retention.uploads import UploadFolder
 from core.storage import files
@@ -157,7 +156,7 @@ def _steps(services: Services, asked: Submission) -> tuple[Step, ...]:
         return tuple(step for step in STEPS if step in asked.steps)
     wanted: tuple[Step, ...] = ("encode",) if services.has_broker else STEPS[1:]
     wanted = ("compose", *wanted) if asked.presentation else wanted
-    missing = () if services.has_broker else manager.missing_steps(services.manager)
+    missing = () if services.has_broker else planning.missing_steps(services.manager)
     found = tuple(step for step in wanted if step not in missing)
     if not found:
         raise BadCall("no step is installed here", remedy="pip install 'amphipod[all]'")

@@ -16,7 +16,8 @@ from core.errors import AmphipodError
 from core.findings import Finding, are_well
 from core.hookspecs import NAME
 from core.model import STEPS, Step
-from core.plugin_host.manager import PluginInfo
+from core.pipeline import planning
+from core.plugin_host.loader import PluginInfo
 from core.web.auth import READ
 from core.web.services import Services
 
@@ -86,7 +87,7 @@ def _about(services: Services, step: Step) -> StepAbout:
     schemas = {name: manager.options_schema(step, name) for name in engines}
     default, reason = None, ""
     try:
-        default = manager.choose(step)[0]
+        default = planning.choose(manager, step)[0]
     except AmphipodError as error:
         reason = str(error)
     return StepAbout(

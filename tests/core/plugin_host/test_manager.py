@@ -38,7 +38,9 @@ from core.model import (
     Work,
     now,
 )
-from core.plugin_host.manager import Manager, PluginInfo, specifications
+from core.pipeline import planning
+from core.plugin_host.loader import PluginInfo
+from core.plugin_host.manager import Manager, specifications
 from core.process.step import run
 from core.settings import Settings
 from core.storage.job_folder import store
@@ -130,7 +132,7 @@ def info(manager: Manager, name: str) -> PluginInfo:
 
 def encoded_by(manager: Manager, job: Job, context: Context) -> str:
     """Do the step as the child process does, and tell which engine did it."""
-    engine, _ = run("encode", Work(), manager, job, manager.plan(job, "encode"), context)
+    engine, _ = run("encode", Work(), manager, job, planning.make_plan(manager, job, "encode"), context)
     return engine.plugin
 
 
@@ -192,7 +194,7 @@ def test_the_others_work_beside_every_kind_of_broken_plugin(load: Load, job: Job
     manager = load(aaa=ENGINE, zzz=overlay(crf=18), **{name: code for name, (code, _, _) in BROKEN.items()})
     assert {one.name for one in manager.infos if one.state == "ready"} == {"aaa", "zzz"}
     assert encoded_by(manager, job, context) == "aaa"
-    assert manager.plan(job, "encode").options == {"crf": 18}
+    assert planning.make_plan(manager, job, "encode").options == {"crf": 18}
 
 
 def test_a_broken_plugin_hears_no_hook(load: Load, job: Job) -> None:
@@ -271,7 +273,7 @@ def test_the_job_wins_over_the_settings(load: Load, job: Job, context: Context) 
 
 def test_an_installed_engine_never_takes_over_by_accident(load: Load, job: Job) -> None:
     with pytest.raises(AmbiguousEngine, match=r'one and two can all do it: .*AMPHIPOD_ENGINES=.{"encode": \["one"\]}'):
-        load(one=ENGINE, two=ENGINE).plan(job, "encode")
+        planning.make_plan(load(one=ENGINE, two=ENGINE), job, "encode")
 
 
 def test_an_engine_that_declines_leaves_the_step_to_the_next(load: Load, job: Job, context: Context) -> None:
@@ -286,17 +288,17 @@ def test_when_all_decline_the_step_fails_and_says_who_did(load: Load, job: Job, 
 
 def test_a_missing_engine_is_named(load: Load, job: Job) -> None:
     with pytest.raises(EngineMissing, match="no engine named turbo is installed"):
-        load(one=ENGINE).plan(job.model_copy(update={"engines": {"encode": "turbo"}}), "encode")
+        planning.make_plan(load(one=ENGINE), job.model_copy(update={"engines": {"encode": "turbo"}}), "encode")
 
 
 def test_an_engine_that_can_t_work_here_is_named_with_its_reason(load: Load, job: Job) -> None:
     gpu = ENGINE + "\n@hookimpl\ndef configure():\n    raise PluginUnavailable('no GPU here')"
     with pytest.raises(EngineMissing, match="gpu is unavailable, no GPU here"):
-        load({"engines": {"encode": ["gpu"]}}, gpu=gpu).plan(job, "encode")
+        planning.make_plan(load({"engines": {"encode": ["gpu"]}}, gpu=gpu), job, "encode")
 
 
 def test_a_plan_names_distribution_and_version_of_its_engines(load: Load, job: Job) -> None:
-    (engine,) = load(one=ENGINE).plan(job, "encode").engines
+    (engine,) = planning.make_plan(load(one=ENGINE), job, "encode").engines
     assert (engine.plugin, engine.distribution, engine.version) == ("one", "amphipod-one", "1.0")
 
 
@@ -307,13 +309,13 @@ def test_options_come_from_settings_then_plugins_then_the_job(load: Load, job: J
     manager = load(
         {"options": {"a": "settings", "b": "settings", "c": "settings"}}, one=ENGINE, uni=overlay(b="uni", c="uni")
     )
-    plan = manager.plan(job.model_copy(update={"options": {"c": "job"}}), "encode")
+    plan = planning.make_plan(manager, job.model_copy(update={"options": {"c": "job"}}), "encode")
     assert plan.options == {"a": "settings", "b": "uni", "c": "job"}
     assert plan.origins == {"a": "settings", "b": "uni", "c": "job"}
 
 
 def test_defaults_of_the_engine_s_schema_fill_the_rest(load: Load, job: Job) -> None:
-    plan = load(one=ENGINE_WITH_OPTIONS).plan(job.model_copy(update={"options": {"crf": 30}}), "encode")
+    plan = planning.make_plan(load(one=ENGINE_WITH_OPTIONS), job.model_copy(update={"options": {"crf": 30}}), "encode")
     assert (plan.options, plan.origins) == ({"profile": "pod", "crf": 30}, {"crf": "job"})
 
 
@@ -322,41 +324,43 @@ def test_two_plugins_that_set_an_option_differently_are_refused(load: Load, job:
     with pytest.raises(
         OptionConflict, match=r"dept and uni set the option 'crf' differently: .*PLUGINS_ORDER=dept,uni"
     ):
-        manager.plan(job, "encode")
+        planning.make_plan(manager, job, "encode")
 
 
 def test_two_plugins_may_agree(load: Load, job: Job) -> None:
-    assert load(one=ENGINE, uni=overlay(crf=18), dept=overlay(crf=18)).plan(job, "encode").options == {"crf": 18}
+    assert planning.make_plan(load(one=ENGINE, uni=overlay(crf=18), dept=overlay(crf=18)), job, "encode").options == {
+        "crf": 18
+    }
 
 
 @pytest.mark.parametrize(("order", "crf"), [(("uni", "dept"), 25), (("dept", "uni"), 18)])
 def test_of_two_plugins_that_are_ordered_the_last_wins(order: tuple[str, ...], crf: int, load: Load, job: Job) -> None:
     manager = load({"plugins_order": order}, one=ENGINE, uni=overlay(crf=18), dept=overlay(crf=25))
-    assert manager.plan(job, "encode").options == {"crf": crf}
+    assert planning.make_plan(manager, job, "encode").options == {"crf": crf}
 
 
 def test_a_wrong_value_names_the_option_and_who_set_it(load: Load, job: Job) -> None:
     manager = load(one=ENGINE_WITH_OPTIONS, uni=overlay(crf=99))
     with pytest.raises(BadCall, match=r"encode: option 'crf' \(set by uni\) must be 51 or less, not 99"):
-        manager.plan(job, "encode")
+        planning.make_plan(manager, job, "encode")
 
 
 def test_an_unknown_option_is_refused_with_the_nearest_one(load: Load, job: Job) -> None:
     asked = job.model_copy(update={"options": {"profil": "lecture"}})
     with pytest.raises(BadCall, match="no step of this job has an option 'profil': did you mean 'profile'"):
-        load(one=ENGINE_WITH_OPTIONS).check_options(asked)
+        planning.check_options(load(one=ENGINE_WITH_OPTIONS), asked)
 
 
 def test_without_a_schema_every_option_reaches_the_engine(load: Load, job: Job) -> None:
     manager, asked = load(one=ENGINE), job.model_copy(update={"options": {"anything": 1}})
-    manager.check_options(asked)
-    assert manager.plan(asked, "encode").options == {"anything": 1}
+    planning.check_options(manager, asked)
+    assert planning.make_plan(manager, asked, "encode").options == {"anything": 1}
 
 
 def test_equal_options_have_equal_digests_whatever_their_order(load: Load, job: Job) -> None:
     manager = load(one=ENGINE)
     one, other, third = (
-        manager.plan(job.model_copy(update={"options": options}), "encode").digest
+        planning.make_plan(manager, job.model_copy(update={"options": options}), "encode").digest
         for options in ({"a": 1, "b": 2}, {"b": 2, "a": 1}, {"a": 1, "b": 3})
     )
     assert one == other != third
@@ -475,13 +479,13 @@ def test_hook_file_names(load: Load, job: Job) -> None:
     manager = load(
         ear=HEARING, ink=WRITING + FORETELLING, pen=WRITING + FORETELLING, one=ENGINE + FORETELLING, two=ENGINE
     )
-    captions = manager.plan(job, "transcribe")
+    captions = planning.make_plan(manager, job, "transcribe")
     named = Job(id="j2", sources=job.sources, steps=("encode",), options={"of": "encode"}, engines={"encode": "one"})
     silent = named.model_copy(update={"engines": {"encode": "two"}})
 
     assert manager.file_names(job, "transcribe", captions) == ("ink_*.txt", "pen_*.txt")
-    assert manager.file_names(named, "encode", manager.plan(named, "encode")) == ("one_*.txt",)
-    assert manager.file_names(silent, "encode", manager.plan(silent, "encode")) is None
+    assert manager.file_names(named, "encode", planning.make_plan(manager, named, "encode")) == ("one_*.txt",)
+    assert manager.file_names(silent, "encode", planning.make_plan(manager, silent, "encode")) is None
 
 
 CHECKING_STEP = """
@@ -496,7 +500,7 @@ def check_step(job, step, options):
 
 def test_hook_check_step(load: Load, job: Job) -> None:
     manager = load(able=ENGINE + CHECKING_STEP)
-    plan = manager.plan(job, "encode")
+    plan = planning.make_plan(manager, job, "encode")
     manager.check_step(job, "encode", plan)
     with pytest.raises(EngineMissing, match=r"^encode: no model: fetch it$"):
         manager.check_step(job.model_copy(update={"language": "fr"}), "encode", plan)
@@ -507,12 +511,12 @@ def test_hook_check_step(load: Load, job: Job) -> None:
 def test_a_transcription_that_nobody_can_write_down_is_refused(load: Load, job: Job) -> None:
     manager = load(deaf="@hookimpl\ndef transcribe(): ...")
     with pytest.raises(EngineMissing, match="no installed plugin writes captions"):
-        manager.check_step(job, "transcribe", manager.plan(job, "transcribe"))
+        manager.check_step(job, "transcribe", planning.make_plan(manager, job, "transcribe"))
 
 
 def test_a_slip_in_the_host_s_own_options_is_told(load: Load) -> None:
     manager = load({"options": {"profil": "lecture", "model": "small"}}, one=ENGINE_WITH_OPTIONS)
-    assert manager.unknown_options() == "no step has an option 'profil': did you mean 'profile'?"
+    assert planning.unknown_options(manager) == "no step has an option 'profil': did you mean 'profile'?"
 
 
 def test_hook_encode(load: Load, job: Job, context: Context) -> None:

@@ -15,6 +15,7 @@ from packaging.utils import canonicalize_name
 from pydantic import SecretStr
 
 from core.errors import BadCall, BadSettings
+from core.pipeline import planning
 from core.plugin_host.manager import Manager
 from core.settings import RecordStore, Settings, load
 from core.testing import fake_job
@@ -33,7 +34,7 @@ def test_a_mistyped_option_is_refused_though_the_job_emits_too(tmp_path: Path) -
     settings = Settings(jobs_root=tmp_path, plugins_only=("encode", "xapi"))
     job = fake_job(tmp_path / "lecture.mp4", steps=("encode", "emit"), options={"profil": "lecture"})
     with pytest.raises(BadCall, match="no step of this job has an option 'profil'"):
-        Manager(settings).check_options(job)
+        planning.check_options(Manager(settings), job)
 
 
 class TestStores:
