@@ -71,6 +71,12 @@ def _module_or_name(module: str, name: str) -> str:
     return f"{module}.{name}" if inside.is_dir() or inside.with_suffix(".py").exists() else module
 
 
+def everything(module: str) -> set[str]:
+    """Return what a module imports, at the top, within functions and for its types alone."""
+    nodes = [node for node in ast.walk(tree(module)) if isinstance(node, ast.Import | ast.ImportFrom)]
+    return {name for node in nodes for name in imports(ast.Module([node], []))}
+
+
 def within(module: str, packages: tuple[str, ...]) -> bool:
     return any(module == package or module.startswith(f"{package}.") for package in packages)
 
@@ -109,3 +115,27 @@ def test_loading_a_plugin_needs_nothing_but_core(plugin: str) -> None:
     name = f"plugins.{plugin}"
     wrong = [one for one in imports(tree(name), deep=False) if within(one, (*HEAVY, name))]
     assert not wrong, "import it inside the hook that needs it"
+
+
+@pytest.mark.parametrize("top", ["core", "plugins"])
+def test_nothing_imports_itself_by_way_of_others(top: str) -> None:
+    known = set(modules(top)) - {"core"}  # whose public names stand for all floors
+    left = {module: (everything(module) & known) - {module} for module in known}
+    while free := [module for module, names in left.items() if not names & left.keys()]:
+        for module in free:
+            del left[module]
+    assert not left
+
+
+@pytest.mark.parametrize(
+    "folder", sorted({str(Path(*one.split(".")[:-1])) for one in modules("core") + modules("plugins")})
+)
+def test_a_folder_holds_no_more_modules_than_one_looks_through(folder: str) -> None:
+    assert len([path for path in (ROOT / folder).glob("*.py") if path.name != "__init__.py"]) <= 15
+
+
+@pytest.mark.parametrize("module", modules("core") + modules("plugins"))
+def test_a_module_is_no_longer_than_one_reads(module: str) -> None:
+    path = ROOT / Path(*module.split("."))
+    file = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+    assert len(file.read_text(encoding="utf-8").splitlines()) <= 350

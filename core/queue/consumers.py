@@ -6,7 +6,7 @@ import contextlib
 import os
 import time
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import redis
 from dramatiq import Message, MessageProxy
@@ -18,9 +18,8 @@ from core.errors import AmphipodError, BadSettings, OutOfReach
 from core.queue import names
 from core.queue.slots import Gate
 from core.redis import connection
-
-if TYPE_CHECKING:
-    from core.queue.broker import Broker
+from core.redis.clock import RedisClock
+from core.redis.shared_root import RootWatch
 
 #: Seconds between two looks at a heavy queue, or at a closed gate; each tells Redis that this worker lives.
 _POLL = 0.25
@@ -51,6 +50,23 @@ def read(data: bytes | None) -> Message[Any] | None:
     return message if fits and isinstance(message.options.get("redis_message_id"), str) else None
 
 
+class MessageSource(Protocol):
+    """What a consumer asks of the broker that made it."""
+
+    address: str | None
+    namespace: str
+    heartbeat_timeout: int
+    client: redis.Redis
+    clock: RedisClock
+    root: RootWatch
+
+    def do_fetch(self, queue_name: str, count: int) -> list[bytes]: ...
+
+    def let_go(self, queue_name: str, messages: Iterable[MessageProxy]) -> None: ...
+
+    def reclaim(self, queue_name: str) -> None: ...
+
+
 class Consumer(_RedisConsumer):
     """A RedisConsumer that meets every refusal of Redis as a connection error.
 
@@ -58,9 +74,9 @@ class Consumer(_RedisConsumer):
     was lost with its connection.
     """
 
-    broker: Broker
+    broker: MessageSource
 
-    def __init__(self, broker: Broker, queue_name: str, prefetch: int, timeout: int) -> None:
+    def __init__(self, broker: MessageSource, queue_name: str, prefetch: int, timeout: int) -> None:
         super().__init__(broker, queue_name, prefetch, timeout)
         self._reclaimed = time.monotonic()
 
@@ -136,7 +152,7 @@ class JobConsumer(Consumer):
 class GatedConsumer(Consumer):
     """Fetches a message only when the host has a slot for it and no more urgent queue has one."""
 
-    def __init__(self, broker: Broker, queue_name: str, timeout: int, gate: Gate) -> None:
+    def __init__(self, broker: MessageSource, queue_name: str, timeout: int, gate: Gate) -> None:
         super().__init__(broker, queue_name, 1, timeout)
         self._gate = gate
         family = names.by_priority(names.bare(queue_name))

@@ -6,17 +6,30 @@ import os
 from collections.abc import Mapping
 from datetime import datetime
 from importlib.metadata import version
-from typing import Any
+from typing import Any, Protocol
 
 from pydantic import BaseModel
 
 from core.hookspecs import NAME
-from core.job_index import Counts
+from core.job_index import Counts, JobIndex
 from core.model import now
 from core.queue import monitor, names, workers
 from core.redis import connection
+from core.settings import Settings
 from core.storage import files
-from core.web.services import Services
+from core.web.local.worker import LocalWorker
+
+
+class Service(Protocol):
+    """What is asked: a server's `Services`."""
+
+    settings: Settings
+    index: JobIndex
+    #: Does the jobs where there is no broker.
+    local: LocalWorker | None
+
+    @property
+    def has_broker(self) -> bool: ...
 
 
 class Queue(BaseModel):
@@ -64,29 +77,29 @@ class Overview(BaseModel):
     workers: tuple[Worker, ...]
 
 
-def overview(services: Services) -> Overview:
+def overview(service: Service) -> Overview:
     """Return all of it.
 
     Raises:
         OutOfReach
     """
-    at_work = worker_list(services)
-    return Overview(counts=services.index.counts(), queues=tuple(queue_list(services, at_work)), workers=tuple(at_work))
+    at_work = worker_list(service)
+    return Overview(counts=service.index.counts(), queues=tuple(queue_list(service, at_work)), workers=tuple(at_work))
 
 
-def queue_list(services: Services, at_work: list[Worker] | None = None) -> list[Queue]:
+def queue_list(service: Service, at_work: list[Worker] | None = None) -> list[Queue]:
     """Return the queues.
 
     Raises:
         OutOfReach
     """
-    lines = {line.name: line for line in services.index.lines()}
-    if not services.has_broker:
+    lines = {line.name: line for line in service.index.lines()}
+    if not service.has_broker:
         return [Queue(name=name, jobs=line.jobs, oldest=line.oldest) for name, line in lines.items()]
-    alive = worker_list(services) if at_work is None else at_work
+    alive = worker_list(service) if at_work is None else at_work
     served = {queue for one in alive if not one.fault for queue in one.queues}
-    with connection.errors(services.settings):
-        counts = monitor.counts(connection.shared(services.settings))
+    with connection.errors(service.settings):
+        counts = monitor.counts(connection.shared(service.settings))
     return [
         Queue(
             name=name,
@@ -101,16 +114,16 @@ def queue_list(services: Services, at_work: list[Worker] | None = None) -> list[
     ]
 
 
-def worker_list(services: Services) -> list[Worker]:
+def worker_list(service: Service) -> list[Worker]:
     """Return the workers that live.
 
     Raises:
         OutOfReach
     """
-    if services.has_broker:
-        with connection.errors(services.settings):
-            return [_worker(one) for one in workers.alive(connection.shared(services.settings))]
-    doing = services.local.at_work() if services.local else None
+    if service.has_broker:
+        with connection.errors(service.settings):
+            return [_worker(one) for one in workers.alive(connection.shared(service.settings))]
+    doing = service.local.at_work() if service.local else None
     jobs = (Doing(job=doing.job, step=doing.step, since=doing.since),) if doing else ()
     host = files.host_name()
     return [

@@ -15,6 +15,7 @@ from core.settings import Settings
 from core.web.events import Hub, RedisReader
 from core.web.local.index import LocalIndex
 from core.web.local.worker import LocalWorker
+from core.web.overview import overview
 from core.web.tokens import TokenFile
 from core.web.work import QueuedWork, Work
 
@@ -72,8 +73,6 @@ class Services:
         return self.index.rows(jobs)
 
     def _overview(self) -> object:
-        from core.web.overview import overview
-
         return overview(self).model_dump(mode="json")
 
     @asynccontextmanager
