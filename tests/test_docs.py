@@ -45,3 +45,10 @@ def test_the_plugin_in_the_readme_is_the_one_that_the_tests_run() -> None:
 def test_links_lead_somewhere(page: str) -> None:
     targets = re.findall(r"\]\((?!https?:|#)([^)#]+)", read(page))
     assert not [target for target in targets if not (ROOT / page).parent.joinpath(target).exists()]
+
+
+def test_what_the_architecture_says_to_open_is_there() -> None:
+    table = read("docs/architecture.md").partition("| to change | open |")[2]
+    paths = re.findall(r"`((?:core|plugins)/[\w/]+\.py)`", table)
+    assert len(paths) >= 15
+    assert [path for path in paths if not (ROOT / path).is_file()] == []
