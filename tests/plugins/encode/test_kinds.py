@@ -195,7 +195,7 @@ def interlaced(tmp_path_factory: pytest.TempPathFactory, ffmpeg: Ffmpeg) -> Call
     return make
 
 
-@pytest.mark.parametrize("kind", ["flagged", "tff", "bff", "progressive"])
+@pytest.mark.parametrize("kind", ["flagged", "tff", pytest.param("bff", marks=pytest.mark.long), "progressive"])
 def test_fields_become_frames(
     interlaced: Callable[[str], Path], encode: Encode, watch: Watch, look: Any, kind: str
 ) -> None:

@@ -81,7 +81,13 @@ def test_each_row_about_recorders_names_tests_that_exist() -> None:
         assert all(f"def {test}(" in code for test in tests), row
 
 
-@pytest.mark.parametrize("row", read_table(), ids=lambda row: f"{row.source} ({row.profile})")
+def _param(row: Row) -> Any:
+    """Leave what costs most, and what the other profile shows too, to the long tests."""
+    is_long = row.profile == "pod" and row.source in ("longer than 100 s", "720 lines, 12 s")
+    return pytest.param(row, id=f"{row.source} ({row.profile})", marks=[pytest.mark.long] if is_long else [])
+
+
+@pytest.mark.parametrize("row", map(_param, read_table()))
 def test_what_comes_out_is_what_the_table_says(
     row: Row, clip: Callable[..., Path], encode: Callable[..., Any], look: Callable[[Path], Any]
 ) -> None:
