@@ -45,30 +45,30 @@ _DESTINATIONS = callback.Destinations()
 
 
 @cache
-def _desk() -> step.Desk:
+def _worker() -> step.WorkerContext:
     loaded = settings.load()
     shutdown = next(one for one in BROKER.middleware if isinstance(one, Shutdown))
-    return step.Desk(Host(loaded, Manager(loaded)), BROKER, connection.client(loaded), shutdown)
+    return step.WorkerContext(Host(loaded, Manager(loaded)), BROKER, connection.client(loaded), shutdown)
 
 
 @dramatiq.actor(queue_name=names.QUEUES["compose"], max_retries=None)
 def compose(job: str, part: str = "", tries: int = 0) -> None:
-    step.serve(_desk(), "compose", job, part, tries)
+    step.serve(_worker(), "compose", job, part, tries)
 
 
 @dramatiq.actor(queue_name=names.QUEUES["encode"], max_retries=None)
 def encode(job: str, part: str = "", tries: int = 0) -> None:
-    step.serve(_desk(), "encode", job, part, tries)
+    step.serve(_worker(), "encode", job, part, tries)
 
 
 @dramatiq.actor(queue_name=names.QUEUES["transcribe"], max_retries=None)
 def transcribe(job: str, part: str = "", tries: int = 0) -> None:
-    step.serve(_desk(), "transcribe", job, part, tries)
+    step.serve(_worker(), "transcribe", job, part, tries)
 
 
 @dramatiq.actor(queue_name=names.QUEUES["emit"], max_retries=None)
 def emit(job: str, part: str = "", tries: int = 0) -> None:
-    step.serve(_desk(), "emit", job, part, tries)
+    step.serve(_worker(), "emit", job, part, tries)
 
 
 @dramatiq.actor(queue_name=names.QUEUES["emit"], max_retries=None, throws=(BadCall,))
@@ -78,14 +78,14 @@ def emit_statement(statement: dict[str, Any] | list[dict[str, Any]]) -> None:
     assert message
     sent_at = datetime.fromtimestamp(message.message_timestamp / 1000, UTC)
     given = statement if isinstance(statement, list) else [statement]
-    router.take(given, _desk().host.settings, seed=message.message_id, at=sent_at)
+    router.take(given, _worker().host.settings, seed=message.message_id, at=sent_at)
 
 
 @dramatiq.actor(queue_name=names.QUEUES[FINISH], max_retries=None)
 def finish(job: str, part: str = "", tries: int = 0) -> None:
-    step.serve(_desk(), FINISH, job, part, tries)
+    step.serve(_worker(), FINISH, job, part, tries)
 
 
 @dramatiq.actor(queue_name=names.DELIVERIES, max_retries=None, priority=1)  # after what publishes
 def deliver(job: str, part: str, tries: int = 0) -> None:
-    callback.serve(_desk(), job, part, tries, callback_kinds.CONTRACTS, _DESTINATIONS)
+    callback.serve(_worker(), job, part, tries, callback_kinds.CONTRACTS, _DESTINATIONS)

@@ -48,7 +48,7 @@ class Unsent:
     priority: Priority
     #: How it stands; None when only its end is left to be told.
     row: JobRow | None
-    errands: tuple[tuple[str, str], ...]
+    tasks: tuple[tuple[str, str], ...]
 
 
 def look(folder: JobFolder) -> Unsent | None:
@@ -57,11 +57,11 @@ def look(folder: JobFolder) -> Unsent | None:
     Raises:
         UnknownJob
     """
-    errands = lifecycle.next_errands(folder)
-    if not errands:
+    tasks = lifecycle.next_tasks(folder)
+    if not tasks:
         return None
-    row = job_row.row_of(folder) if errands[0][0] != DELIVER else None
-    return Unsent(folder.id, folder.job().priority, row, tuple(errands))
+    row = job_row.row_of(folder) if tasks[0][0] != DELIVER else None
+    return Unsent(folder.id, folder.job().priority, row, tuple(tasks))
 
 
 def unsent(root: Path, jobs: Sequence[str]) -> Iterator[Unsent]:
@@ -116,7 +116,7 @@ def _put_off(row: JobRow, until: datetime | None) -> JobRow:
 def _messages(one: Unsent) -> Iterator[dramatiq.Message[None]]:
     from core.queue import names
 
-    for step, part in one.errands:
+    for step, part in one.tasks:
         yield names.message(step, one.job, one.priority, part=part)
 
 

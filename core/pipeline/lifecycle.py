@@ -98,7 +98,7 @@ def next_step(folder: JobFolder) -> Step | str | None:
     return FINISH
 
 
-def next_errands(folder: JobFolder) -> list[tuple[Step | str, str]]:
+def next_tasks(folder: JobFolder) -> list[tuple[Step | str, str]]:
     """Return all that can be worked on now: a step, with "", the name of a part that is missing, or `parts.JOIN`.
 
     Of a job that is over, what is still to be told: `DELIVER`, with a delivery's id.

@@ -16,7 +16,7 @@ from core.storage import files, manifest
 from core.storage.job_folder import JobFolder
 from core.storage.manifest import FINISH
 
-#: Name of a delivery's errand, beside those of the steps.
+#: Name of a delivery's task, beside those of the steps.
 DELIVER = "deliver"
 
 

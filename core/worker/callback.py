@@ -23,7 +23,7 @@ from core.settings import Settings
 from core.storage import deliveries
 from core.storage.deliveries import DELIVER, Delivery
 from core.storage.job_folder import JobFolder
-from core.worker.step import LOOKS_FOR_FOLDER, Desk, Errand, elsewhere, send
+from core.worker.step import LOOKS_FOR_FOLDER, WorkerContext, Task, elsewhere, send
 
 #: Seconds until a delivery is tried whose receiver keeps as many threads busy as it may.
 _BUSY_WAIT = 5.0
@@ -52,46 +52,51 @@ class Destinations:
 
 
 def serve(
-    desk: Desk, job: str, delivery: str, tries: int, contracts: Mapping[str, Contract], destinations: Destinations
+    worker: WorkerContext,
+    job: str,
+    delivery: str,
+    tries: int,
+    contracts: Mapping[str, Contract],
+    destinations: Destinations,
 ) -> None:
     """Try a delivery. Returns only when Redis has the message for the next try, if there is to be one."""
-    folder = JobFolder(desk.host.settings.jobs_root, job)
-    errand = Errand(folder, DELIVER, delivery, tries)
-    if not desk.broker.root.is_open():
-        elsewhere(desk, errand, desk.broker.root.fault)
+    folder = JobFolder(worker.host.settings.jobs_root, job)
+    task = Task(folder, DELIVER, delivery, tries)
+    if not worker.broker.root.is_open():
+        elsewhere(worker, task, worker.broker.root.fault)
         return
     wait: float | None
     try:
-        receiver = _receiver(desk.host.settings, folder, delivery)
-        with destinations.enter(receiver, desk.broker.threads_for_destination) as room:
-            wait, reason = _try(desk, errand, contracts) if room else (_BUSY_WAIT, f"{receiver} is slow to answer")
+        receiver = _receiver(worker.host.settings, folder, delivery)
+        with destinations.enter(receiver, worker.broker.threads_for_destination) as room:
+            wait, reason = _try(worker, task, contracts) if room else (_BUSY_WAIT, f"{receiver} is slow to answer")
     except LeaseHeld as busy:
         wait, reason = busy.seconds_left + 0.1, str(busy)
     except (redis.RedisError, ConnectionClosed) as error:
-        wait, reason = desk.host.settings.callback_retry_seconds, str(error)
+        wait, reason = worker.host.settings.callback_retry_seconds, str(error)
     except (OSError, UnknownJob) as error:
-        if not desk.broker.root.is_open(now=True):
-            elsewhere(desk, errand, desk.broker.root.fault or str(error))
+        if not worker.broker.root.is_open(now=True):
+            elsewhere(worker, task, worker.broker.root.fault or str(error))
             return
         if isinstance(error, UnknownJob) and tries >= LOOKS_FOR_FOLDER:
             _log.error("portal not told: its job's record is gone", reason=str(error))
             return
         # A network file system shows it late.
-        errand = replace(errand, tries=tries + 1)
-        wait, reason = _delay(desk.host.settings, tries), f"its record can't be seen from here yet ({error})"
+        task = replace(task, tries=tries + 1)
+        wait, reason = _delay(worker.host.settings, tries), f"its record can't be seen from here yet ({error})"
     except Exception as error:  # noqa: BLE001  # an ack now would lose the delivery
         _log.exception("unexpected fault", reason=str(error))
-        errand = replace(errand, tries=tries + 1)
-        wait, reason = _delay(desk.host.settings, tries), f"{type(error).__name__}: {error}"
+        task = replace(task, tries=tries + 1)
+        wait, reason = _delay(worker.host.settings, tries), f"{type(error).__name__}: {error}"
     if wait is not None:
-        send(desk, errand, wait, reason)
+        send(worker, task, wait, reason)
 
 
-def _try(desk: Desk, errand: Errand, contracts: Mapping[str, Contract]) -> tuple[float | None, str]:
+def _try(worker: WorkerContext, task: Task, contracts: Mapping[str, Contract]) -> tuple[float | None, str]:
     """Make one try. Returns the seconds until the next one, None when there is to be none, and the answer."""
-    with lease.hold(desk.redis, errand.name, desk.host.settings.lease_seconds):
-        record, wait = delivery.attempt(desk.host.settings, errand.folder, errand.part, contracts)
-    _show(desk, errand.folder, record)
+    with lease.hold(worker.redis, task.name, worker.host.settings.lease_seconds):
+        record, wait = delivery.attempt(worker.host.settings, task.folder, task.part, contracts)
+    _show(worker, task.folder, record)
     return wait, record.answer
 
 
@@ -106,13 +111,13 @@ def _delay(settings: Settings, tries: int) -> float:
     return backoff.pause(tries + 1, first=settings.callback_retry_seconds, longest=settings.callback_longest_delay)
 
 
-def _show(desk: Desk, folder: JobFolder, record: Delivery) -> None:
+def _show(worker: WorkerContext, folder: JobFolder, record: Delivery) -> None:
     """List what a portal has not taken yet, for `amphipod jobs`; the files know it too."""
     with suppress(redis.RedisError):
         if record.state in ("due", "given_up"):
             about = record.model_dump(include={"state", "tries", "answer"}) | {"kind": record.callback.kind}
-            status.set_untold(desk.redis, folder.id, record.id, about)
+            status.set_untold(worker.redis, folder.id, record.id, about)
         else:
-            status.clear_untold(desk.redis, folder.id, record.id)
+            status.clear_untold(worker.redis, folder.id, record.id)
         with suppress(UnknownJob, OSError):
-            job_rows.write(desk.redis, [job_row.row_of(folder)])
+            job_rows.write(worker.redis, [job_row.row_of(folder)])

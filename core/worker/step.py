@@ -53,7 +53,7 @@ _log = structlog.get_logger()
 
 
 @dataclass(frozen=True)
-class Desk:
+class WorkerContext:
     """What a worker process works with."""
 
     host: Host
@@ -63,7 +63,7 @@ class Desk:
 
 
 @dataclass(frozen=True)
-class Errand:
+class Task:
     """What a message asks for."""
 
     folder: JobFolder
@@ -78,123 +78,129 @@ class Errand:
         return lease.name_of(self.folder.id, self.step, self.part)
 
 
-def serve(desk: Desk, step: str, job: str, part: str, tries: int) -> None:
+def serve(worker: WorkerContext, step: str, job: str, part: str, tries: int) -> None:
     """Have `step` of a job done and what comes next sent, or put this message back for later.
 
     Idempotent: what is done is not done again, but what comes next is sent all the same. Returns only when Redis has
     taken what must be sent, so that the message may be acknowledged.
     """
-    errand = Errand(JobFolder(desk.host.settings.jobs_root, job), step, part, tries)
+    task = Task(JobFolder(worker.host.settings.jobs_root, job), step, part, tries)
     try:
-        _serve(desk, errand)
+        _serve(worker, task)
     except Exception as error:  # noqa: BLE001  # not even its failure could be kept; an ack now would lose the job
         _log.exception("unexpected fault", reason=str(error))
-        _again(desk, errand, _delay(desk, tries), f"{type(error).__name__}: {error}")
+        _again(worker, task, _delay(worker, tries), f"{type(error).__name__}: {error}")
 
 
-def _serve(desk: Desk, errand: Errand) -> None:
-    if not desk.broker.root.is_open():
-        elsewhere(desk, errand, desk.broker.root.fault)
+def _serve(worker: WorkerContext, task: Task) -> None:
+    if not worker.broker.root.is_open():
+        elsewhere(worker, task, worker.broker.root.fault)
         return
     try:
-        with lease.hold(desk.redis, errand.name, desk.host.settings.lease_seconds) as held:
-            _work(desk, errand, held)
+        with lease.hold(worker.redis, task.name, worker.host.settings.lease_seconds) as held:
+            _work(worker, task, held)
     except HandBack:
-        _again(desk, errand, 0, "the worker stops")
+        _again(worker, task, 0, "the worker stops")
     except Cancelled:
         _log.info("stopped: the job was cancelled, or another part of it has failed")
-        _send_following(desk, errand)
+        _send_following(worker, task)
     except Exception as error:  # noqa: BLE001  # an ack now would lose the job; its reason is kept and it is tried again
-        _meet(desk, errand, error)
+        _meet(worker, task, error)
     else:
-        _send_following(desk, errand)
+        _send_following(worker, task)
 
 
-def _meet(desk: Desk, errand: Errand, error: Exception) -> None:
+def _meet(worker: WorkerContext, task: Task, error: Exception) -> None:
     """Put a message back that met an error; whose fault it is decides whether that counts as a try."""
     match error:
         case LeaseHeld():
-            _again(desk, errand, error.seconds_left + 0.1, str(error), at_work=True)
+            _again(worker, task, error.seconds_left + 0.1, str(error), at_work=True)
         case redis.RedisError() | ConnectionClosed():
-            _again(desk, errand, 1, _words(desk, error))
+            _again(worker, task, 1, _words(worker, error))
         case HostUnfit():
-            elsewhere(desk, errand, str(error))
-        case Transient() | UnknownJob() | OSError() if not desk.broker.root.is_open(now=True):
-            elsewhere(desk, errand, desk.broker.root.fault or str(error))
+            elsewhere(worker, task, str(error))
+        case Transient() | UnknownJob() | OSError() if not worker.broker.root.is_open(now=True):
+            elsewhere(worker, task, worker.broker.root.fault or str(error))
         case UnknownJob():
-            _look_again(desk, errand, error)
+            _look_again(worker, task, error)
         case Transient():
-            _retry(desk, errand, error)
+            _retry(worker, task, error)
         case _:
             _log.exception("unexpected fault", reason=str(error))
-            _retry(desk, errand, Transient(f"{type(error).__name__}: {error}"))
+            _retry(worker, task, Transient(f"{type(error).__name__}: {error}"))
 
 
-def _work(desk: Desk, errand: Errand, held: Lease) -> None:
-    folder, step = errand.folder, cast("Step", errand.step)
-    if errand.step == FINISH:
-        mounts.check_output(folder.job(), desk.host.settings)
-        lifecycle.finish(desk.host, folder, lock=_output_lock(desk))
-        _tell(desk, job_row.row_of(folder))
+def _work(worker: WorkerContext, task: Task, held: Lease) -> None:
+    folder, step = task.folder, cast("Step", task.step)
+    if task.step == FINISH:
+        mounts.check_output(folder.job(), worker.host.settings)
+        lifecycle.finish(worker.host, folder, lock=_output_lock(worker))
+        _tell(worker, job_row.row_of(folder))
         return
     if lifecycle.next_step(folder) != step:
         return
-    _tell(desk, _running(folder, errand.step))
-    watch = _watch(desk, folder, held)
-    mounts.check(folder.job(), desk.host.settings)
-    if errand.part == "":
-        divided = attempt.divide(desk.host, folder, step, watch=watch)
+    _tell(worker, _running(folder, task.step))
+    watch = _watch(worker, folder, held)
+    mounts.check(folder.job(), worker.host.settings)
+    if task.part == "":
+        divided = attempt.divide(worker.host, folder, step, watch=watch)
         if isinstance(divided, Division) and not divided.parts:
-            report = status.reporter(desk.redis, folder.id, step, files.host_name())
-            attempt.run_step(desk.host, folder, step, on_progress=report, watch=watch, before_commit=held.confirm)
+            report = status.reporter(worker.redis, folder.id, step, files.host_name())
+            attempt.run_step(worker.host, folder, step, on_progress=report, watch=watch, before_commit=held.confirm)
         return
     division = parts.division(folder, step)
     if division is None:
         raise Transient(f"how {step} was divided can't be seen from here yet")
-    if errand.part == parts.JOIN:
-        attempt.run_join(desk.host, folder, step, division, watch=watch, before_commit=held.confirm)
+    if task.part == parts.JOIN:
+        attempt.run_join(worker.host, folder, step, division, watch=watch, before_commit=held.confirm)
     else:
-        _work_part(desk, folder, step, division, errand.part, watch, held)
+        _work_part(worker, folder, step, division, task.part, watch, held)
 
 
 def _work_part(
-    desk: Desk, folder: JobFolder, step: Step, division: Division, name: str, watch: Callable[[], None], held: Lease
+    worker: WorkerContext,
+    folder: JobFolder,
+    step: Step,
+    division: Division,
+    name: str,
+    watch: Callable[[], None],
+    held: Lease,
 ) -> None:
     part = next(part for part in division.parts if part.name == name)
-    report = status.part_reporter(desk.redis, folder.id, step, division, part, files.host_name())
-    attempt.run_part(desk.host, folder, step, part, on_progress=report, watch=watch, before_commit=held.confirm)
+    report = status.part_reporter(worker.redis, folder.id, step, division, part, files.host_name())
+    attempt.run_part(worker.host, folder, step, part, on_progress=report, watch=watch, before_commit=held.confirm)
 
 
-def _watch(desk: Desk, folder: JobFolder, held: Lease) -> Callable[[], None]:
+def _watch(worker: WorkerContext, folder: JobFolder, held: Lease) -> Callable[[], None]:
     run = folder.run()
     asked = 0.0
 
     def watch() -> None:
         nonlocal asked
-        desk.shutdown.check()
+        worker.shutdown.check()
         held.check()
         if time.monotonic() - asked >= _ASK_EVERY:
             asked = time.monotonic()
             with suppress(redis.RedisError):
-                if status.is_cancelled(desk.redis, folder.id, run):
+                if status.is_cancelled(worker.redis, folder.id, run):
                     raise Cancelled
 
     return watch
 
 
-def _output_lock(desk: Desk) -> Callable[[Path], contextlib.AbstractContextManager[None]]:
+def _output_lock(worker: WorkerContext) -> Callable[[Path], contextlib.AbstractContextManager[None]]:
     @contextlib.contextmanager
     def lock(output: Path) -> Iterator[None]:
         digest = hashlib.sha256(os.fsencode(output.resolve())).hexdigest()[:32]
-        with lease.hold(desk.redis, f"output.{digest}", desk.host.settings.lease_seconds):
+        with lease.hold(worker.redis, f"output.{digest}", worker.host.settings.lease_seconds):
             yield
 
     return lock
 
 
-def _tell(desk: Desk, row: JobRow) -> None:
+def _tell(worker: WorkerContext, row: JobRow) -> None:
     with suppress(redis.RedisError):  # the files say it too
-        status.set_rows(desk.redis, [row])
+        status.set_rows(worker.redis, [row])
 
 
 def _running(folder: JobFolder, step: str) -> JobRow:
@@ -202,128 +208,132 @@ def _running(folder: JobFolder, step: str) -> JobRow:
     return job_row.row_of(folder).model_copy(update=about)
 
 
-def _tell_put_off(desk: Desk, errand: Errand, delay: float, reason: str) -> None:
+def _tell_put_off(worker: WorkerContext, task: Task, delay: float, reason: str) -> None:
     """Tell lists that a job waits for its next try, unless it is over or at another step already."""
-    row = _row(desk, errand.folder)
-    if row is None or row.step != errand.step or row.state.is_final:
+    row = _row(worker, task.folder)
+    if row is None or row.step != task.step or row.state.is_final:
         return
-    about: dict[str, object] = {"state": RowState.WAITING, "tries": errand.tries, "changed_at": now()}
+    about: dict[str, object] = {"state": RowState.WAITING, "tries": task.tries, "changed_at": now()}
     if delay:
         about |= {"state": RowState.DELAYED, "next_try": now() + timedelta(seconds=delay), "reason": reason}
-    _tell(desk, row.model_copy(update=about))
+    _tell(worker, row.model_copy(update=about))
 
 
-def _row(desk: Desk, folder: JobFolder) -> JobRow | None:
+def _row(worker: WorkerContext, folder: JobFolder) -> JobRow | None:
     """Return a job's row from its files, or where they can't be seen, as lists have it."""
     try:
         return job_row.row_of(folder)
     except (UnknownJob, OSError):
         with suppress(redis.RedisError):
-            return job_rows.read(desk.redis, [folder.id]).get(folder.id)
+            return job_rows.read(worker.redis, [folder.id]).get(folder.id)
     return None
 
 
 # Sending
 
 
-def elsewhere(desk: Desk, errand: Errand, why: str) -> None:
+def elsewhere(worker: WorkerContext, task: Task, why: str) -> None:
     """Leave a message to another host, or to this one when it is fit again; nothing is counted against the job."""
-    why = why or f"{errand.folder.root}: no job was ever submitted with this folder"
-    _again(desk, errand, _delay(desk, 0), f"this host can't serve it: {why}")
+    why = why or f"{task.folder.root}: no job was ever submitted with this folder"
+    _again(worker, task, _delay(worker, 0), f"this host can't serve it: {why}")
 
 
-def _look_again(desk: Desk, errand: Errand, error: UnknownJob) -> None:
-    if errand.tries < LOOKS_FOR_FOLDER:
-        _again(desk, replace(errand, tries=errand.tries + 1), _delay(desk, errand.tries), str(error))
+def _look_again(worker: WorkerContext, task: Task, error: UnknownJob) -> None:
+    if task.tries < LOOKS_FOR_FOLDER:
+        _again(worker, replace(task, tries=task.tries + 1), _delay(worker, task.tries), str(error))
         return
     reason = str(error)
-    if not errand.folder.request.exists():
+    if not task.folder.request.exists():
         reason = f"{error.message}, though the folder of the service is there: the job's was removed"
     _log.error("job given up", reason=reason)
-    if row := _row(desk, errand.folder):
-        _tell(desk, row.model_copy(update={"state": RowState.FAILED, "reason": reason, "changed_at": now()}))
+    if row := _row(worker, task.folder):
+        _tell(worker, row.model_copy(update={"state": RowState.FAILED, "reason": reason, "changed_at": now()}))
 
 
-def _retry(desk: Desk, errand: Errand, error: Transient) -> None:
-    if errand.tries < desk.host.settings.step_retries:
-        _again(desk, replace(errand, tries=errand.tries + 1), _delay(desk, errand.tries), str(error), error)
+def _retry(worker: WorkerContext, task: Task, error: Transient) -> None:
+    if task.tries < worker.host.settings.step_retries:
+        _again(worker, replace(task, tries=task.tries + 1), _delay(worker, task.tries), str(error), error)
         return
-    lifecycle.give_up(desk.host, errand.folder, errand.step, error)
-    if errand.step == FINISH:
-        _tell(desk, job_row.row_of(errand.folder))
-    _send_following(desk, errand)
+    lifecycle.give_up(worker.host, task.folder, task.step, error)
+    if task.step == FINISH:
+        _tell(worker, job_row.row_of(task.folder))
+    _send_following(worker, task)
 
 
-def _delay(desk: Desk, tries: int) -> float:
-    return backoff.pause(tries + 1, first=desk.host.settings.retry_seconds, longest=LONGEST_DELAY)
+def _delay(worker: WorkerContext, tries: int) -> float:
+    return backoff.pause(tries + 1, first=worker.host.settings.retry_seconds, longest=LONGEST_DELAY)
 
 
-def _send_following(desk: Desk, errand: Errand) -> None:
-    folder, step = errand.folder, errand.step
-    if lifecycle.next_step(folder) != step or errand.part in ("", parts.JOIN):
-        following = lifecycle.next_errands(folder)
+def _send_following(worker: WorkerContext, task: Task) -> None:
+    folder, step = task.folder, task.step
+    if lifecycle.next_step(folder) != step or task.part in ("", parts.JOIN):
+        following = lifecycle.next_tasks(folder)
         if following and following[0][0] != DELIVER:
-            _tell(desk, job_row.row_of(folder).model_copy(update={"changed_at": now()}))
+            _tell(worker, job_row.row_of(folder).model_copy(update={"changed_at": now()}))
         for next_step, part in following:
-            send(desk, Errand(folder, next_step, part), 0)
+            send(worker, Task(folder, next_step, part), 0)
         return
     division = parts.division(folder, step)
     assert division
     missing = {part.name for part in parts.missing(folder, step, division)}
-    if errand.part in missing:  # given up for a cancel that this host's view of the files doesn't show yet
-        send(desk, errand, 1)
+    if task.part in missing:  # given up for a cancel that this host's view of the files doesn't show yet
+        send(worker, task, 1)
         return
-    done = _insist(desk, lambda: status.part_done(desk.redis, folder.id, step, folder.run(), errand.part))
+    done = _insist(worker, lambda: status.part_done(worker.redis, folder.id, step, folder.run(), task.part))
     if done >= len(division.parts) or not missing:
-        send(desk, Errand(folder, step, parts.JOIN), 0)
+        send(worker, Task(folder, step, parts.JOIN), 0)
 
 
 def _again(
-    desk: Desk, errand: Errand, delay: float, reason: str, error: Transient | None = None, *, at_work: bool = False
+    worker: WorkerContext,
+    task: Task,
+    delay: float,
+    reason: str,
+    error: Transient | None = None,
+    *,
+    at_work: bool = False,
 ) -> None:
     """Put the message back, and say why; an error is worth a warning with its trace.
 
     `at_work` says that another worker is at it, so that lists need not know.
     """
     with suppress(UnknownJob, OSError):
-        if delay and lifecycle.next_step(errand.folder) != errand.step:
+        if delay and lifecycle.next_step(task.folder) != task.step:
             delay = min(delay, 1.0)  # done by another: only what comes next is left to send
     about = {"reason": reason, "next_try": round(delay, 1)}
     if error:
-        _log.warning("put back", **about, tries=errand.tries, exc_info=error)
+        _log.warning("put back", **about, tries=task.tries, exc_info=error)
     else:
         _log.info("put back", **about)
     if not at_work:
-        _tell_put_off(desk, errand, delay, reason)
-    send(desk, errand, delay, reason)
+        _tell_put_off(worker, task, delay, reason)
+    send(worker, task, delay, reason)
 
 
-def send(desk: Desk, errand: Errand, delay: float, reason: str = "") -> None:
-    """Enqueue the message of an errand, for `delay` seconds from now; returns when Redis has it.
+def send(worker: WorkerContext, task: Task, delay: float, reason: str = "") -> None:
+    """Enqueue the message of a task, for `delay` seconds from now; returns when Redis has it.
 
     `reason` says why it is put back, for whoever looks at what is delayed.
     """
     try:
-        priority = errand.folder.job().priority
+        priority = task.folder.job().priority
     except (UnknownJob, OSError):
         priority = "normal"
-    message = names.message(
-        errand.step, errand.folder.id, priority, part=errand.part, tries=errand.tries, reason=reason
-    )
-    _insist(desk, lambda: desk.broker.enqueue(message, delay=round(delay * 1000) if delay else None))
+    message = names.message(task.step, task.folder.id, priority, part=task.part, tries=task.tries, reason=reason)
+    _insist(worker, lambda: worker.broker.enqueue(message, delay=round(delay * 1000) if delay else None))
 
 
-def _insist(desk: Desk, call: Callable[[], _T]) -> _T:
+def _insist(worker: WorkerContext, call: Callable[[], _T]) -> _T:
     """Call Redis, however long it is away: until it has answered, this worker's message is not acknowledged."""
     for failures in itertools.count(1):
         try:
             return call()
         except (redis.RedisError, ConnectionClosed) as error:
-            _log.warning("Redis is waited for", reason=_words(desk, error))
+            _log.warning("Redis is waited for", reason=_words(worker, error))
             time.sleep(backoff.pause(failures, first=1, longest=_LONGEST_WAIT))
     raise AssertionError
 
 
-def _words(desk: Desk, error: Exception) -> str:
-    address = desk.host.settings.broker_url
+def _words(worker: WorkerContext, error: Exception) -> str:
+    address = worker.host.settings.broker_url
     return str(connection.refusal(error, address) if isinstance(error, redis.RedisError) else error)
