@@ -31,8 +31,9 @@ _log = structlog.get_logger()
 class Verdict:
     """What a try came to.
 
-    taken: the receiver has it. again: it may take it later. mend: it won't before a person mends something, say a
-    token, and is asked again all the same. refused: it never will. withheld: it is not to be told.
+    taken: the receiver has it. again: it failed, and may succeed later. mend: it fails until an operator mends the
+    configuration, a token say; tried again all the same. refused: it never will. withheld: a newer job has published
+    into the same folder, and reports instead.
     """
 
     fate: Literal["taken", "again", "mend", "refused", "withheld"]

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 from pydantic import BaseModel, ConfigDict
 
-#: Raised when a change of these models can't be read by the previous release.
+#: Version of these models' JSON; incremented when the release before could not read it any more.
 SCHEMA = 1
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
 

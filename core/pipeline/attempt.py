@@ -161,7 +161,7 @@ def _next_attempt(host: Host, folder: JobFolder, name: str) -> Scratch:
 
 @contextmanager
 def _cleaned(scratch: Scratch) -> Iterator[None]:
-    """Leave of an attempt nothing, or, when it crashed, the fact and its reason."""
+    """Delete the scratch folder in the end; after a crash it stays, empty but for the reason, so that it counts."""
     try:
         yield
     except StepCrashed as error:

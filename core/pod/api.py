@@ -15,8 +15,8 @@ from core.errors import BadSettings
 from core.http.client import Answer, get
 from core.pod.remedies import remedy_of
 
-#: How a look at a video finds it. waiting: for our word. taken: it had it. idle: it waits for nobody and has nothing.
-#: gone: deleted. unseen: the look failed.
+#: What Pod's API says of a video. waiting: its encoding is in progress. taken: our result is imported already. idle:
+#: neither. gone: deleted. unseen: the API did not answer.
 Look = Literal["waiting", "taken", "idle", "gone", "unseen"]
 
 Fate = Literal["taken", "again", "mend", "refused"]

@@ -25,8 +25,8 @@ from core.settings import Settings
 if TYPE_CHECKING:
     from dramatiq.middleware import Middleware
 
-#: Out of a million commands, those that look for dead workers' messages: all. Dramatiq's default finds them after
-#: 723 s; the cost of looking each time can't be measured.
+#: Chance, in a million, that a command also runs Dramatiq's maintenance, which frees dead workers' messages: always.
+#: Its default finds them after 723 s on average; what a look costs can't be measured.
 _MAINTENANCE = 1_000_000
 
 #: Messages that go to Redis in one request.

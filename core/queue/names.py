@@ -55,12 +55,12 @@ def is_delayed(queue: str) -> bool:
 
 
 def is_of_jobs(queue: str) -> bool:
-    """Tell a queue whose messages are all about jobs; that of `emit` has statements too, which need no folder."""
+    """Tell whether each message of a queue is about a job, whose folder a worker must see; statements have none."""
     return bare(queue) != QUEUES["emit"]
 
 
 def job_of(message: dramatiq.MessageProxy | dramatiq.Message[Any]) -> str | None:
-    """Return the job that a message is about; one of statements is about none, and they are nobody's business."""
+    """Return the job that a message is about, None for statements: they belong to no job, and are never logged."""
     return message.args[0] if message.args and isinstance(message.args[0], str) else None
 
 

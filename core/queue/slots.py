@@ -14,7 +14,7 @@ import structlog
 
 from core.queue import names
 
-#: Of so many turns, one lets a queue go before a more urgent one, so that none is starved.
+#: Every 4th turn serves the normal queue first, every 8th the low one, so that none is starved.
 _TURNS = {"": 4, ".low": 8}
 
 #: Seconds between two looks at who holds the slots.

@@ -1,4 +1,4 @@
-"""What Redis knows of a job while it runs: state, progress, a cancel. The files know better; this is faster to ask.
+"""A job's state, progress and cancel in Redis while it runs: a cache for those who ask often; the files decide.
 
 One hash a job, `amphipod:job:<id>`, forgotten a week after its last change.
 """

@@ -1,4 +1,4 @@
-"""Keeps a store that is away from being hammered: after some failures in a row, one question at a time."""
+"""A circuit breaker a store: after some failures in a row all wait, and one at a time probes whether it is back."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import time
 
 from core import backoff
 
-#: Failures in a row, whichever lanes they are of, after which only one lane at a time may try.
+#: Failures in a row, of whichever lanes, that open the breaker.
 _TRIPPED_BY = 3
 
 #: Seconds of the first pause; doubled each time.

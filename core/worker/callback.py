@@ -23,7 +23,7 @@ from core.settings import Settings
 from core.storage import deliveries
 from core.storage.deliveries import DELIVER, Delivery
 from core.storage.job_folder import JobFolder
-from core.worker.step import LOOKS_FOR_FOLDER, WorkerContext, Task, elsewhere, send
+from core.worker.step import LOOKS_FOR_FOLDER, Task, WorkerContext, elsewhere, send
 
 #: Seconds until a delivery is tried whose receiver keeps as many threads busy as it may.
 _BUSY_WAIT = 5.0

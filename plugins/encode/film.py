@@ -61,7 +61,7 @@ class Film:
     scenes: tuple[Scene, ...]
     lecture: Scene
     notes: tuple[str, ...] = ()
-    #: What of the work is done before it is read, in seconds of film.
+    #: Seconds of film by which its progress begins: its loudness was measured before.
     work_done: float = 0.0
 
     @classmethod

@@ -1,4 +1,4 @@
-"""The built-in transcription: openai-whisper, made fast by silence skipped, batches, and greed before doubt.
+"""The built-in transcription: openai-whisper on speech alone, in batches, greedily first and hotter where in doubt.
 
 What it hears is written by the plugin `captions`, which is in this package too and needs nothing of whisper.
 """

@@ -266,7 +266,7 @@ def _unreachable(error: Exception, store: RecordStore, time_limit: float) -> Rec
 
 
 def _root(error: BaseException) -> str:
-    """Return the words of the operating system or of the TLS library, below those of three others."""
+    """Return the message of the operating system or of the TLS library, unwrapped from requests' and urllib3's."""
     cause = _cause(error)
     words = cause.strerror if isinstance(cause, OSError) and cause.strerror else str(cause)
     return re.sub(r"^\[.*?\] ", "", words.rpartition(": ")[2]) or type(cause).__name__

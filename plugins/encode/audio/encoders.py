@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from av.packet import Packet
 from plugins.encode.audio.resample import FRAME, RATE
 
-#: What `audio_192k` means in Pod: the rate of the M4A, and a name only of the MP3, which LAME makes at quality V2.
+#: `audio_192k` is Pod's name: the M4A has 192 kb/s, of the MP3 (LAME, quality V2) it is only the name.
 M4A_RATE = 192_000
 _LAME_QUALITY = 2
 

@@ -41,7 +41,7 @@ _RUN_UP_FRAMES = 4
 #: would spend it all before an end.
 _RUN_OUT_SECONDS = 1
 
-#: Part of a part by which all may be longer than asked for, rather than be one more.
+#: Parts may be 10 % longer than asked for where that saves one.
 _LONGER = 0.1
 
 
@@ -167,7 +167,7 @@ def _joints(clock: _Clock, stamps: Sequence[int], interval: Fraction, count: int
         index = bisect_left(stamps, clock.stamp(time))
         if not (joints[-1] if joints else 0) + _RUN_UP_FRAMES < index < len(stamps):
             continue
-        # Two keyframes on end need numbers that differ (H.264, 7.4.3, idr_pic_id), and two encoders give the same.
+        # Consecutive IDR pictures must differ in idr_pic_id (H.264, 7.4.3), and two encoders begin with the same.
         if interval_of(index - 1) == interval_of(index - 2):
             joints.append(index)
     return joints

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from plugins.encode.video.encoder import Lane
     from plugins.encode.video.ladder import Rendition
 
-#: Two times closer than this are one: WebM counts milliseconds, and people cut at what a player shows.
+#: Time stamps within 2 ms are one: WebM counts milliseconds, and people cut at what a player shows.
 INSTANT = Fraction(2, 1000)
 
 
