@@ -33,12 +33,13 @@ assets: core/web/static/vendor/versions.json
 core/web/static/vendor/versions.json: $(wildcard core/web/assets/*.js*) core/web/assets/build.mjs
 	cd core/web/assets && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error && npm run --silent build
 
-demo: .venv/encode.stamp
+demo: .venv/encode,web.stamp
 	AMPHIPOD_JOBS_ROOT=amphipod-jobs $(BIN)/amphipod run examples/demo/lecture.mp4 --out demo --page $(CAPTIONS)
 	@echo
-	@echo "The result is in demo/; open demo/watch.html in a browser to play it."
+	@echo "The result is in demo/; open demo/watch.html in a browser to play it. The pages show it too, and take films of yours:"
+	@echo "  AMPHIPOD_JOBS_ROOT=amphipod-jobs $(BIN)/amphipod serve"
 
-demo-captions: .venv/encode,transcript.stamp demo
+demo-captions: .venv/encode,transcript,web.stamp demo
 	@echo "Its captions were written by a checkpoint that knows only the demo's sentences. For a lecture of yours:"
 	@echo "  $(BIN)/amphipod models pull small"
 	@echo "  $(BIN)/amphipod run lecture.mp4 --language fr --option model=small"
@@ -68,8 +69,8 @@ check: .venv/dev.stamp
 clean:
 	rm -rf .venv build demo amphipod-jobs core/web/static/vendor core/web/assets/node_modules
 
-# The demo needs the extra `encode` alone; the tests and the linters need `dev`, which contains it.
-.venv/encode.stamp .venv/encode,transcript.stamp .venv/dev.stamp: .venv/%.stamp: .venv/python.stamp setup.cfg pyproject.toml constraints.txt
+# The demo needs the extras `encode` and `web` alone; the tests and the linters need `dev`, which contains it.
+.venv/encode,web.stamp .venv/encode,transcript,web.stamp .venv/dev.stamp: .venv/%.stamp: .venv/python.stamp setup.cfg pyproject.toml constraints.txt
 	$(PIP) install --constraint constraints.txt --editable '.[$*]'
 	@touch $@
 

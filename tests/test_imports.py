@@ -14,6 +14,7 @@ ROOT = Path(__file__).parents[1]
 #: One line a floor; modules of one floor don't import each other, a package stands for all that is in it.
 ORDER = (
     ("core.backoff", "core.errors", "core.findings", "core.mistakes"),
+    ("core.measures",),
     ("core.model",),
     ("core.context", "core.settings"),
     ("core.hookspecs", "core.http", "core.storage"),

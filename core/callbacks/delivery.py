@@ -9,7 +9,7 @@ from typing import Literal
 
 import structlog
 
-from core import backoff
+from core import backoff, measures
 from core.errors import AmphipodError
 from core.http import client
 from core.http.client import Answer
@@ -103,6 +103,7 @@ def attempt(
 
 def _settle(case: Case, verdict: Verdict) -> tuple[Delivery, float | None]:
     delivery, settings = case.delivery, case.settings
+    measures.callback_tried(delivery.callback.kind, verdict.fate)
     after = delivery.model_copy(
         update={
             "tries": delivery.tries + 1,

@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
-from core.errors import JobConflict
+import time
+from datetime import timedelta
+
+from core.errors import JobConflict, NotWritable
+from core.model import now
 from core.retention import holdings
 from core.retention.holdings import Finding
 from core.settings import Settings
 from core.storage import deliveries, manifest
 from core.storage.job_folder import JobFolder
 from core.storage.manifest import FINISH
+
+#: After its last result a job's manifest is written within this time, or its writer has died.
+_LAST_WORDS = timedelta(seconds=5)
+
+#: Looks at whether the folder is gone, and seconds between two.
+_TRIES = 20
+_PAUSE = 0.1
 
 
 def remove(settings: Settings, job: str) -> None:
@@ -20,7 +31,7 @@ def remove(settings: Settings, job: str) -> None:
     """
     folder = JobFolder(settings.jobs_root, job)
     folder.job()
-    if manifest.result(folder, FINISH, folder.run()) is None:
+    if not _is_over(folder):
         raise JobConflict(f"job {job} is not over", remedy="cancel it first", job=job)
     if deliveries.due(folder):
         raise JobConflict(f"a portal is still to be told of job {job}", remedy="wait until it is, or given up", job=job)
@@ -38,6 +49,21 @@ def remove(settings: Settings, job: str) -> None:
         job_rows.remove(client, [job])
 
 
+def _is_over(folder: JobFolder) -> bool:
+    """Tell whether nothing more is written than a last line of the story: the manifest is there, or who should write it
+    has died.
+    """
+    finished = manifest.result(folder, FINISH, folder.run())
+    if finished is None:
+        return False
+    return folder.manifest.exists() or now() - finished.finished_at > _LAST_WORDS
+
+
 def _remove(folder: JobFolder) -> None:
-    why = "asked for"
-    holdings.remove(folder, Finding(job=folder.id, what="record", why=why, paths=(folder.path,), frees=0))
+    finding = Finding(job=folder.id, what="record", why="asked for", paths=(folder.path,), frees=0)
+    for _ in range(_TRIES):
+        holdings.remove(folder, finding)
+        if not folder.path.exists():
+            return
+        time.sleep(_PAUSE)  # its last line was just being written
+    raise NotWritable(f"{folder.path}: could not be removed whole", remedy="remove it by hand", path=str(folder.path))

@@ -8,6 +8,7 @@ from contextvars import ContextVar
 
 import structlog
 
+from core import measures
 from core.context import Progress
 from core.model import Job, Part, State, Step, StepResult
 
@@ -31,6 +32,8 @@ class StepLog:
         self._started = self._told_at = time.monotonic()
         self._told = 0.0
         self._media = part.weight if part else 0.0
+        self._step = step
+        measures.attempt_began(step)
         self._log.info("taken", source=str(job.source.path), **_waited())
 
     def following(self, report: Callable[[Progress], None]) -> Callable[[Progress], None]:
@@ -56,6 +59,7 @@ class StepLog:
             self._log.info("dropped: another attempt was first", seconds=round(seconds, 1), state=str(standing.state))
             return
         media = float(result.facts.get("duration") or self._media)
+        measures.step_ended(self._step, result.engine.plugin if result.engine else "", seconds, media)
         speed = {"speed": round(media / seconds, 2)} if media else {}
         for note in result.notes:
             self._log.warning("note", note=note)
@@ -75,5 +79,6 @@ def _waited() -> dict[str, float]:
 def failed(result: StepResult, error: BaseException | None) -> None:
     """Tell that a step has failed for good, with the trace of the error where there is one."""
     assert result.state is State.FAILED
+    measures.step_failed(result.step.partition(".")[0], type(error).__name__ if error else "LimitExceeded")
     attempt = {"attempt": result.attempt} if result.attempt else {}
     _log.error("failed", job=result.job, step=result.step, **attempt, reason=result.reason, exc_info=error)

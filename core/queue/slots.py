@@ -96,6 +96,21 @@ class Gate:
         return every is not None and self._turn % every == every - 1
 
 
+def taken(queue: str, folder: Path, slots: int) -> int:
+    """Return how many slots of a queue processes of this host hold now."""
+    found = 0
+    for number in range(slots):
+        with suppress(FileNotFoundError):
+            descriptor = os.open(folder / f"{queue}.{number}.slot", os.O_RDONLY)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)  # let go of at once, by the close
+            except BlockingIOError:
+                found += 1
+            finally:
+                os.close(descriptor)
+    return found
+
+
 def _write(descriptor: int, words: str) -> None:
     with suppress(OSError):  # on a full disk nobody reads who holds the slot; the lock is held all the same
         os.ftruncate(descriptor, 0)

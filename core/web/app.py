@@ -10,12 +10,12 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
-from core import settings
+from core import measures, settings
 from core.hookspecs import NAME
 from core.plugin_host.manager import Manager
 from core.pod.runner_manager import api as runner_manager_api
 from core.settings import Settings
-from core.web import api, statements
+from core.web import api, metrics, statements
 from core.web.auth import Guard
 from core.web.http import problems
 from core.web.http.headers import Forwarded, Prefix, SecurityHeaders
@@ -30,6 +30,7 @@ _LOCAL = ("127.0.0.1", "::1")
 
 def application() -> FastAPI:
     """Return the application by the settings of this host: `uvicorn --factory core.web.app:application`."""
+    measures.collecting()
     loaded = settings.load()
     return build(loaded, Manager(loaded))
 
@@ -49,6 +50,7 @@ def build(loaded: Settings, manager: Manager, *, root_path: str = "") -> FastAPI
     app = FastAPI(title="Amphipod", version=version(NAME), docs_url=None, redoc_url=None, lifespan=lifespan)
     app.state.services = services
     app.include_router(api.router(services), prefix=API)
+    app.include_router(metrics.router(services), include_in_schema=False)
     if services.has_broker:
         app.include_router(statements.router(loaded, manager), include_in_schema=False)
         app.include_router(runner_manager_api.router(loaded))

@@ -14,11 +14,11 @@ from typing import Annotated, cast
 
 import typer
 
-from core import backoff
+from core import backoff, measures
 from core.cli.terminal.options import State
 from core.errors import BadCall
 from core.plugin_host import installation
-from core.queue import names
+from core.queue import host_metrics, names
 from core.redis import connection
 from core.storage.manifest import FINISH
 
@@ -72,6 +72,10 @@ def worker(
     grace: Annotated[
         float, typer.Option("--grace", help="Seconds that running steps get to hand their jobs back on SIGTERM.")
     ] = 30.0,
+    metrics_port: Annotated[
+        str | None,
+        typer.Option("--metrics-port", help="Port, or HOST:PORT, on which Prometheus is answered; 0: a free one."),
+    ] = None,
 ) -> None:
     """Serve queues until SIGTERM or Ctrl-C: one process a queue, as many heavy steps at once as this host has slots.
 
@@ -86,6 +90,9 @@ def worker(
     installation.check()
     with connection.opened(settings) as client:
         client.ping()
+    if metrics_port is not None:
+        measures.collecting()
+        typer.echo(f"metrics at {host_metrics.serve(settings, metrics_port, dict.fromkeys(queue))}", err=True)
     environment = dict(os.environ)
     if cast("State", context.obj).config:
         environment["AMPHIPOD_CONFIG"] = str(cast("State", context.obj).config)
