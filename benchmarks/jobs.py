@@ -18,7 +18,7 @@ import time
 
 import redis
 
-from core.redis.connection import NAMESPACE
+from core.redis.keys import NAMESPACE
 
 GATE = 4.0
 WAITING = 50_000

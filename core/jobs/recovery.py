@@ -15,7 +15,7 @@ from core.model import Priority, now
 from core.pipeline import lifecycle
 from core.queue import job_row, job_rows, monitor, status
 from core.queue.job_row import JobRow, RowState
-from core.redis.connection import NAMESPACE
+from core.redis.keys import NAMESPACE
 from core.settings import Settings
 from core.storage import files, job_folder
 from core.storage.deliveries import DELIVER

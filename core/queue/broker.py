@@ -18,7 +18,7 @@ from core.queue.consumers import Consumer, DelayedConsumer, GatedConsumer, JobCo
 from core.queue.slots import Gate
 from core.redis import connection
 from core.redis.clock import RedisClock
-from core.redis.connection import NAMESPACE
+from core.redis.keys import NAMESPACE
 from core.redis.shared_root import RootWatch
 from core.settings import Settings
 

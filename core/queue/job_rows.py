@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, cast
 from core.queue import names
 from core.queue.job_row import OPEN, JobRow, RowState
 from core.redis import scripts
-from core.redis.connection import NAMESPACE
+from core.redis.keys import NAMESPACE
 
 if TYPE_CHECKING:
     import redis

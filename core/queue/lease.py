@@ -15,7 +15,7 @@ import structlog
 
 from core.errors import AmphipodError
 from core.redis import scripts
-from core.redis.connection import NAMESPACE
+from core.redis.keys import NAMESPACE
 
 if TYPE_CHECKING:
     import redis

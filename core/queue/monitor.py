@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from core.queue import lease, status, workers
 from core.queue import names as queue_names
-from core.redis.connection import NAMESPACE
+from core.redis.keys import NAMESPACE
 
 if TYPE_CHECKING:
     import redis

@@ -16,7 +16,7 @@ from core.model import Division, Part, State
 from core.pipeline import parts
 from core.queue import job_rows
 from core.queue.job_row import JobRow, RowState
-from core.redis.connection import NAMESPACE
+from core.redis.keys import NAMESPACE
 
 if TYPE_CHECKING:
     import redis

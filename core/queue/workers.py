@@ -12,7 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from core.redis.connection import NAMESPACE
+from core.redis.keys import NAMESPACE
 from core.storage import files
 
 if TYPE_CHECKING:

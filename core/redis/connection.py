@@ -12,9 +12,6 @@ import redis
 from core.errors import AmphipodError, BadSettings, OutOfReach
 from core.settings import Settings
 
-#: First part of every key in Redis, Dramatiq's and ours.
-NAMESPACE = "amphipod"
-
 
 def url(settings: Settings) -> str:
     """Return the broker's address.

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from core.errors import OutOfReach
-from core.redis.connection import NAMESPACE
+from core.redis.keys import NAMESPACE
 from core.storage import files
 
 if TYPE_CHECKING:

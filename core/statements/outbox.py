@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from core.redis import scripts
-from core.redis.connection import NAMESPACE
+from core.redis.keys import NAMESPACE
 from core.statements import spool
 from core.statements.spool import Spool
 

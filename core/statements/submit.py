@@ -16,7 +16,7 @@ from core import settings as settings_module
 from core.errors import AmphipodError, BadCall, OutOfReach
 from core.model import Statement, now
 from core.redis import connection, scripts
-from core.redis.connection import NAMESPACE
+from core.redis.keys import NAMESPACE
 from core.settings import Settings
 from core.statements.outbox import FOLDER, LANES, PUT_AT_ONCE, Outbox
 
