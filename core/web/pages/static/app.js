@@ -32,6 +32,7 @@ function ago(moment) {
 function writeTimes(within = document) {
   for (const time of $$("time", within)) {
     const moment = new Date(time.dateTime)
+    if (isNaN(moment)) continue  // a place in a film
     time.title = exact.format(moment)
     time.textContent = "clock" in time.dataset ? hours.format(moment) : ago(moment)
   }
