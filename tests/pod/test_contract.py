@@ -112,7 +112,13 @@ ENCODED = {
 
 
 @pytest.mark.usefixtures("served")
-@pytest.mark.parametrize("row", ENCODED.values(), ids=ENCODED)
+@pytest.mark.parametrize(
+    "row",
+    [
+        pytest.param(row, id=name, marks=[pytest.mark.long] if name == "dressed" else [])
+        for name, row in ENCODED.items()
+    ],
+)
 def test_an_encode(
     row: tuple[Any, ...], pod: FakePod, push: Callable[..., str], pod_settings: Settings, media: Path
 ) -> None:
@@ -365,9 +371,9 @@ class TestPodSAnswers:
             ("broker down", 2, 2),  # stored, its transcription not handed over: the import is run again
             ("hang up", 1, 1),  # the answer was lost
             ("silence", 1, 1),  # no answer in time
-            (502, 2, 1),
+            pytest.param(502, 2, 1, marks=pytest.mark.long),
             (503, 2, 1),
-            (429, 2, 1),
+            pytest.param(429, 2, 1, marks=pytest.mark.long),
         ],
     )
     def test_told_once_or_as_often_as_the_answer_allows(

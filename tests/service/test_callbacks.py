@@ -348,7 +348,9 @@ class TestCrashes:
         ("point", "times"),
         [
             ("os.link /steps/finish.1.json", 1),  # before the job is closed
-            ("os.mkdir /callbacks", 1),  # closed, and its deliveries not yet written down
+            pytest.param(
+                "os.mkdir /callbacks", 1, marks=pytest.mark.long
+            ),  # closed, and its deliveries not yet written down
             ("os.rename /callbacks/", 1),  # before the word that it is being told
         ],
     )

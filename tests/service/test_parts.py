@@ -135,6 +135,7 @@ class TestFaults:
         until(lambda: not any(map(is_alive, children)) and leftovers(toy_service, job) == [], 3, "all parts end")
         assert ended(job).state is State.CANCELLED
 
+    @pytest.mark.long  # tests/service/test_worker.py has the like of a whole step
     def test_a_stopped_worker_hands_its_part_back(
         self, start: Start, submit: Submit, ended: Ended, toy_service: Settings
     ) -> None:

@@ -157,6 +157,7 @@ class TestSlots:
             assert len(mine) == 3
             assert all(0 <= pause < 2 for pause in pauses), pauses
 
+    @pytest.mark.long
     def test_heartbeats_survive_a_gate_that_stays_closed(
         self, start: Start, submit: Submit, ended: Ended, toy_service: Settings
     ) -> None:

@@ -90,7 +90,7 @@ def packets(path: Path, kind: str) -> list[Packet]:
         return [Packet(p.pts or 0, p.dts or 0, p.duration or 0, p.is_keyframe, bytes(p)) for p in found]
 
 
-@pytest.fixture(scope="module", params=["2 parts", "5 parts"])
+@pytest.fixture(scope="module", params=["2 parts", pytest.param("5 parts", marks=pytest.mark.long)])
 def pair(
     request: pytest.FixtureRequest, lecture: Any, clip: Clip, encode: Encode, encode_parts: Callable[..., Joined]
 ) -> tuple[Any, Joined]:
