@@ -47,7 +47,7 @@ demo-captions: .venv/encode,transcript,web.stamp demo
 # More processes than two cores: a third of the tests waits for clocks, not for the processor. A browser that decodes in
 # software needs both cores for itself, so its tests come last and alone.
 test: .venv/dev.stamp debian-packages
-	$(BIN)/python -m pytest -m "not long" --numprocesses 3 --dist loadfile $(or $(ARGS),--ignore tests/browser)
+	$(BIN)/python -m pytest -m "not long" --numprocesses 3 --dist loadfile --no-loadscope-reorder $(or $(ARGS),--ignore tests/browser)
 	$(if $(ARGS),,$(BIN)/python -m pytest tests/browser)
 
 # OpenAI's own weights hear what espeak-ng speaks, where it is installed; AMPHIPOD_TEST_WEIGHTS names base.pt, else pip

@@ -87,7 +87,7 @@ def _param(row: Row) -> Any:
     return pytest.param(row, id=f"{row.source} ({row.profile})", marks=[pytest.mark.long] if is_long else [])
 
 
-@pytest.mark.parametrize("row", map(_param, read_table()))
+@pytest.mark.parametrize("row", list(map(_param, read_table())))
 def test_what_comes_out_is_what_the_table_says(
     row: Row, clip: Callable[..., Path], encode: Callable[..., Any], look: Callable[[Path], Any]
 ) -> None:
