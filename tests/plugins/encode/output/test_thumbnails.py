@@ -36,7 +36,7 @@ def read_index(path: Path) -> list[tuple[float, float, tuple[int, int, int, int]
     ("properties", "tiles", "tile"),
     [
         ({"seconds": 12, "width": 1280, "height": 720}, 10, (160, 90)),
-        ({"seconds": 101, "rate": 2, "width": 160, "height": 90}, 100, (160, 90)),
+        pytest.param({"seconds": 101, "rate": 2, "width": 160, "height": 90}, 100, (160, 90), marks=pytest.mark.long),
         ({"seconds": 10, "rate": 10, "width": 180, "height": 180}, 10, (90, 90)),
     ],
     ids=["720p", "longer than 100 s", "square, exactly 10 s"],
