@@ -7,12 +7,15 @@ folder of this host, so that they are right whichever process counts, and whiche
 from __future__ import annotations
 
 import atexit
+import fcntl
 import os
 import shutil
 import tempfile
+from contextlib import suppress
 from functools import cache
 from importlib.util import find_spec
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import IO, TYPE_CHECKING
 
 from core.errors import BadCall
 
@@ -21,6 +24,8 @@ if TYPE_CHECKING:
 
 #: prometheus-client's own, which it reads when it is imported.
 FOLDER = "PROMETHEUS_MULTIPROC_DIR"
+
+_PREFIX, _LOCK = "amphipod-metrics-", "owner.lock"
 
 #: Seconds: from a clip to a long film on a slow host.
 _SECONDS = (1, 5, 15, 60, 300, 900, 1800, 3600, 7200, 14400)
@@ -38,9 +43,27 @@ def collecting() -> None:
     if find_spec("prometheus_client") is None:
         raise BadCall("numbers for Prometheus need prometheus-client", remedy="pip install 'amphipod[web]'")
     if FOLDER not in os.environ:
-        folder = tempfile.mkdtemp(prefix="amphipod-metrics-")
+        _sweep()
+        folder = tempfile.mkdtemp(prefix=_PREFIX)
+        _hold(Path(folder))
         os.environ[FOLDER] = folder
         atexit.register(_remove, folder, os.getpid())
+
+
+@cache
+def _hold(folder: Path) -> IO[str]:
+    """Lock a folder for as long as this process lives."""
+    lock = (folder / _LOCK).open("w")
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    return lock
+
+
+def _sweep() -> None:
+    """Remove what processes have left that were ended by a signal: nobody holds it any more."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
+        with suppress(OSError), (folder / _LOCK).open() as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _remove(folder: str, owner: int) -> None:
