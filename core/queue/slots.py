@@ -36,8 +36,9 @@ class Gate:
         self._lock = threading.Lock()
         self._descriptor: int | None = None
         self._turn = 0
-        self._looked = 0.0
-        self._told: list[str] = []
+        #: By queue, when its waiting messages were last looked at, and the holders that were told then.
+        self._looked: dict[str, float] = {}
+        self._told: dict[str, list[str]] = {}
 
     @property
     def is_held(self) -> bool:
@@ -72,13 +73,13 @@ class Gate:
         `waiting` counts the messages of `queue`; it is asked every `_LOOK_EVERY` seconds at the most.
         """
         clock = time.monotonic()
-        if self._descriptor is not None or clock - self._looked < _LOOK_EVERY:
+        if self._descriptor is not None or clock - self._looked.get(queue, -_LOOK_EVERY) < _LOOK_EVERY:
             return
-        self._looked = clock
+        self._looked[queue] = clock
         slots = (self._folder / f"{self._queue}.{number}.slot" for number in range(self._slots))
         holders = [words for slot in slots if slot.exists() and (words := slot.read_text(errors="replace"))]
-        if holders != self._told and (count := waiting()):
-            self._told = holders
+        if holders != self._told.get(queue) and (count := waiting()):
+            self._told[queue] = holders
             _log.info("waiting for a slot", queue=queue, waiting=count, held_by="; ".join(holders))
 
     def leave(self, *, served: bool) -> None:

@@ -143,7 +143,7 @@ def _submitted(services: Services, renderer: Renderer) -> APIRouter:
         spoken = sorted((locale.languages.get(code, code), code) for code in submitting.SPOKEN)
         context = views.submit() | {
             "spoken": [(code, name) for name, code in spoken],
-            "given": submitting.given(form),
+            "given": submitting.given(services.settings, form),
             "wrong": error,
         }
         return renderer.page(request, "submit.html", context, status=problems.status_of(error) if error else 200)

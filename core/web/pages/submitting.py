@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from typing import Any, BinaryIO
 
 from pydantic import ValidationError
 from starlette.datastructures import FormData, UploadFile
 
-from core.errors import BadCall, LimitExceeded
+from core import mistakes
+from core.errors import AmphipodError, BadCall, LimitExceeded
 from core.model import STEPS
 from core.retention import uploads
 from core.settings import Settings
@@ -18,6 +20,12 @@ from core.web.services import Services
 from core.web.submission import Submission, Take
 
 _OPTION = "option:"
+
+#: What is said of a job in one field each.
+_SAID = ("language", "title", "output", "priority")
+
+#: Fields that mean one lecture.
+_ALONE = ("title", "output", "presentation", "presentation-file")
 
 #: Bytes that go to the disk together.
 _AT_ONCE = 1 << 20
@@ -58,20 +66,41 @@ def submit(services: Services, form: FormData) -> list[str]:
     takes = list(_takes(services.settings, form))
     if not takes:
         raise BadCall("no lecture was named", remedy="drop a file, or write a path or an address")
-    asked = [_submission(take, form) for take in takes]
+    if len(takes) > 1 and any(name in _ALONE and _is_given(value) for name, value in form.multi_items()):
+        raise BadCall(
+            "several lectures were named, with a folder, a title or slides that are one lecture's",
+            remedy="submit that lecture alone",
+        )
+    slides = next(_films(services.settings, form, "presentation", "presentation-file"), None)
+    asked = [_submission(take, slides, form) for take in takes]
     return [submission.submit(services, one, None) for one in asked]
 
 
-def given(form: FormData | None) -> Mapping[str, Any]:
+def given(settings: Settings, form: FormData | None) -> Mapping[str, Any]:
     """Return what was filled in, to be shown again: texts by their names, "" for what is missing."""
     texts = {name: value for name, value in form.items() if isinstance(value, str)} if form else {}
     steps = _texts(form, "step") if form else ["encode"]
-    return _Texts(texts | {"steps": steps})
+    is_more = any(texts.get(name) for name in ("presentation", "title", "output", "notify"))
+    more = {"steps": steps, "open": is_more or texts.get("priority", "normal") != "normal"}
+    return _Texts(texts | more | {"uploads": _kept(settings, _texts(form, "upload")) if form else []})
+
+
+def _kept(settings: Settings, sent: Iterable[str]) -> list[tuple[str, str]]:
+    """Return the ids and names of films that were sent already: nobody sends two gigabytes twice for a wrong word."""
+    found = []
+    for upload in sent:
+        with suppress(AmphipodError):
+            found.append((upload, uploads.folder(settings, upload).film().name))
+    return found
 
 
 class _Texts(dict[str, Any]):
     def __missing__(self, key: str) -> str:
         return ""
+
+
+def _is_given(value: str | UploadFile) -> bool:
+    return bool(value.strip() if isinstance(value, str) else value.size)
 
 
 def _texts(form: FormData, name: str) -> list[str]:
@@ -81,10 +110,15 @@ def _texts(form: FormData, name: str) -> list[str]:
 def _takes(settings: Settings, form: FormData) -> Iterator[Take]:
     for upload in _texts(form, "upload"):
         yield Take(upload=upload)
-    for file in form.getlist("file"):
+    yield from _films(settings, form, "source", "file")
+
+
+def _films(settings: Settings, form: FormData, place: str, sent: str) -> Iterator[Take]:
+    """Yield the films of a field for a path or an address, and of one for files."""
+    for file in form.getlist(sent):
         if isinstance(file, UploadFile) and file.filename and file.size:
             yield Take(upload=_store(settings, file.filename, file.size, file.file))
-    for source in _texts(form, "source"):
+    for source in _texts(form, place):
         yield Take(url=source) if source.startswith(("http://", "https://")) else Take(path=source)
 
 
@@ -97,18 +131,22 @@ def _store(settings: Settings, name: str, size: int, film: BinaryIO) -> str:
     return upload.id
 
 
-def _submission(take: Take, form: FormData) -> Submission:
-    steps = _texts(form, "step")
+def _submission(take: Take, slides: Take | None, form: FormData) -> Submission:
+    steps = [*_texts(form, "step"), *(["compose"] if slides else [])]
+    said = {name: text for name in _SAID for text in _texts(form, name)}
     try:
-        return Submission(
-            source=take,
-            steps=tuple(step for step in STEPS if step in steps) or None,
-            language=next(iter(_texts(form, "language")), "auto"),
-            options=dict(_options(form)),
+        return Submission.model_validate(
+            {
+                **said,
+                "source": take,
+                "presentation": slides,
+                "steps": tuple(step for step in STEPS if step in steps) or None,
+                "notify": tuple(_texts(form, "notify")),
+                "options": dict(_options(form)),
+            }
         )
     except ValidationError as error:
-        first = error.errors()[0]
-        raise BadCall(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+        raise BadCall(mistakes.told(error)) from error
 
 
 def _options(form: FormData) -> Iterator[tuple[str, Any]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -170,10 +171,56 @@ def test_what_was_uploaded_before_becomes_a_job_with_its_options(browser: Browse
     assert "lecture.mp4" in page.text
 
 
+def test_title_folder_priority_and_who_is_told_go_with_the_film(toy_host: Host, tmp_path: Path) -> None:
+    (tmp_path / "lecture.mp4").write_text("a lecture")
+    settings = toy_host.settings.model_copy(update={"media_roots": (tmp_path,)})
+    Browser(build(settings, toy_host.manager)).press(
+        "/submit",
+        source="lecture.mp4",
+        step="encode",
+        title="Optics 1",
+        output="0042",
+        priority="high",
+        notify="https://portal.example/told",
+    )
+    (folder,) = (toy_host.settings.jobs_root / "jobs").iterdir()
+    job = JobFolder(toy_host.settings.jobs_root, folder.name).job()
+    assert (job.attributes, job.output, job.priority) == ({"title": "Optics 1"}, tmp_path / "0042", "high")
+    assert [one.url for one in job.callbacks] == ["https://portal.example/told"]
+
+
+def test_slides_that_are_sent_too_make_a_studio_job_of_both(settings: Settings) -> None:
+    film, slides = ("talk.mp4", b"a talk", "video/mp4"), ("slides.mp4", b"slides", "video/mp4")
+    browser = Browser(build(settings, Manager(settings)))
+    browser.press("/submit", step="encode", files={"file": film, "presentation-file": slides})
+    (folder,) = (settings.jobs_root / "jobs").iterdir()
+    job = JobFolder(settings.jobs_root, folder.name).job()
+    assert job.steps == ("compose", "encode")
+    assert [(one.role, one.path.name) for one in job.sources] == [
+        ("presenter", "talk.mp4"),
+        ("presentation", "slides.mp4"),
+    ]
+
+
+def test_two_films_with_one_folder_are_two_jobs_too_many(browser: Browser) -> None:
+    films = [("file", (name, b"a lecture", "video/mp4")) for name in ("a.mp4", "b.mp4")]
+    assert "submit that lecture alone" in browser.press("/submit", status=400, files=films, output="0042").text
+
+
+def test_a_film_that_was_sent_is_not_asked_for_again_when_a_word_of_the_form_is_wrong(browser: Browser) -> None:
+    upload = browser.send("POST", "/api/v1/uploads?name=lecture.mp4", content=b"a lecture").json()["id"]
+    page = browser.press("/submit", status=400, upload=upload, step="encode", priority="at once")
+    assert page.all("input", type="hidden", name="upload", value=upload)
+    assert "lecture.mp4 is here already" in page.text
+
+
 @pytest.mark.parametrize(
     ("fields", "status", "words"),
     [
         ({}, 400, "no lecture was named"),
+        ({"source": "http://203.0.113.9/a.mp4", "notify": "ftp://portal"}, 400, "notify.0: must match"),
+        ({"source": "a.mp4", "priority": "soon"}, 400, "priority: must be 'high', 'normal' or 'low'"),
+        ({"source": "a.mp4", "output": "/etc"}, 400, "no paths are taken here"),
         ({"source": "/etc/passwd"}, 400, "no paths are taken here"),
         ({"source": "http://127.0.0.1:1/a.mp4"}, 400, "is at a private address"),
         ({"upload": "f" * 32}, 400, "no upload"),
