@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -52,6 +53,9 @@ def examine(host: Host) -> Iterator[Finding]:
     yield from _steps(manager, settings)
     if problem := planning.unknown_options(manager):
         yield Finding("AMPHIPOD_OPTIONS", ok=False, words=problem)
+    yield from _reports(settings)
+    if find_spec("fastapi"):
+        yield _player()
     if settings.broker_url:
         yield from _service(settings)
     yield from pod_checkup.examine(settings)
@@ -87,6 +91,19 @@ def _steps(manager: Manager, settings: Settings) -> Iterator[Finding]:
             yield Finding(f"step {step}", ok=True, words=", ".join(words))
     if not any(map(manager.engines, STEPS)):
         yield Finding("steps", ok=False, words="no step is done here: pip install 'amphipod[all]'")
+
+
+def _reports(settings: Settings) -> Iterator[Finding]:
+    if settings.webhook_secret is None:
+        words = "not set: webhooks can't be signed, and wait until it is"
+        yield Finding("AMPHIPOD_WEBHOOK_SECRET", ok=None, words=words)
+
+
+def _player() -> Finding:
+    """Tell whether the pages have their player's controls, which a source checkout gets from npm."""
+    is_built = (Path(__file__).parent / "web" / "static" / "vendor" / "versions.json").exists()
+    words = "built" if is_built else "not built, films play with the browser's own controls: make assets"
+    return Finding("player's controls", ok=is_built or None, words=words)
 
 
 def _service(settings: Settings) -> Iterator[Finding]:

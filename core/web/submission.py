@@ -143,6 +143,8 @@ def submit(services: Services, asked: Submission, key: str | None) -> str:
         )
     except RecursionError as error:
         raise BadCall("the request is nested too deep") from error
+    if asked.notify and not services.has_broker and services.settings.webhook_secret is None:
+        raise BadCall("nobody can be told: a webhook can't be signed", remedy="set AMPHIPOD_WEBHOOK_SECRET")
     planning.check(services.host, job, elsewhere=services.has_broker)
     for place in sources.uploads:
         uploads.hold(place, job.id)

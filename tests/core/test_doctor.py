@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
+from pydantic import SecretStr
 
 from core import doctor
 from core.findings import are_well
@@ -82,3 +85,15 @@ def test_a_setting_s_slip_is_to_be_mended(only: Settings, monkeypatch: pytest.Mo
 
     words = "AMPHIPOD_BROKER is no setting: did you mean AMPHIPOD_BROKER_URL?"
     assert found(only)["environment"] == (False, words)
+
+
+def test_webhooks_that_nobody_could_sign_are_told_beforehand(only: Settings) -> None:
+    assert found(only)["AMPHIPOD_WEBHOOK_SECRET"] == (None, "not set: webhooks can't be signed, and wait until it is")
+    with_secret = only.model_copy(update={"webhook_secret": SecretStr("hush")})
+    assert "AMPHIPOD_WEBHOOK_SECRET" not in found(with_secret)
+
+
+def test_a_checkout_without_the_player_s_controls_says_how_to_get_them(only: Settings) -> None:
+    is_built = (Path(doctor.__file__).parent / "web" / "static" / "vendor" / "versions.json").exists()
+    ok, words = found(only)["player's controls"]
+    assert (ok, "make assets" in words) == ((True, False) if is_built else (None, True))

@@ -20,7 +20,7 @@ from pydantic import BaseModel, ConfigDict
 from starlette._utils import get_route_path
 from starlette.exceptions import HTTPException
 
-from core import errors
+from core import errors, mistakes
 from core.errors import AmphipodError
 from core.redis import connection
 from core.settings import Settings
@@ -152,8 +152,8 @@ def install(app: FastAPI, settings: Settings) -> None:
         assert isinstance(error, RequestValidationError)
         if is_foreign(request):
             return await request_validation_exception_handler(request, error)
-        mistakes = [_mistake(one) for one in error.errors()]
-        return await ours(request, Refusal(422, "; ".join(mistakes), remedy="see /openapi.json"))
+        wrong = [_mistake(one) for one in error.errors()]
+        return await ours(request, Refusal(422, "; ".join(wrong), remedy="see /openapi.json"))
 
     async def unforeseen(request: Request, error: Exception) -> Response:
         _log.error("request failed", path=request.url.path, exc_info=error)
@@ -199,45 +199,9 @@ def is_foreign(request: Request) -> bool:
     return path_of(request).startswith(FOREIGN)
 
 
-#: What a person reads for what pydantic calls it; {} are the values of its context.
-_WORDS: Mapping[str, str] = {
-    "missing": "is missing",
-    "extra_forbidden": "is not known here",
-    "json_invalid": "is not JSON: {error}",
-    "model_attributes_type": "must be a JSON object",
-    "dict_type": "must be a JSON object",
-    "list_type": "must be a list",
-    "tuple_type": "must be a list",
-    "string_type": "must be text",
-    "int_type": "must be a whole number",
-    "int_parsing": "must be a whole number",
-    "int_from_float": "must be a whole number",
-    "float_parsing": "must be a number",
-    "bool_parsing": "must be true or false",
-    "bool_type": "must be true or false",
-    "literal_error": "must be {expected}",
-    "enum": "must be {expected}",
-    "string_pattern_mismatch": "must fit {pattern}",
-    "string_too_short": "must have {min_length} characters at least",
-    "string_too_long": "must have {max_length} characters at the most",
-    "too_short": "must have {min_length} items at least",
-    "too_long": "must have {max_length} items at the most",
-    "greater_than": "must be more than {gt}",
-    "greater_than_equal": "must be {ge} at least",
-    "less_than": "must be less than {lt}",
-    "less_than_equal": "must be {le} at the most",
-    "value_error": "{error}",
-}
-
-
-def _mistake(one: Mapping[str, Any]) -> str:
+def _mistake(one: Any) -> str:
     where = ".".join(_names(one["loc"])) or "the body"
-    words = _WORDS.get(one["type"], "is wrong ({msg})")
-    known = {"msg": str(one["msg"]).lower(), **one.get("ctx", {})}
-    try:
-        return f"{where} {words.format(**known)}"
-    except KeyError:
-        return f"{where} {known['msg']}"
+    return f"{where} {mistakes.words(one)}"
 
 
 def _names(place: Iterable[Any]) -> list[str]:
