@@ -253,7 +253,7 @@ off.addEventListener("change", () => localStorage.setItem("keys", off.checked ? 
 $("#help").hidden = false
 $("#help").addEventListener("click", () => $("#keys").showModal())
 
-let gone = 0
+let gone = -Infinity
 const rows = () => $$(".row, .failures > li[data-job]")
 const here = () => document.activeElement.closest?.(".row, .failures > li[data-job]")
 
@@ -272,7 +272,7 @@ const KEYS = {
   x: () => here()?.querySelector("input[name=job]")?.click(),
   r: () => {
     const row = here()
-    const button = $('form[action$="/retry"] button', row ?? $("#head") ?? document.createElement("p"))
+    const button = $(':scope form[action$="/retry"] button', row ?? $("#head") ?? document.createElement("p"))
     if (button) return button.click()
     if (row?.dataset.state === "failed") load(`${base}/jobs/${row.dataset.job}/retry`, { method: "POST", body: new URLSearchParams({ then: location.pathname + location.search }) })
   },
