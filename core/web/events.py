@@ -11,7 +11,7 @@ import asyncio
 import json
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -42,7 +42,8 @@ _WAITING = 32
 #: Rows of one tick; of more, listeners read their list anew.
 _MOST_ROWS = 500
 
-_UNSETTLED = (RowState.RUNNING, RowState.DELAYED)
+#: States that a job may leave without a word.
+UNSETTLED = (RowState.RUNNING, RowState.DELAYED)
 
 _log = structlog.get_logger()
 
@@ -57,14 +58,25 @@ class _Listener:
 class Hub:
     """Takes ids of jobs from any thread, and gives events to any number of listeners."""
 
-    def __init__(self, rows: Callable[[Sequence[str]], list[JobRow]], service: Callable[[], Any]) -> None:
-        """Read changed jobs by `rows`, and what else is shown by `service`; both may raise AmphipodError."""
+    def __init__(
+        self,
+        rows: Callable[[Sequence[str]], list[JobRow]],
+        unsettled: Callable[[], Iterable[str]],
+        service: Callable[[], Any],
+    ) -> None:
+        """Read changed jobs by `rows`, which may change untold by `unsettled`, and what else is shown by `service`.
+
+        Each may raise AmphipodError.
+        """
         self._rows = rows
+        self._find_unsettled = unsettled
         self._service = service
         self._lock = threading.Lock()
         self._changed: set[str] = set()
         self._told: dict[str, bytes] = {}
         self._unsettled: set[str] = set()
+        #: Whether `_unsettled` has all of them; not where changes went by that nobody has listened to.
+        self._knows_unsettled = False
         self._last_service = b""
         self._outage: str | None = None
         self._listeners: set[_Listener] = set()
@@ -100,6 +112,7 @@ class Hub:
         if words == self._outage:
             return
         was, self._outage = self._outage, words
+        self._knows_unsettled = False
         if words is None:
             self._tell(_event("back", "{}"))
         elif was is None:
@@ -146,6 +159,7 @@ class Hub:
                 with self._lock:
                     self._changed |= self._unsettled
             try:
+                await self._look_for_unsettled()
                 await self._tell_jobs()
                 if self._listeners and clock - served >= _SERVICE_EVERY:
                     served = clock
@@ -155,6 +169,15 @@ class Hub:
             except Exception:  # noqa: BLE001  # events go on, whatever one of them met
                 _log.exception("events can't be told")
 
+    async def _look_for_unsettled(self) -> None:
+        if self._listeners and not self._knows_unsettled:
+            self._knows_unsettled = True
+            try:
+                self.changed_all(set(await run_in_threadpool(self._find_unsettled)))
+            except AmphipodError:
+                self._knows_unsettled = False
+                raise
+
     async def _tell_jobs(self) -> None:
         with self._lock:
             ids, self._changed = self._changed, set()
@@ -162,8 +185,10 @@ class Hub:
             return
         if not self._listeners:
             self._told.clear()
+            self._knows_unsettled = False
             return
         if len(ids) > _MOST_ROWS:
+            self._knows_unsettled = False
             self._send(_event("missed", "{}"))
             return
         try:
@@ -172,7 +197,7 @@ class Hub:
             self.changed_all(ids)
             raise
         self._unsettled -= ids
-        self._unsettled |= {row.id for row in rows if row.state in _UNSETTLED}
+        self._unsettled |= {row.id for row in rows if row.state in UNSETTLED}
         events = {row.id: _event("job", row.model_dump_json()) for row in rows}
         events |= {job: _event("removed", json.dumps({"id": job})) for job in ids - events.keys()}
         fresh = {job: event for job, event in events.items() if self._told.get(job) != event}

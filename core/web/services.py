@@ -6,13 +6,13 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from core.job_index import JobIndex, open_index
+from core.job_index import JobIndex, JobQuery, open_index
 from core.jobs.detail import JobDetail
 from core.jobs.detail import detail as detail_of
 from core.pipeline.planning import Host
 from core.plugin_host.manager import Manager
 from core.settings import Settings
-from core.web.events import Hub, RedisReader
+from core.web.events import UNSETTLED, Hub, RedisReader
 from core.web.local.index import LocalIndex
 from core.web.local.worker import LocalWorker
 from core.web.overview import overview
@@ -35,7 +35,7 @@ class Services:
     def __post_init__(self) -> None:
         self.host = Host(self.settings, self.manager)
         self.tokens = TokenFile(self.settings.jobs_root)
-        self.hub = Hub(self._rows, self._overview)
+        self.hub = Hub(self._rows, self._unsettled, self._overview)
         folder = open_index(self.settings)
         #: Does the jobs where there is no broker.
         self.local: LocalWorker | None = None
@@ -71,6 +71,9 @@ class Services:
 
     def _rows(self, jobs: Sequence[str]) -> list[JobRow]:
         return self.index.rows(jobs)
+
+    def _unsettled(self) -> list[str]:
+        return [row.id for row in self.index.page(JobQuery(states=UNSETTLED, limit=500)).rows]
 
     def _overview(self) -> object:
         return overview(self).model_dump(mode="json")
