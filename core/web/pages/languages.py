@@ -84,13 +84,17 @@ class Sentences:
         text = _STEP.sub("", text, count=1) if _STEP.match(text) else text
         if not self._patterns:
             return text
-        whole = self._known(text)
-        if whole is not None:
+        # <reason>: <remedy>; a reason alone may hold a colon, and one that ends in another's words takes any.
+        cuts = [(text[: found.start()], text[found.end() :]) for found in re.finditer(": ", text)]
+        for reason, remedy in cuts:
+            ours, cure = self._known(reason), self._known(remedy)
+            if ours is not None and cure is not None:
+                return f"{ours}\N{NO-BREAK SPACE}: {cure}"
+        if (whole := self._known(text)) is not None:
             return whole
-        for found in re.finditer(": ", text):  # <reason>: <remedy>
-            reason, remedy = self._known(text[: found.start()]), self._known(text[found.end() :])
-            if reason is not None:
-                return f"{reason}\N{NO-BREAK SPACE}: {remedy if remedy is not None else text[found.end() :]}"
+        for reason, remedy in cuts:
+            if (ours := self._known(reason)) is not None:
+                return f"{ours}\N{NO-BREAK SPACE}: {remedy}"
         return text
 
     def _known(self, text: str) -> str | None:

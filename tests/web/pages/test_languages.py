@@ -63,6 +63,10 @@ def test_a_translated_reason_is_one_that_somebody_gives(sentence: str) -> None:
         ("encode: /a.mp4 does not exist", "/a.mp4 n’existe pas"),
         ("/a.mp4 is empty: ask the weaver", "/a.mp4 est vide\xa0: ask the weaver"),
         ("the loom is jammed: upload it again", "the loom is jammed: upload it again"),
+        (
+            "/a.mp4 was cut off: it ends at second 10.8 of 61.6: upload it again, whole",
+            "/a.mp4 est tronqué\xa0: il s’arrête à la seconde 10.8 sur 61.6\xa0: déposez-le à nouveau, entier",
+        ),
         ("redis://q:6379 does not answer (refused)", "redis://q:6379 ne répond pas (refused)"),
     ],
 )
