@@ -29,6 +29,8 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+from core.printable import printable
+
 
 class AmphipodError(Exception):
     """Root of the family.
@@ -49,9 +51,9 @@ class AmphipodError(Exception):
         plugin: str | None = None,
         path: str | None = None,
     ) -> None:
-        super().__init__(message)
-        self.message = message
-        self.remedy = remedy
+        self.message = printable(message)
+        self.remedy = printable(remedy)
+        super().__init__(self.message)
         self.job = job
         self.step = step
         self.plugin = plugin

@@ -13,7 +13,8 @@ ROOT = Path(__file__).parents[1]
 
 #: One line a floor; modules of one floor don't import each other, a package stands for all that is in it.
 ORDER = (
-    ("core.backoff", "core.errors", "core.findings", "core.mistakes"),
+    ("core.backoff", "core.findings", "core.mistakes", "core.printable"),
+    ("core.errors",),
     ("core.measures",),
     ("core.model",),
     ("core.context", "core.settings"),

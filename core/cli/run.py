@@ -27,7 +27,7 @@ from core.cli.terminal.options import (
     sources_of,
 )
 from core.cli.terminal.plain import plain
-from core.errors import BadCall, EngineMissing
+from core.errors import BadCall
 from core.model import STEPS, Job, Step
 from core.pipeline import lifecycle, planning
 from core.pipeline.planning import Host, missing_steps
@@ -85,7 +85,9 @@ def run(
         for sources, home in zip(takes, homes, strict=True)
     ]
     if not steps:
-        able = _able(host, todo[0])
+        able, missing = planning.able(host, todo[0])
+        for reason in missing:
+            typer.echo(f"left out: {reason}", err=True)
         todo = [job.model_copy(update={"steps": able}) for job in todo]
     for job in todo:
         planning.check(host, job)
@@ -126,31 +128,3 @@ def _installed(host: Host, takes: int) -> tuple[Step, ...]:
     if not present:
         raise BadCall("no step is installed here", remedy="pip install 'amphipod[all]'")
     return present
-
-
-def _able(host: Host, job: Job) -> tuple[Step, ...]:
-    """Return the steps that this host can do as it is; one that an option or --engine asks for is not left out.
-
-    Raises:
-        EngineMissing: such a one can't be done, or none can.
-    """
-    missing: dict[Step, EngineMissing] = {}
-    for step in job.steps:
-        try:
-            host.manager.check_step(job, step, planning.make_plan(host.manager, job, step))
-        except EngineMissing as error:
-            if step in job.engines or _asked_by_option(host, job, step):
-                raise
-            missing[step] = error
-    if len(missing) == len(job.steps):
-        raise next(iter(missing.values()))
-    for reason in missing.values():
-        typer.echo(f"left out: {reason}", err=True)
-    return tuple(step for step in job.steps if step not in missing)
-
-
-def _asked_by_option(host: Host, job: Job, step: Step) -> bool:
-    known = {one: host.manager.options_schema(one, planning.choose(host.manager, one, job)[0]) for one in job.steps}
-    names = {one: set(schema.model_fields) if schema else set(job.options) for one, schema in known.items()}
-    others = set().union(*(names[one] for one in job.steps if one != step))
-    return bool(job.options.keys() & names[step] - others)

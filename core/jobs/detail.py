@@ -13,7 +13,7 @@ from core import settings as settings_module
 from core.errors import OutOfReach, UnknownJob
 from core.job_index import JobRow, RowState, StepProgress, open_index
 from core.jobs import Status, StepStatus
-from core.model import Engine, Job, Manifest, Model, Plan, State, StepResult
+from core.model import Engine, FilePath, Job, Manifest, Model, Plan, State, StepResult
 from core.pipeline import attempt, parts
 from core.queue import job_row
 from core.retention import holdings
@@ -108,10 +108,10 @@ class JobDetail(Model):
 
     row: JobRow
     #: Absolute paths.
-    sources: tuple[Path, ...] = ()
+    sources: tuple[FilePath, ...] = ()
     #: Folder that the job names for its files; None: they stay in its own.
-    output: Path | None = None
-    published_in: Path | None = None
+    output: FilePath | None = None
+    published_in: FilePath | None = None
     #: As in `amphipod status`: a queue that nobody reads, or the word that the job's files were removed.
     unserved: str | None = None
     swept: str | None = None

@@ -5,7 +5,7 @@ moved, published elsewhere or read from another mount. Times are UTC, durations 
 """
 
 from core.model.artifact import KINDS, Artifact, Kind
-from core.model.base import CORRELATION_ID, SCHEMA, Model, check_correlation_id, check_id, now
+from core.model.base import CORRELATION_ID, SCHEMA, FilePath, Model, check_correlation_id, check_id, now, path_text
 from core.model.job import STEPS, Callback, Download, Job, Priority, Source, State, Step
 from core.model.manifest import Manifest, ManifestStep
 from core.model.statement import Destination, Receipt, Statement
@@ -23,6 +23,7 @@ __all__ = [
     "Division",
     "Download",
     "Engine",
+    "FilePath",
     "Job",
     "Kind",
     "Manifest",
@@ -46,4 +47,5 @@ __all__ = [
     "check_correlation_id",
     "check_id",
     "now",
+    "path_text",
 ]

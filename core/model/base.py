@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer
 
 #: Version of these models' JSON; incremented when the release before could not read it any more.
 SCHEMA = 1
@@ -34,6 +36,25 @@ def check_correlation_id(value: str) -> str:
 
 def now() -> datetime:
     return datetime.now(UTC)
+
+
+#: Bytes of a name that is not UTF-8 are, in JSON, these characters of a private use area, which names don't have;
+#: Python holds them as lone surrogates (PEP 383), which no JSON can carry.
+_TO_JSON = {0xDC00 + byte: 0xF700 + byte for byte in range(0x80, 0x100)}
+_FROM_JSON = {carried: surrogate for surrogate, carried in _TO_JSON.items()}
+
+
+def path_text(path: Path) -> str:
+    """Return a path as JSON and pages can carry it."""
+    return str(path).translate(_TO_JSON)
+
+
+def _path(value: Any) -> Any:
+    return value.translate(_FROM_JSON) if isinstance(value, str) else value
+
+
+#: A path whose name may be any bytes.
+FilePath = Annotated[Path, BeforeValidator(_path), PlainSerializer(path_text, return_type=str, when_used="json")]
 
 
 class Model(BaseModel):

@@ -5,12 +5,11 @@ from __future__ import annotations
 import enum
 from collections.abc import Mapping
 from datetime import datetime
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, ConfigDict, Field
 
-from core.model.base import SCHEMA, Model, check_correlation_id, check_id, now
+from core.model.base import SCHEMA, FilePath, Model, check_correlation_id, check_id, now
 
 #: What a step may be called; their order is the order of a job.
 Step = Literal["compose", "encode", "transcribe", "emit"]
@@ -38,7 +37,7 @@ class State(enum.StrEnum):
 class Source(Model):
     """One media file to work on."""
 
-    path: Path
+    path: FilePath
     #: What it shows; a studio job has a presenter and a presentation.
     role: Literal["lecture", "presenter", "presentation"] = "lecture"
 
@@ -47,7 +46,7 @@ class Download(Model):
     """A file that a host fetches before it works on a job."""
 
     #: In the job's folder.
-    path: Path
+    path: FilePath
     url: str
     #: A stranger has named it: it must be at a public address, or a host of the settings, and no larger than uploads.
     guarded: bool = False
@@ -73,12 +72,12 @@ class Job(Model):
     sources: tuple[Source, ...] = Field(min_length=1)
     steps: tuple[Step, ...] = Field(min_length=1)
     #: Folder to publish into; None publishes in the job's own folder.
-    output: Path | None = None
+    output: FilePath | None = None
     #: Whether files in that folder that are not this job's may be replaced, and what the same steps of another source
     #: have published there removed. What the job itself reads never is.
     replace: bool = False
     #: Files elsewhere that whoever is told of the job's end puts in place; what lies there must be of the same source.
-    placed: tuple[Path, ...] = ()
+    placed: tuple[FilePath, ...] = ()
     #: BCP 47 tag of what is spoken, or "auto".
     language: str = "auto"
     #: Options as the caller wrote them, `{"profile": "lecture"}`; each step takes those its engine knows.

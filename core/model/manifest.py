@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from pydantic import ConfigDict, Field
 
 from core.model.artifact import Artifact
-from core.model.base import SCHEMA, Model
+from core.model.base import SCHEMA, FilePath, Model
 from core.model.job import Job, State
 from core.model.step import Engine
 
@@ -37,7 +36,7 @@ class Manifest(Model):
     reason: str | None = None
     steps: Mapping[str, ManifestStep]
     #: Where the files were published; a job without `output` publishes in its own folder.
-    published_in: Path | None = None
+    published_in: FilePath | None = None
 
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True, serialize_by_alias=True)
 

@@ -6,13 +6,12 @@ import hashlib
 import json
 from collections.abc import Mapping
 from datetime import datetime
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, ConfigDict, Field
 
 from core.model.artifact import Artifact
-from core.model.base import SCHEMA, Model
+from core.model.base import SCHEMA, FilePath, Model
 from core.model.job import State
 
 
@@ -54,7 +53,7 @@ class PartOutput(StepOutput):
     """What became of a part; `folder` holds its files when they are joined."""
 
     part: Part
-    folder: Path | None = None
+    folder: FilePath | None = None
 
 
 class Work(Model):

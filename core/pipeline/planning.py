@@ -214,3 +214,32 @@ def missing_steps(manager: Manager) -> dict[Step, str]:
         except AmbiguousEngine:
             pass
     return missing
+
+
+def able(host: Host, job: Job) -> tuple[tuple[Step, ...], tuple[EngineMissing, ...]]:
+    """Return the steps that this host can do as it is, and why not the others: weights that are not here, say.
+
+    A step that an option or `engines` asks for is not left out.
+
+    Raises:
+        EngineMissing: such a one can't be done, or none can.
+    """
+    missing: dict[Step, EngineMissing] = {}
+    for step in job.steps:
+        try:
+            host.manager.check_step(job, step, make_plan(host.manager, job, step))
+        except EngineMissing as error:
+            if step in job.engines or _is_asked_by_option(host.manager, job, step):
+                raise
+            missing[step] = error
+    if len(missing) == len(job.steps):
+        raise next(iter(missing.values()))
+    return tuple(step for step in job.steps if step not in missing), tuple(missing.values())
+
+
+def _is_asked_by_option(manager: Manager, job: Job, step: Step) -> bool:
+    """Tell whether the job has an option that only this one of its steps knows."""
+    known = {one: manager.options_schema(one, choose(manager, one, job)[0]) for one in job.steps}
+    names = {one: set(schema.model_fields) if schema else set(job.options) for one, schema in known.items()}
+    others = set().union(*(names[one] for one in job.steps if one != step))
+    return bool(job.options.keys() & names[step] - others)

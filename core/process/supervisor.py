@@ -26,7 +26,7 @@ import structlog
 from core import errors
 from core.context import Progress
 from core.errors import LimitExceeded, StepCrashed
-from core.model import Division, Engine, Manifest, Model, Plan, Step, StepOutput, Work
+from core.model import Division, Engine, FilePath, Manifest, Model, Plan, Step, StepOutput, Work
 from core.process import spawn
 from core.process.spawn import KEPT, Child, keeper
 from core.settings import Settings
@@ -49,13 +49,13 @@ class StepRequest(Model):
 
     parent: int
     settings: Settings
-    root: Path
+    root: FilePath
     job: str
     step: Step
     work: Work = Work()
     attempt: int
-    scratch: Path
-    published: Path
+    scratch: FilePath
+    published: FilePath
     plan: Plan
     manifest: Manifest
 

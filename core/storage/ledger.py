@@ -13,7 +13,7 @@ import structlog
 from pydantic import ValidationError
 
 from core import mistakes
-from core.model import Job, Model
+from core.model import FilePath, Job, Model, path_text
 from core.storage import files as storage_files
 
 #: Seconds by which a file's time may differ from what was noted: file systems round, FAT to two seconds.
@@ -54,7 +54,7 @@ class Entry(Model):
 class Ledger(Model):
     """Of one folder."""
 
-    output: Path
+    output: FilePath
     entries: tuple[Entry, ...] = ()
 
     def owner(self, name: str) -> Entry | None:
@@ -100,5 +100,5 @@ def sources(root: Path, job: Job) -> tuple[str, ...]:
     for source in job.sources:
         path = Path(os.path.realpath(source.path))
         entry = read(root, path.parent).owner(path.name)
-        found.extend(entry.sources if entry and entry.files[path.name].is_of(path) else (str(path),))
+        found.extend(entry.sources if entry and entry.files[path.name].is_of(path) else (path_text(path),))
     return tuple(dict.fromkeys(found))

@@ -15,7 +15,7 @@ from datetime import datetime
 from pathlib import Path
 
 from core.errors import NotWritable
-from core.model import KINDS, Job, Model, State, StepResult
+from core.model import KINDS, FilePath, Job, Model, State, StepResult
 from core.storage import conflicts, ledger, order
 from core.storage import files as storage_files
 from core.storage.conflicts import STAGE_PREFIX, Claim
@@ -44,11 +44,11 @@ class Publication(Model):
     """`publish.json`: the commit of a publish. From here on it can only be completed, by whoever comes next."""
 
     job: str
-    job_folder: Path
+    job_folder: FilePath
     created_at: datetime
     #: Its place among the jobs for this folder (core/storage/order.py).
     number: int = 0
-    output: Path
+    output: FilePath
     stage: str
     #: What the job is made of, as the ledger has it.
     sources: tuple[str, ...]

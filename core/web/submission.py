@@ -9,7 +9,7 @@ from urllib.parse import unquote, urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-from core.errors import BadCall
+from core.errors import BadCall, EngineMissing
 from core.model import STEPS, Callback, Download, Job, Priority, Source, Step, check_correlation_id
 from core.pipeline import download, lifecycle, planning
 from core.retention import uploads
@@ -71,7 +71,7 @@ class _Sources:
 
     def __init__(self, services: Services, job: str) -> None:
         self._services = services
-        self._folder = JobFolder(services.settings.jobs_root, job)
+        self.folder = JobFolder(services.settings.jobs_root, job)
         self.downloads: list[Download] = []
         self.uploads: list[UploadFolder] = []
 
@@ -91,7 +91,7 @@ class _Sources:
         last = PurePosixPath(unquote(urlsplit(take.url).path)).name
         name = uploads.safe_name(last) if last.strip("./") else "film"
         # A folder each, so that two of one name don't meet.
-        path = self._folder.downloads.absolute() / str(len(self.downloads)) / name
+        path = self.folder.downloads.absolute() / str(len(self.downloads)) / name
         self.downloads.append(Download(path=path, url=take.url, guarded=True))
         return path
 
@@ -145,10 +145,16 @@ def submit(services: Services, asked: Submission, key: str | None) -> str:
         raise BadCall("the request is nested too deep") from error
     if asked.notify and not services.has_broker and services.settings.webhook_secret is None:
         raise BadCall("nobody can be told: a webhook can't be signed", remedy="set AMPHIPOD_WEBHOOK_SECRET")
+    missing: tuple[EngineMissing, ...] = ()
+    if not asked.steps and not services.has_broker:
+        able, missing = planning.able(services.host, job)
+        job = job.model_copy(update={"steps": able})
     planning.check(services.host, job, elsewhere=services.has_broker)
     for place in sources.uploads:
         uploads.hold(place, job.id)
     services.work.submit(job)
+    for reason in missing:
+        lifecycle.tell(sources.folder, "left out", level="warning", step=reason.step, reason=str(reason))
     return job.id
 
 

@@ -11,6 +11,7 @@ from types import FrameType
 import typer
 
 from core.cli.terminal import progress, summary
+from core.cli.terminal.plain import plain
 from core.context import Progress
 from core.errors import JobConflict
 from core.model import Manifest, State
@@ -69,7 +70,7 @@ def finish(
     )
     summary.show(outcome.manifest, folder, as_json=as_json, lines=lines)
     if written and not as_json:
-        typer.echo(f"page     {written}")
+        typer.echo(f"page     {plain(str(written))}")
     if outcome.signal and outcome.manifest.state is State.CANCELLED:
         typer.echo(f"amphipod: what is done is kept, `amphipod retry {folder.id}` goes on", err=True)
     return outcome

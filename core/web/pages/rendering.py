@@ -13,6 +13,7 @@ from fastapi import Request
 from fastapi.responses import HTMLResponse, RedirectResponse
 
 from core.errors import AmphipodError
+from core.printable import printable
 from core.web import auth
 from core.web.auth import Caller
 from core.web.http import problems
@@ -56,7 +57,9 @@ class Renderer:
             "query": None,
         }
         html = environment.render(name, about["language"], {**about, **context})
-        response = HTMLResponse(html, status, {"Cache-Control": "no-store", "Vary": "Cookie, Accept-Language"})
+        response = HTMLResponse(
+            printable(html), status, {"Cache-Control": "no-store", "Vary": "Cookie, Accept-Language"}
+        )
         if notice:
             response.delete_cookie(NOTICE, path=base(request) or "/")
         return response

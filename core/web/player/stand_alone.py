@@ -11,6 +11,7 @@ from urllib.parse import quote
 
 from core.errors import WouldReplace
 from core.model import Artifact, Manifest, Transcript
+from core.printable import printable
 from core.storage import files
 from core.storage.job_folder import JobFolder
 from core.web import player
@@ -47,7 +48,7 @@ def write(manifest: Manifest, folder: JobFolder) -> Path:
     home = manifest.published_in or folder.path
     check(home, replace=manifest.job.replace)
     page = home / NAME
-    files.write_replacing(page, render(manifest, folder, home))
+    files.write_replacing(page, printable(render(manifest, folder, home)))
     return page
 
 

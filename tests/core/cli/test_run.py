@@ -13,6 +13,8 @@ from typing import Any
 
 import pytest
 
+from core.storage.job_folder import JobFolder
+
 from ...conftest import TOY_ENGINE, InstallPlugin
 
 AMPHIPOD = [sys.executable, "-m", "core.cli"]
@@ -314,3 +316,20 @@ def test_a_refusal_repeats_no_escape_sequence() -> None:
 
     assert done.returncode == 2
     assert "\x1b" not in done.stderr
+
+
+@pytest.mark.parametrize("do", [{"write": "x"}, {"refuse": "no film"}])
+def test_names_in_bytes_that_are_not_utf_8_work(do: dict[str, Any]) -> None:
+    name, out = os.fsdecode(b"cours d'\xe9t\xe9.mp4"), os.fsdecode(b"sortie \xe9")
+    Path(name).write_text("a lecture")
+    done = amphipod("run", name, "--out", out, **do)
+
+    (folder,) = jobs()
+    made = [path.name for path in Path(out).glob("[!.]*")]
+    assert (done.returncode, made) == ((0, ["360p.mp4"]) if "write" in do else (1, []))
+    assert "write" in do or "cours d'?t?.mp4: no film" in done.stderr
+    assert name in [str(source.path.name) for source in JobFolder(folder.parents[1], folder.name).job().sources]
+    for command in ("jobs", "show", "logs"):
+        shown = amphipod(command, *([folder.name] if command != "jobs" else []))
+        assert (shown.returncode, shown.stderr) == (0, "")
+    assert json.loads(amphipod("show", folder.name, "--json").stdout)["row"]["source"] == "cours d'?t?.mp4"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import re
 import time
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,20 @@ from core.storage.job_folder import JobFolder
 from core.web import tokens
 from core.web.app import build
 
+from ...conftest import TOY_ENGINE, InstallPlugin
 from .conftest import NOT_A_FILM, Browser, MakeJob
+
+NO_WEIGHTS = """
+    from core import hookimpl
+    from core.errors import EngineMissing
+
+    @hookimpl
+    def transcribe(): ...
+
+    @hookimpl
+    def check_step():
+        raise EngineMissing("no weights are here", remedy="fetch them")
+"""
 
 #: At a public address, which nothing here asks.
 FILM = "http://93.184.216.34/lecture.mp4"
@@ -392,3 +406,17 @@ def test_without_its_redis_a_page_says_so_in_a_line(
     page = served.page("/", status=503)
     assert "does not answer" in page.text
     assert time.monotonic() - begin < 10
+
+
+def test_a_step_that_lacks_something_here_is_left_out_of_a_drop_and_the_story_says_why(
+    settings: Settings, install_plugin: InstallPlugin
+) -> None:
+    install_plugin("toy", TOY_ENGINE)
+    install_plugin("silent", NO_WEIGHTS)
+    only = settings.model_copy(update={"plugins_only": ("toy", "silent")})
+    browser = Browser(build(only, Manager(only)))
+    page = browser.press("/submit", files={"file": ("lecture.mp4", b"a lecture", "video/mp4")})
+    (folder,) = (settings.jobs_root / "jobs").iterdir()
+    assert JobFolder(settings.jobs_root, folder.name).job().steps == ("encode",)
+    assert re.search(r"left out: no weights are here: fetch them\s+transcribe", page.text)
+    assert "fetch them" in browser.press("/submit", status=400, step="transcribe", source=FILM).text
