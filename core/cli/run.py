@@ -86,7 +86,7 @@ def run(
     ]
     if not steps:
         able, missing = planning.able(host, todo[0])
-        for reason in missing:
+        for reason in missing.values():
             typer.echo(f"left out: {reason}", err=True)
         todo = [job.model_copy(update={"steps": able}) for job in todo]
     for job in todo:

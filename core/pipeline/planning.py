@@ -216,7 +216,7 @@ def missing_steps(manager: Manager) -> dict[Step, str]:
     return missing
 
 
-def able(host: Host, job: Job) -> tuple[tuple[Step, ...], tuple[EngineMissing, ...]]:
+def able(host: Host, job: Job) -> tuple[tuple[Step, ...], Mapping[Step, EngineMissing]]:
     """Return the steps that this host can do as it is, and why not the others: weights that are not here, say.
 
     A step that an option or `engines` asks for is not left out.
@@ -234,7 +234,7 @@ def able(host: Host, job: Job) -> tuple[tuple[Step, ...], tuple[EngineMissing, .
             missing[step] = error
     if len(missing) == len(job.steps):
         raise next(iter(missing.values()))
-    return tuple(step for step in job.steps if step not in missing), tuple(missing.values())
+    return tuple(step for step in job.steps if step not in missing), missing
 
 
 def _is_asked_by_option(manager: Manager, job: Job, step: Step) -> bool:

@@ -145,7 +145,7 @@ def submit(services: Services, asked: Submission, key: str | None) -> str:
         raise BadCall("the request is nested too deep") from error
     if asked.notify and not services.has_broker and services.settings.webhook_secret is None:
         raise BadCall("nobody can be told: a webhook can't be signed", remedy="set AMPHIPOD_WEBHOOK_SECRET")
-    missing: tuple[EngineMissing, ...] = ()
+    missing: Mapping[Step, EngineMissing] = {}
     if not asked.steps and not services.has_broker:
         able, missing = planning.able(services.host, job)
         job = job.model_copy(update={"steps": able})
@@ -153,8 +153,8 @@ def submit(services: Services, asked: Submission, key: str | None) -> str:
     for place in sources.uploads:
         uploads.hold(place, job.id)
     services.work.submit(job)
-    for reason in missing:
-        lifecycle.tell(sources.folder, "left out", level="warning", step=reason.step, reason=str(reason))
+    for step, reason in missing.items():
+        lifecycle.tell(sources.folder, "left out", level="warning", step=step, reason=str(reason))
     return job.id
 
 

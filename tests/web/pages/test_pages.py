@@ -31,6 +31,9 @@ NO_WEIGHTS = """
     def transcribe(): ...
 
     @hookimpl
+    def write_captions(): ...
+
+    @hookimpl
     def check_step():
         raise EngineMissing("no weights are here", remedy="fetch them")
 """
