@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -44,4 +45,5 @@ def set_chapters(container: OutputContainer, chapters: Sequence[Chapter]) -> Non
 
 
 def _one_line(title: str) -> str:
-    return " ".join(title.split()).replace("-->", "→")
+    """Return a chapter's title as WebVTT (section 4.6): one line, without what would be markup."""
+    return html.escape(" ".join(title.split()), quote=False)

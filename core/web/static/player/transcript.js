@@ -14,7 +14,7 @@ export function chapters(root, video) {
   const element = video.querySelector("track[kind=chapters]");
   if (!place || !element) return;
   withCues(element, (cues) => {
-    const list = timedList(place.querySelector("ol"), cues.map((cue) => ({ start: cue.startTime, text: cue.text })), video);
+    const list = timedList(place.querySelector("ol"), cues.map((cue) => ({ start: cue.startTime, text: cue.getCueAsHTML().textContent })), video);
     place.hidden = !cues.length;
     video.addEventListener("timeupdate", () => list.mark(video.currentTime));
   });

@@ -108,7 +108,7 @@ def test_chapters_are_kept(tmp_path: Path, encode: Encode, clip: Clip, look: Any
     assert chapters_of(whole) == [(0, 4, "Opening & aims"), (4, 9, "Proof"), (9, 12, "3")]
     # An MP4's chapters leave no gap, so the first begins with the opening.
     assert chapters_of(dressed) == [(0, 3, "Opening & aims"), (3, 7, "Proof")]
-    assert "00:00:02.000 --> 00:00:03.000\nOpening & aims\n" in (dressed.folder / "chapters.vtt").read_text()
+    assert "00:00:02.000 --> 00:00:03.000\nOpening &amp; aims\n" in (dressed.folder / "chapters.vtt").read_text()
     assert all(look(film).faults == () for film in (*whole.films, *dressed.films))
 
 
