@@ -44,10 +44,10 @@ demo-captions: .venv/encode,transcript,web.stamp demo
 	@echo "  $(BIN)/amphipod models pull small"
 	@echo "  $(BIN)/amphipod run lecture.mp4 --language fr --option model=small"
 
-# More processes than two cores: a third of the tests waits for clocks, not for the processor. A browser that decodes in
-# software needs both cores for itself, so its tests come last and alone.
+# More processes than two cores: two thirds of the time the tests wait for clocks, not for the processor. A browser that
+# decodes in software needs both cores for itself, so its tests come last and alone.
 test: .venv/dev.stamp debian-packages
-	$(BIN)/python -m pytest -m "not long" --numprocesses 3 --dist loadfile --no-loadscope-reorder $(or $(ARGS),--ignore tests/browser)
+	$(BIN)/python -m pytest -m "not long" --numprocesses 5 --dist loadfile --no-loadscope-reorder $(or $(ARGS),--ignore tests/browser)
 	$(if $(ARGS),,$(BIN)/python -m pytest tests/browser)
 
 # OpenAI's own weights hear what espeak-ng speaks, where it is installed; AMPHIPOD_TEST_WEIGHTS names base.pt, else pip

@@ -22,6 +22,7 @@ from core.errors import (
 from core.hookspecs import DROP, hookimpl
 from core.model import (
     Artifact,
+    Callback,
     Destination,
     Division,
     Job,
@@ -35,13 +36,16 @@ from core.model import (
     Statement,
     StepOutput,
     StepResult,
+    StepSpec,
     Transcript,
     Word,
 )
 
 if TYPE_CHECKING:
+    from core.callbacks.webhook import signature
     from core.jobs import status, submit
     from core.statements.submit import submit_statements
+    from core.statements.visitor_token import sign as sign_visitor
 
 __all__ = [
     "DROP",
@@ -49,6 +53,7 @@ __all__ = [
     "Artifact",
     "BadCall",
     "BadSource",
+    "Callback",
     "Cancelled",
     "Context",
     "Destination",
@@ -67,10 +72,13 @@ __all__ = [
     "Statement",
     "StepOutput",
     "StepResult",
+    "StepSpec",
     "Transcript",
     "Transient",
     "Word",
     "hookimpl",
+    "sign_visitor",
+    "signature",
     "status",
     "submit",
     "submit_statements",
@@ -83,6 +91,14 @@ def __getattr__(name: str) -> Any:
         from core.statements import submit as statements_submit
 
         return statements_submit.submit_statements
+    if name == "sign_visitor":
+        from core.statements import visitor_token
+
+        return visitor_token.sign
+    if name == "signature":
+        from core.callbacks import webhook
+
+        return webhook.signature
     if name in ("status", "submit"):
         from core import jobs
 

@@ -1,4 +1,4 @@
-"""What `dramatiq core.actors` loads: an actor a step. The work itself is in core/worker/step.py."""
+"""What `dramatiq core.actors` loads: an actor a step, the plugins' too. The work itself is in core/worker/step.py."""
 
 from __future__ import annotations
 
@@ -24,20 +24,22 @@ from core.worker import callback, middleware, step
 from core.worker.middleware.shutdown import Shutdown
 
 
-def _connect() -> broker.Broker:
+def _start() -> tuple[Host, broker.Broker]:
     installation.check()
     loaded = settings.load()
-    return broker.connect(loaded, middleware.build(loaded))
+    host = Host(loaded, Manager(loaded))
+    heavy = (queue for queue, is_heavy in host.manager.steps.queues().items() if is_heavy)
+    return host, broker.connect(loaded, middleware.build(loaded), heavy)
 
 
 try:
-    BROKER = _connect()
+    HOST, BROKER = _start()
 except AmphipodError as fault:
     sys.stderr.write(f"amphipod: {fault}\n")
     sys.exit(fault.exit_code)
 
 dramatiq.set_broker(BROKER)
-for _queue in names.expand(names.QUEUES.values()):
+for _queue in names.expand((*names.BUILT_IN, *HOST.manager.steps.queues())):
     BROKER.declare_queue(_queue)
 
 
@@ -46,32 +48,24 @@ _DESTINATIONS = callback.Destinations()
 
 @cache
 def _worker() -> step.WorkerContext:
-    loaded = settings.load()
     shutdown = next(one for one in BROKER.middleware if isinstance(one, Shutdown))
-    return step.WorkerContext(Host(loaded, Manager(loaded)), BROKER, connection.client(loaded), shutdown)
+    return step.WorkerContext(HOST, BROKER, connection.client(HOST.settings), shutdown)
 
 
-@dramatiq.actor(queue_name=names.QUEUES["compose"], max_retries=None)
-def compose(job: str, part: str = "", tries: int = 0) -> None:
-    step.serve(_worker(), "compose", job, part, tries)
+def _do_step(job: str, part: str = "", tries: int = 0) -> None:
+    message = CurrentMessage.get_current_message()
+    assert message
+    step.serve(_worker(), message.actor_name, job, part, tries, names.bare(message.queue_name))
 
 
-@dramatiq.actor(queue_name=names.QUEUES["encode"], max_retries=None)
-def encode(job: str, part: str = "", tries: int = 0) -> None:
-    step.serve(_worker(), "encode", job, part, tries)
+for _spec in HOST.manager.steps.specs.values():
+    dramatiq.actor(actor_name=_spec.name, queue_name=_spec.queue, max_retries=None)(_do_step)
+
+dramatiq.actor(actor_name=names.UNKNOWN_STEP, queue_name=names.CALLBACKS, max_retries=None)(_do_step)
+dramatiq.actor(actor_name=FINISH, queue_name=names.CALLBACKS, max_retries=None)(_do_step)
 
 
-@dramatiq.actor(queue_name=names.QUEUES["transcribe"], max_retries=None)
-def transcribe(job: str, part: str = "", tries: int = 0) -> None:
-    step.serve(_worker(), "transcribe", job, part, tries)
-
-
-@dramatiq.actor(queue_name=names.QUEUES["emit"], max_retries=None)
-def emit(job: str, part: str = "", tries: int = 0) -> None:
-    step.serve(_worker(), "emit", job, part, tries)
-
-
-@dramatiq.actor(queue_name=names.QUEUES["emit"], max_retries=None, throws=(BadCall,))
+@dramatiq.actor(queue_name=names.STATEMENTS, max_retries=None, throws=(BadCall,))
 def emit_statement(statement: dict[str, Any] | list[dict[str, Any]]) -> None:
     """Take statements from a portal that sends Dramatiq messages; `core.submit_statements` also keeps their order."""
     message = CurrentMessage.get_current_message()
@@ -79,11 +73,6 @@ def emit_statement(statement: dict[str, Any] | list[dict[str, Any]]) -> None:
     sent_at = datetime.fromtimestamp(message.message_timestamp / 1000, UTC)
     given = statement if isinstance(statement, list) else [statement]
     router.take(given, _worker().host.settings, seed=message.message_id, at=sent_at)
-
-
-@dramatiq.actor(queue_name=names.QUEUES[FINISH], max_retries=None)
-def finish(job: str, part: str = "", tries: int = 0) -> None:
-    step.serve(_worker(), FINISH, job, part, tries)
 
 
 @dramatiq.actor(queue_name=names.DELIVERIES, max_retries=None, priority=1)  # after what publishes

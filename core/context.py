@@ -54,7 +54,7 @@ class Context:
     output: Path
     #: Where the files of `output` will be read from once published; absolute, and may not exist yet.
     published: Path
-    #: What the steps before have made; `manifest.find("audio")` hands over by kind.
+    #: What the steps before have made; `made("audio")` hands over by kind.
     manifest: Manifest
     #: The job's folder, under which the manifest's folders lie.
     job_folder: Path
@@ -75,6 +75,14 @@ class Context:
         Yours to make, and gone once the step has succeeded.
         """
         return self.job_folder / "scratch" / f"{self.step}.kept"
+
+    def made(self, kind: str) -> Path | None:
+        """Return the first file of a kind that a step before has made."""
+        for step in self.manifest.steps.values():
+            for artifact in step.artifacts:
+                if artifact.kind == kind and step.folder:
+                    return self.job_folder / step.folder / artifact.path
+        return None
 
     def progress(self, done: float, total: float) -> None:
         """Tell how much is done, in seconds of media; never goes back.

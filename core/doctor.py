@@ -16,7 +16,7 @@ from core import settings as settings_module
 from core.errors import AmphipodError
 from core.findings import Finding
 from core.hookspecs import NAME
-from core.model import STEPS, Job, Source
+from core.model import Job, Source
 from core.pipeline import lifecycle, planning
 from core.pipeline.planning import Host, missing_steps
 from core.plugin_host import installation
@@ -75,8 +75,9 @@ def _jobs_root(root: Path) -> Finding:
 
 
 def _steps(manager: Manager, settings: Settings) -> Iterator[Finding]:
-    for step in STEPS:
-        job = Job(id=lifecycle.new_id(), sources=(Source(path=Path("any")),), steps=(step,))
+    for step in manager.steps.specs:
+        own = planning.declared(manager, (step,))
+        job = Job(id=lifecycle.new_id(), sources=(Source(path=Path("any")),), steps=(step,), declared=own)
         if not manager.engines(step) and step not in settings.engines:
             yield Finding(f"step {step}", ok=None, words=f"not done here: {missing_steps(manager)[step]}")
             continue
@@ -89,7 +90,7 @@ def _steps(manager: Manager, settings: Settings) -> Iterator[Finding]:
             origins = [f"{key} set by {origin}" for key, origin in sorted(plan.origins.items())]
             words = [f"done by {' or '.join(engine.plugin for engine in plan.engines)}", *origins]
             yield Finding(f"step {step}", ok=True, words=", ".join(words))
-    if not any(map(manager.engines, STEPS)):
+    if not any(map(manager.engines, manager.steps.specs)):
         yield Finding("steps", ok=False, words="no step is done here: pip install 'amphipod[all]'")
 
 

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
         Step,
         StepOutput,
         StepResult,
+        StepSpec,
         Transcript,
     )
     from core.settings import Settings
@@ -62,6 +63,15 @@ def configure(settings: Settings) -> None:
     """
 
 
+@hookspec
+def register_steps() -> Sequence[StepSpec] | None:
+    """Bring kinds of steps of your own; `run_step` does them.
+
+    A step has a queue, which `amphipod worker QUEUE` serves where your plugin is installed, and says what it needs.
+    Who submits a job with it needs the plugin too. Two plugins may declare a step alike: both are engines for it.
+    """
+
+
 @hookspec(firstresult=True)
 def options_schema(step: Step) -> type[BaseModel] | None:
     """Describe the options that your engine for `step` knows; asked of the step's engine only.
@@ -69,7 +79,7 @@ def options_schema(step: Step) -> type[BaseModel] | None:
     A job's options are checked against it when the job is planned, and a mistake is refused there, by name. Without
     it every option of the job reaches the engine unchecked.
 
-    :param step: "compose", "encode", "transcribe" or "emit".
+    :param step: "encode", say, or one of your own.
     :return: a pydantic model of the options and their defaults, or None for a step that isn't yours.
     """
 
@@ -170,6 +180,18 @@ def transcribe(job: Job, audio: Path, options: Mapping[str, Any], context: Conte
 
     :param audio: the job's MP3, or its source when no step before made one.
     :return: words and segments, empty when nobody speaks; or None to decline, as in `encode`.
+    """
+
+
+@hookspec(firstresult=True)
+def run_step(
+    job: Job, step: Step, manifest: Manifest, options: Mapping[str, Any], context: Context
+) -> StepOutput | None:
+    """Do a step that you have declared, in a child process as all heavy ones.
+
+    :param manifest: what the steps before have made; `context.made(kind)` gives the path of the first file of a kind.
+    :param options: checked against your `options_schema`, defaults included.
+    :return: the artifacts and facts, or None to decline, as in `encode`. Raise `BadSource` to fail the job with words.
     """
 
 

@@ -99,6 +99,48 @@ TOY_ENGINE = """
 """
 
 
+#: Brings a step, which reads what `encode` has made.
+TOY_STEP = """
+    import os, time
+    from pathlib import Path
+
+    from pydantic import BaseModel, ConfigDict
+
+    from core import Artifact, BadSource, StepOutput, StepSpec, hookimpl
+
+    class Options(BaseModel):
+        model_config = ConfigDict(extra="forbid")
+
+        words: int = 1
+        fail_once: bool = False
+        linger: float = 0.0
+
+    @hookimpl
+    def register_steps():
+        return [StepSpec(name="index", queue="indexing", needs=("encode",), summary="list what is on the slides")]
+
+    @hookimpl
+    def options_schema(step):
+        return Options if step == "index" else None
+
+    @hookimpl
+    def run_step(job, step, manifest, options, context):
+        film = context.made("rendition")
+        if options["fail_once"] and not (context.job_folder / "tried").exists():
+            (context.job_folder / "tried").touch()
+            raise BadSource(f"{job.source.path.name}: too dark to read")
+        Path(os.environ["TMPDIR"], f"child-{job.id}").write_text(str(os.getpid()))
+        end = time.monotonic() + options["linger"]
+        while time.monotonic() < end:
+            context.progress(options["linger"] - (end - time.monotonic()), options["linger"])
+            time.sleep(0.05)
+        said = film.read_text() if film else "nothing"
+        (context.output / "words.txt").write_text(f"{options['words']} words of {said}")
+        artifact = Artifact(kind="other", path="words.txt", media_type="text/plain")
+        return StepOutput(artifacts=(artifact,), facts={"pid": os.getpid(), "attempt": context.attempt})
+"""
+
+
 @pytest.fixture(autouse=True)
 def _own_world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No test sees the settings, the jobs or the current folder of whoever runs it."""

@@ -28,9 +28,9 @@ from core.cli.terminal.options import (
 )
 from core.cli.terminal.plain import plain
 from core.errors import BadCall
-from core.model import STEPS, Job, Step
+from core.model import Job, Step
 from core.pipeline import lifecycle, planning
-from core.pipeline.planning import Host, missing_steps
+from core.pipeline.planning import Host, default_steps, missing_steps
 from core.plugin_host.manager import Manager
 from core.web.player import stand_alone
 
@@ -68,17 +68,18 @@ def run(
     roots = host.settings.media_roots
     takes = sources_of(file, presentation, roots)
     homes = paths.folders([one[0].path for one in takes], paths.output(out, roots) if out else None)
-    asked = parse_steps(steps) if steps else _installed(host, len(takes[0]))
+    asked = parse_steps(steps, host.manager) if steps else _installed(host, len(takes[0]))
     todo = [
         Job(
             id=lifecycle.new_id(),
             sources=sources,
             steps=asked,
+            declared=planning.declared(host.manager, asked),
             output=home,
             replace=replace,
             language=language,
             options=parse_options(option or []),
-            engines=parse_engines(engine or []),
+            engines=parse_engines(engine or [], host.manager),
             callbacks=parse_webhooks(notify or []),
             correlation_id=parse_correlation(correlation_id),
         )
@@ -119,7 +120,7 @@ def _tell_broken(manager: Manager) -> None:
 
 
 def _installed(host: Host, takes: int) -> tuple[Step, ...]:
-    wanted = STEPS if takes > 1 else STEPS[1:]  # one take needs no composing
+    wanted = default_steps(host.manager, composed=takes > 1)
     missing = missing_steps(host.manager)
     for step in wanted:
         if step in missing:

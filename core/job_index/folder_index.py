@@ -120,11 +120,13 @@ def _read(folder: JobFolder) -> JobRow:
     row = job_row.row_of(folder)
     if row.state.is_final:
         return row
-    busy = job_row.working(folder, manifest.fold(folder))
+    whole = manifest.fold(folder)
+    busy = job_row.working(folder, whole)
     if not busy:
         return row
     step = row.step if row.step in busy else min(busy)
-    about = {"state": RowState.RUNNING, "step": step, "queue": names.QUEUES[step], "hosts": (files.host_name(),)}
+    queue = names.queue_of(step, whole.job)
+    about = {"state": RowState.RUNNING, "step": step, "queue": queue, "hosts": (files.host_name(),)}
     return row.model_copy(update=about)
 
 

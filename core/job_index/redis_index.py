@@ -16,6 +16,7 @@ from core.queue.job_row import JobRow, RowState, StepProgress
 from core.queue.job_rows import GROUPS, PREFIX
 from core.redis import clock, connection
 from core.settings import Settings
+from core.storage.deliveries import DELIVER
 
 #: Jobs that one command looks through: Redis serves nobody else meanwhile (5000 take about 10 ms).
 _LOOKED_THROUGH = 5000
@@ -107,10 +108,11 @@ class RedisIndex:
         with connection.errors(self._settings):
             running = self._running()
             now = job_rows.milliseconds(clock.now(self._client))
+            names = _lines(self._client)
             with self._client.pipeline(transaction=False) as pipe:
                 for group in dict.fromkeys(GROUPS.values()):
                     pipe.zcard(PREFIX + group)
-                for name in _lines():
+                for name in names:
                     pipe.zcount(f"{PREFIX}line:{name}", f"({now}", "+inf")
                 open_, done, failed, cancelled, *delayed = pipe.execute()
             waiting = max(open_ - len(running) - sum(delayed), 0)
@@ -126,21 +128,22 @@ class RedisIndex:
     def lines(self) -> list[Line]:
         with connection.errors(self._settings):
             now = job_rows.milliseconds(clock.now(self._client))
+            names = _lines(self._client)
             with self._client.pipeline(transaction=False) as pipe:
-                for name in _lines():
+                for name in names:
                     pipe.zcount(f"{PREFIX}line:{name}", "-inf", now)
                     pipe.zrange(f"{PREFIX}line:{name}", 0, 0, withscores=True)
                 answers = iter(pipe.execute())
-            found = [(name, next(answers), next(answers)) for name in _lines()]
+            found = [(name, next(answers), next(answers)) for name in names]
             return [
                 Line(name=name, jobs=jobs, oldest=_moment(first[0][1]) if jobs else None) for name, jobs, first in found
             ]
 
     def place(self, row: JobRow) -> int | None:
-        if row.state is not RowState.WAITING or not row.step:
+        if row.state is not RowState.WAITING or not row.queue:
             return None
         with connection.errors(self._settings):
-            name = queue_names.line(row.step, row.priority)
+            name = queue_names.full(row.queue, row.priority)
             rank = self._client.zrank(f"{PREFIX}line:{name}", row.id)
             if rank is None:
                 return None
@@ -151,7 +154,7 @@ class RedisIndex:
 
     def _running(self) -> dict[str, dict[str, Any]]:
         found = monitor.running(self._client, workers.alive(self._client))
-        return {one["job"]: one for one in found if one["step"] in queue_names.QUEUES and one["step"] != "deliver"}
+        return {one["job"]: one for one in found if one["step"] != DELIVER}
 
     def _find(self, query: JobQuery, running: Iterable[str]) -> tuple[list[str], str | None]:
         """Return the ids of a page, and where the next one goes on."""
@@ -189,7 +192,7 @@ def _now(row: JobRow, at_work: Mapping[str, Any] | None, now: datetime) -> JobRo
         about = {
             "state": RowState.RUNNING,
             "step": at_work["step"],
-            "queue": queue_names.QUEUES[at_work["step"]],
+            "queue": at_work["queue"],
             "hosts": tuple(at_work["hosts"]),
             "changed_at": datetime.fromisoformat(at_work["since"]),
             "progress": StepProgress(**far) if far else None,
@@ -208,10 +211,9 @@ def _set(query: JobQuery) -> str:
     return groups.pop() if len(groups) == 1 else "all"
 
 
-def _lines() -> list[str]:
+def _lines(client: redis.Redis) -> list[str]:
     """Return the queues that jobs wait on; a portal that is to be told is no step of a job."""
-    names = (name for queue in dict.fromkeys(queue_names.QUEUES.values()) for name in queue_names.by_priority(queue))
-    return [name for name in names if name != queue_names.DELIVERIES]
+    return [name for name in monitor.queues(client) if name != queue_names.DELIVERIES]
 
 
 def _moment(milliseconds: float) -> datetime:

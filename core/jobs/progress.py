@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from core import settings as settings_module
 from core.errors import UnknownJob
-from core.model import STEPS, Manifest, Model, State
+from core.model import BUILT_IN, Manifest, Model, State
 from core.pipeline import parts
-from core.queue import job_row, monitor
+from core.queue import job_row, monitor, names
 from core.queue import status as queue_status
 from core.queue.job_row import StepProgress
 from core.retention import holdings
@@ -78,7 +78,7 @@ def _status(job: str, settings: Settings) -> Status:
         if whole is None and not known:
             remedy = "check the id, AMPHIPOD_JOBS_ROOT and AMPHIPOD_BROKER_URL"
             raise UnknownJob(f"no job {job}", remedy=remedy, job=job)
-        steps = [*(whole.job.steps if whole else STEPS), FINISH]
+        steps = [*(whole.job.steps if whole else (spec.name for spec in BUILT_IN)), FINISH]
         busy = _leased(client, job, steps, known.get("parts", {}) if whole is None else _parts(folder, steps))
         if whole is None:
             return _of_redis(client, job, known, busy)
@@ -87,7 +87,8 @@ def _status(job: str, settings: Settings) -> Status:
         found = _of_manifest(whole, busy, known.get("progress", {}))
         if found.state is State.WAITING and known:
             waits_for = next((step for step, how in found.steps.items() if how.state is State.WAITING), FINISH)
-            found = found.model_copy(update={"unserved": _unserved(client, waits_for)})
+            queue = names.queue_of(waits_for, whole.job)
+            found = found.model_copy(update={"unserved": None if monitor.is_served(client, queue) else queue})
         return found
 
 
@@ -126,8 +127,8 @@ def _of_redis(client: redis.Redis, job: str, known: Mapping[str, Any], busy: Col
     progress = known.get("progress", {})
     steps = {
         step: StepStatus(state=State.RUNNING, progress=StepProgress(**progress[step]) if step in progress else None)
-        for step in STEPS
-        if step in busy and state is State.RUNNING
+        for step in sorted(busy)
+        if state is State.RUNNING
     }
     queue = None
     if state is State.WAITING:
@@ -135,12 +136,6 @@ def _of_redis(client: redis.Redis, job: str, known: Mapping[str, Any], busy: Col
 
         queue = next((one["queue"] for one in monitor.unserved(client, workers.alive(client))), None)
     return Status(id=job, state=state, steps=steps, reason=known.get("reason"), unserved=queue)
-
-
-def _unserved(client: redis.Redis, step: str) -> str | None:
-    from core.queue import names
-
-    return None if monitor.is_served(client, names.QUEUES[step]) else names.QUEUES[step]
 
 
 def watch(job: str, *, settings: Settings | None = None) -> Iterator[Status]:

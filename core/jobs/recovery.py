@@ -13,7 +13,7 @@ from core.errors import UnknownJob
 from core.job_index import rebuild
 from core.model import Priority, now
 from core.pipeline import lifecycle
-from core.queue import job_row, job_rows, monitor, status
+from core.queue import job_row, job_rows, monitor, names, status
 from core.queue.job_row import JobRow, RowState
 from core.redis.keys import NAMESPACE
 from core.settings import Settings
@@ -48,7 +48,8 @@ class Unsent:
     priority: Priority
     #: How it stands; None when only its end is left to be told.
     row: JobRow | None
-    tasks: tuple[tuple[str, str], ...]
+    #: Step, its queue, and which part of it.
+    tasks: tuple[tuple[str, str, str], ...]
 
 
 def look(folder: JobFolder) -> Unsent | None:
@@ -60,8 +61,8 @@ def look(folder: JobFolder) -> Unsent | None:
     tasks = lifecycle.next_tasks(folder)
     if not tasks:
         return None
-    row = job_row.row_of(folder) if tasks[0][0] != DELIVER else None
-    return Unsent(folder.id, folder.job().priority, row, tuple(tasks))
+    row, job = job_row.row_of(folder) if tasks[0][0] != DELIVER else None, folder.job()
+    return Unsent(job.id, job.priority, row, tuple((step, names.queue_of(step, job), part) for step, part in tasks))
 
 
 def unsent(root: Path, jobs: Sequence[str]) -> Iterator[Unsent]:
@@ -114,10 +115,8 @@ def _put_off(row: JobRow, until: datetime | None) -> JobRow:
 
 
 def _messages(one: Unsent) -> Iterator[dramatiq.Message[None]]:
-    from core.queue import names
-
-    for step, part in one.tasks:
-        yield names.message(step, one.job, one.priority, part=part)
+    for step, queue, part in one.tasks:
+        yield names.message(step, one.job, queue, one.priority, part=part)
 
 
 class Recheck:

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 from core import settings as settings_module
 from core.errors import BadSettings, OutOfReach
 from core.jobs import recovery
-from core.model import Callback, Job, Priority, Source, Step
+from core.model import BUILT_IN, Callback, Job, Priority, Source, Step, StepSpec
 from core.pipeline import lifecycle, planning
 from core.pipeline.planning import Host
+from core.plugin_host.manager import Manager
 from core.queue import job_rows
 from core.redis import shared_root
 from core.settings import Settings
@@ -63,10 +64,13 @@ def submit(
     settings = settings or settings_module.load()
     if not settings.media_roots:
         raise BadSettings("no media roots", remedy="set AMPHIPOD_MEDIA_ROOTS to the folders that the workers share")
+    asked = tuple(steps or (("compose", "encode") if presentation else ("encode",)))
+    asked, own = _declared(asked, settings, host)
     job = Job(
         id=lifecycle.id_for_key(idempotency_key) if idempotency_key else lifecycle.new_id(),
         sources=sources(settings, source, presentation),
-        steps=tuple(steps or (("compose", "encode") if presentation else ("encode",))),
+        steps=asked,
+        declared=own,
         output=files.resolve(Path(output), settings.media_roots) if output else None,
         replace=replace,
         language=language,
@@ -83,6 +87,17 @@ def submit(
         conflicts.foresee(settings.jobs_root, job, dict.fromkeys(job.steps), ())
     send(job, settings)
     return job.id
+
+
+def _declared(
+    steps: tuple[Step, ...], settings: Settings, host: Host | None
+) -> tuple[tuple[Step, ...], tuple[StepSpec, ...] | None]:
+    """Return the steps in their order, and what plugins declare of them; plugins are loaded only if need be."""
+    if host is None and set(steps) <= {spec.name for spec in BUILT_IN}:
+        return tuple(spec.name for spec in BUILT_IN if spec.name in steps), None
+    manager = host.manager if host else Manager(settings)
+    ordered = planning.known_steps(manager, steps)
+    return ordered, planning.declared(manager, ordered)
 
 
 def send(job: Job, settings: Settings, *, delay: float = 0) -> None:

@@ -6,17 +6,21 @@ moved, published elsewhere or read from another mount. Times are UTC, durations 
 
 from core.model.artifact import KINDS, Artifact, Kind
 from core.model.base import CORRELATION_ID, SCHEMA, FilePath, Model, check_correlation_id, check_id, now, path_text
-from core.model.job import STEPS, Callback, Download, Job, Priority, Source, State, Step
+from core.model.job import Callback, Download, Job, Priority, Source, State
 from core.model.manifest import Manifest, ManifestStep
 from core.model.statement import Destination, Receipt, Statement
 from core.model.step import Division, Engine, Part, PartOutput, Plan, StepOutput, StepResult, Work
+from core.model.step_spec import ALL, BUILT_IN, COMPOSE, STEP_NAME, Step, StepSpec
 from core.model.transcript import Segment, Transcript, Word
 
 __all__ = [
+    "ALL",
+    "BUILT_IN",
+    "COMPOSE",
     "CORRELATION_ID",
     "KINDS",
     "SCHEMA",
-    "STEPS",
+    "STEP_NAME",
     "Artifact",
     "Callback",
     "Destination",
@@ -41,6 +45,7 @@ __all__ = [
     "Step",
     "StepOutput",
     "StepResult",
+    "StepSpec",
     "Transcript",
     "Word",
     "Work",

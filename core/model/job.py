@@ -7,13 +7,10 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, ConfigDict, Field
+from pydantic import AfterValidator, ConfigDict, Field, model_validator
 
 from core.model.base import SCHEMA, FilePath, Model, check_correlation_id, check_id, now
-
-#: What a step may be called; their order is the order of a job.
-Step = Literal["compose", "encode", "transcribe", "emit"]
-STEPS: tuple[Step, ...] = ("compose", "encode", "transcribe", "emit")
+from core.model.step_spec import BUILT_IN, Step, StepSpec
 
 #: High is served first, low is never starved.
 Priority = Literal["high", "normal", "low"]
@@ -70,7 +67,10 @@ class Job(Model):
     id: Annotated[str, AfterValidator(check_id)]
     created_at: datetime = Field(default_factory=now)
     sources: tuple[Source, ...] = Field(min_length=1)
+    #: In the order in which they are done.
     steps: tuple[Step, ...] = Field(min_length=1)
+    #: What plugins declare of those steps that are theirs: hosts without these plugins know queue and order from it.
+    declared: tuple[StepSpec, ...] | None = None
     #: Folder to publish into; None publishes in the job's own folder.
     output: FilePath | None = None
     #: Whether files in that folder that are not this job's may be replaced, and what the same steps of another source
@@ -96,6 +96,23 @@ class Job(Model):
     correlation_id: Annotated[str, AfterValidator(check_correlation_id)] | None = None
 
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True, serialize_by_alias=True)
+
+    @model_validator(mode="after")
+    def _knows_its_steps(self) -> Job:
+        for step in self.steps:
+            self.spec(step)
+        return self
+
+    def spec(self, step: str) -> StepSpec:
+        """Return how one of this job's steps is declared.
+
+        Raises:
+            ValueError: it isn't.
+        """
+        for spec in (*(self.declared or ()), *BUILT_IN):
+            if spec.name == step:
+                return spec
+        raise ValueError(f"no step {step} is declared")
 
     @property
     def source(self) -> Source:

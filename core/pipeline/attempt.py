@@ -19,7 +19,7 @@ from core.errors import (
     Permanent,
     StepCrashed,
 )
-from core.model import Division, Job, Part, Plan, State, Step, StepResult, Work, now
+from core.model import Division, Part, Plan, State, Step, StepResult, Work, now
 from core.pipeline import download, parts, step_log
 from core.pipeline.planning import Host, fix_plan, foresee
 from core.pipeline.step_log import StepLog
@@ -43,8 +43,6 @@ LOOK_EVERY = 0.5
 
 #: A step that nobody divides.
 WHOLE = Work()
-#: Named and not imported: it stands above this floor, and hosts of the heavy steps have no use for what it imports.
-_EMIT = "core.statements.emit_step:run"
 
 _log = structlog.get_logger()
 
@@ -183,9 +181,11 @@ def _attempt(
     watch: Callable[[], None],
 ) -> StepAnswer:
     job = folder.job()
-    if step == "emit":
-        return _emit(host, folder, job)
-    plan = fix_plan(host, folder, step)
+    spec, plan = job.spec(step), fix_plan(host, folder, step)
+    if spec.inline:
+        run = pkgutil.resolve_name(spec.inline)
+        engine, output = run(host.manager, host.settings, job, plan, manifest.fold(folder))
+        return StepAnswer(engine=engine, output=output)
     foresee(host, job, {step: plan})
     if job.output:
         publish.prepare_output(job.output)
@@ -210,6 +210,7 @@ def _attempt(
         root=folder.root.resolve(),
         job=job.id,
         step=step,
+        kept=spec.kept,
         work=work,
         attempt=scratch.attempt,
         scratch=scratch.path.resolve(),
@@ -219,13 +220,6 @@ def _attempt(
         manifest=manifest.fold(folder),
     )
     return supervisor.run(request, on_progress=on_progress, watch=watch_all)
-
-
-def _emit(host: Host, folder: JobFolder, job: Job) -> StepAnswer:
-    plan = fix_plan(host, folder, "emit")
-    run = pkgutil.resolve_name(_EMIT)
-    engine, output = run(host.manager, host.settings, job, plan, manifest.fold(folder))
-    return StepAnswer(engine=engine, output=output)
 
 
 def _success(

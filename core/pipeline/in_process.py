@@ -7,7 +7,6 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextvars import copy_context
-from typing import cast
 
 import structlog
 
@@ -26,8 +25,6 @@ from core.storage import claim, manifest
 from core.storage.job_folder import JobFolder
 from core.storage.manifest import FINISH
 
-#: What somebody who watches is told of a step that needs no process of its own.
-_BEGINNINGS = {FINISH: "publishing", "emit": "delivering statements"}
 _log = structlog.get_logger()
 
 
@@ -53,12 +50,13 @@ def run_embedded(
     about = {"job": folder.id, "correlation_id": folder.job().correlation}
     with claim.held(folder), structlog.contextvars.bound_contextvars(**about):
         while step := next_step(folder):
-            on_progress(step, Progress(0, 0, 0, _BEGINNINGS.get(step, "starting")))
+            beginning = "publishing" if step == FINISH else folder.job().spec(step).doing
+            on_progress(step, Progress(0, 0, 0, beginning))
             try:
                 if step == FINISH:
                     finish(host, folder)
                 else:
-                    _run_embedded_step(host, folder, cast("Step", step), jobs, on_progress, watch)
+                    _run_embedded_step(host, folder, step, jobs, on_progress, watch)
             except StepCrashed as error:
                 _log.warning("attempt failed", step=step, reason=str(error), exc_info=True)
             except Transient as error:

@@ -68,7 +68,7 @@ def tell(folder: JobFolder, event: str, **about: object) -> None:
 
 
 def _same_request(one: Job, other: Job) -> bool:
-    told_apart_by = {"created_at", "correlation_id"}  # of the call, not of what it asks for
+    told_apart_by = {"created_at", "correlation_id", "declared"}  # of the call, not of what it asks for
     return one.model_dump(exclude=told_apart_by) == other.model_dump(exclude=told_apart_by)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +12,7 @@ from pydantic import BaseModel, ValidationError
 
 from core import mistakes
 from core.errors import AmbiguousEngine, BadCall, BadSettings, EngineMissing, OptionConflict, Transient
-from core.model import STEPS, Job, Plan, Step
+from core.model import BUILT_IN, COMPOSE, Job, Plan, Step, StepSpec
 from core.plugin_host.manager import Manager
 from core.settings import Settings
 from core.storage import conflicts, files
@@ -176,8 +176,8 @@ def check_options(manager: Manager, job: Job) -> None:
 
 def unknown_options(manager: Manager) -> str | None:
     """Say which of the host's own options no step knows; if not all engines say what they know, only slips."""
-    schemas = [manager.options_schema(step, name) for step in STEPS for name in manager.engines(step)]
-    all_said = None not in schemas and all(map(manager.engines, STEPS))
+    schemas = [manager.options_schema(step, name) for step in manager.steps.specs for name in manager.engines(step)]
+    all_said = None not in schemas and all(map(manager.engines, manager.steps.specs))
     known = {key for schema in schemas if schema for key in schema.model_fields}
     problems = []
     for key in manager.settings.options:
@@ -203,10 +203,35 @@ def _validated(
         raise BadCall(f"{step}: {'; '.join(told)}", step=step) from error
 
 
+def known_steps(manager: Manager, asked: Iterable[str]) -> tuple[Step, ...]:
+    """Return steps, each once, in the order in which a job does them.
+
+    Raises:
+        BadCall: nobody here knows one.
+    """
+    asked, known = set(asked), manager.steps.specs
+    if unknown := sorted(asked - known.keys()):
+        near = difflib.get_close_matches(unknown[0], known, n=1)
+        remedy = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(known)}; a plugin may bring others"
+        raise BadCall(f"no step {', '.join(unknown)} is known here", remedy=remedy)
+    return manager.steps.in_order(asked)
+
+
+def declared(manager: Manager, steps: Iterable[Step]) -> tuple[StepSpec, ...] | None:
+    """Return what plugins declare of steps, for a job to carry: a host without the plugin need not know it."""
+    specs = (manager.steps.specs[step] for step in steps)
+    return tuple(spec for spec in specs if spec not in BUILT_IN) or None
+
+
+def default_steps(manager: Manager, *, composed: bool) -> tuple[Step, ...]:
+    """Return the steps of a job whose submitter names none; only several takes are composed."""
+    return tuple(spec.name for spec in manager.steps.specs.values() if spec.default or (composed and spec == COMPOSE))
+
+
 def missing_steps(manager: Manager) -> dict[Step, str]:
     """Return the steps that no installed plugin does, each with a word on how to add it."""
     missing: dict[Step, str] = {}
-    for step in STEPS:
+    for step in manager.steps.specs:
         try:
             choose(manager, step)
         except EngineMissing as error:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pydantic import BaseModel
 
 from core.errors import HookFailed
-from core.model import Artifact, Destination, Division, PartOutput, Receipt, StepOutput, Transcript
+from core.model import Artifact, Destination, Division, PartOutput, Receipt, StepOutput, StepSpec, Transcript
 
 _Fits = Callable[[object], bool]
 
@@ -35,6 +35,8 @@ def _is_options(answer: object) -> bool:
 
 #: By hook: whether an answer fits, and what is due in words. None declines everywhere.
 _DUE: Mapping[str, tuple[_Fits, str]] = {
+    "register_steps": _list_of(StepSpec, "StepSpec"),
+    "run_step": _a(StepOutput),
     "options_schema": (_is_schema, "a class of pydantic's BaseModel"),
     "step_options": (_is_options, "a mapping of options by name"),
     "file_names": _list_of(str, "patterns"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +13,7 @@ import structlog
 from pydantic import BaseModel
 
 from core import hookspecs
-from core.errors import BadSettings, EngineMissing, PluginUnavailable
+from core.errors import AmphipodError, BadSettings, EngineMissing, PluginUnavailable
 from core.hookspecs import NAME
 from core.model import (
     Artifact,
@@ -32,23 +33,16 @@ from core.model import (
     StepResult,
     Transcript,
 )
-from core.plugin_host import answers
+from core.plugin_host import answers, built_in_steps
 from core.plugin_host.caller import Caller
 from core.plugin_host.loader import PluginInfo, load
+from core.plugin_host.step_table import CORE, StepTable
 
 if TYPE_CHECKING:
     import typer
 
     from core.context import Context
     from core.settings import Settings
-
-#: The hook that does a step; who implements it is an engine.
-ENGINE_HOOKS: Mapping[Step, str] = {
-    "compose": "compose",
-    "encode": "encode",
-    "transcribe": "transcribe",
-    "emit": "emit_statement",
-}
 
 _log = structlog.get_logger()
 
@@ -67,8 +61,10 @@ class Manager:
         self._plugins.add_hookspecs(hookspecs)
         # Historic and called before any registration, so that each plugin is configured within its own try.
         self._plugins.hook.configure.call_historic(kwargs={"settings": settings})
+        self._plugins.register(built_in_steps, name=CORE)
         self.infos: tuple[PluginInfo, ...] = tuple(load(self._plugins, settings))
         self._caller = Caller(self._plugins)
+        self.steps = self._declared()
         broken = [info for info in self.infos if info.is_broken]
         for info in broken:
             _log.warning("plugin left out", plugin=info.name, distribution=info.distribution, reason=info.reason)
@@ -78,9 +74,29 @@ class Manager:
                 remedy="mend or uninstall it, or unset AMPHIPOD_PLUGINS_STRICT",
             )
 
+    def _declared(self) -> StepTable:
+        """Gather the steps that plugins bring; one that contradicts another is left out, with its plugin."""
+        table = StepTable()
+        providers = self._caller.providers("register_steps")
+        for name in (CORE, *sorted(providers - {CORE})):
+            try:
+                for answer in self._caller.ask("register_steps", name):
+                    table.add(name, answer)
+            except AmphipodError as error:
+                self._plugins.unregister(name=name)
+                self.infos = tuple(
+                    replace(info, state="invalid", reason=str(error), hooks=()) if info.name == name else info
+                    for info in self.infos
+                )
+        return table
+
     def engines(self, step: Step) -> tuple[str, ...]:
         """Return the plugins that can do `step`, by name."""
-        return tuple(sorted(self._caller.providers(ENGINE_HOOKS[step])))
+        spec = self.steps.specs.get(step)
+        if spec is None:
+            return ()
+        able = self._caller.providers(spec.hook)
+        return tuple(sorted(able & set(self.steps.owners[step]) if spec.hook == "run_step" else able))
 
     def describe(self, name: str) -> Engine:
         info = next(info for info in self.infos if info.name == name)
@@ -189,6 +205,14 @@ class Manager:
     ) -> Transcript | None:
         answer: Transcript | None = self._caller.ask(
             "transcribe", engine, job=job, audio=audio, options=options, context=context
+        )
+        return answer
+
+    def run_step(
+        self, engine: str, job: Job, step: Step, manifest: Manifest, options: Mapping[str, Any], context: Context
+    ) -> StepOutput | None:
+        answer: StepOutput | None = self._caller.ask(
+            "run_step", engine, job=job, step=step, manifest=manifest, options=options, context=context
         )
         return answer
 

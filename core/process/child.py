@@ -25,7 +25,6 @@ from core.errors import AmphipodError, HookFailed
 from core.model import Division
 from core.plugin_host.manager import Manager
 from core.process import step
-from core.process.spawn import KEPT
 from core.process.supervisor import COMPLAINTS, StepAnswer, StepRequest
 from core.storage import commit
 from core.storage.files import disk_errors
@@ -58,7 +57,7 @@ def main() -> None:
     if limit := request.settings.step_memory_limit:
         resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
     _serve(request, send)
-    while request.step in KEPT:
+    while request.kept:
         try:
             line = requests.get(timeout=request.settings.keep_seconds + _IDLE_MARGIN)
         except queue.Empty:
@@ -74,7 +73,7 @@ def _serve(request: StepRequest, send: Send) -> None:
     except AmphipodError as error:
         trace = (isinstance(error, HookFailed) and error.trace) or traceback.format_exc()
         answer = {"error": error.to_dict(), "trace": trace[-_TRACE_LIMIT:]}
-    if request.step in KEPT:
+    if request.kept:
         _complain_to(Path(os.devnull))  # a file of the attempt's that stays open would outlive its folder on NFS
     send(answer)
 

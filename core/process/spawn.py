@@ -1,7 +1,7 @@
 """Child processes: started, sent a line, ended; and the one that is kept for the next job.
 
-A kept child has done a step in `KEPT` with success. A host keeps one, until it has been idle for `keep_seconds` or has
-grown past `keep_memory_limit`.
+A kept child has done a step with success whose `StepSpec` says so. A host keeps one, until it has been idle for
+`keep_seconds` or has grown past `keep_memory_limit`.
 """
 
 from __future__ import annotations
@@ -20,11 +20,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from core.model import Step
 from core.settings import PREFIX, Settings
-
-#: Steps whose child is kept for the next job: loading a model takes longer than many a lecture.
-KEPT: tuple[Step, ...] = ("transcribe",)
 
 #: Seconds that a child may take to exit once it has answered.
 _EXIT_GRACE = 10.0
@@ -94,10 +90,8 @@ class Keeper:
         self._mutex = threading.Lock()
         self._child: Child | None = None
 
-    def take(self, step: Step, settings: Settings) -> Child | None:
-        """Return the kept child if it can do this, and end one that can't."""
-        if step not in KEPT:
-            return None
+    def take(self, settings: Settings) -> Child | None:
+        """Return the kept child if it can be used, and end one that can't."""
         with self._mutex:
             child, self._child = self._child, None
         if child is None:
@@ -147,14 +141,14 @@ keeper = Keeper()
 atexit.register(keeper.end)
 
 
-def start(step: Step, settings: Settings, complaints: Path) -> Child:
-    """Start a child; what it prints goes to `complaints`."""
+def start(settings: Settings, complaints: Path, *, kept: bool) -> Child:
+    """Start a child, maybe to be kept; what it prints goes to `complaints`."""
     reader, writer = os.pipe()
     lock = None
     try:
-        if step in KEPT:
+        if kept:
             settings.run_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-            lock = os.open(settings.run_dir / f"{step}.kept", os.O_RDWR | os.O_CREAT, 0o600)
+            lock = os.open(settings.run_dir / "child.kept", os.O_RDWR | os.O_CREAT, 0o600)
         process = _spawner().submit(_spawn, writer, lock, complaints).result()
     except BaseException:
         os.close(reader)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from pathlib import Path
 
 from core.context import Context
 from core.errors import EngineMissing, Permanent
@@ -29,7 +28,7 @@ def _do(
     step: Step, work: Work, manager: Manager, engine: str, job: Job, plan: Plan, context: Context
 ) -> StepOutput | Division | None:
     if work.verb == "whole":
-        return _STEPS[step](manager, engine, job, plan, context)
+        return _HOOKS[job.spec(step).hook](manager, engine, job, plan, context)
     if not manager.can_divide(step, engine):
         return None
     source = _source(job, context)
@@ -53,12 +52,12 @@ def _encode(manager: Manager, engine: str, job: Job, plan: Plan, context: Contex
 
 def _source(job: Job, context: Context) -> Source:
     """Return the film that a step before has composed, or the job's own source."""
-    film = _made(context, "film")
+    film = context.made("film")
     return Source(path=film) if film else job.source
 
 
 def _transcribe(manager: Manager, engine: str, job: Job, plan: Plan, context: Context) -> StepOutput | None:
-    transcript = manager.transcribe(engine, job, _made(context, "audio") or job.source.path, plan.options, context)
+    transcript = manager.transcribe(engine, job, context.made("audio") or job.source.path, plan.options, context)
     if transcript is None:
         return None
     captions = [
@@ -72,18 +71,14 @@ def _transcribe(manager: Manager, engine: str, job: Job, plan: Plan, context: Co
     return StepOutput(artifacts=tuple(captions), facts=facts, notes=transcript.notes)
 
 
-def _made(context: Context, kind: str) -> Path | None:
-    """Return the first file of a kind that a step before has made."""
-    for made in context.manifest.steps.values():
-        for artifact in made.artifacts:
-            if artifact.kind == kind and made.folder:
-                return context.job_folder / made.folder / artifact.path
-    return None
+def _run_step(manager: Manager, engine: str, job: Job, plan: Plan, context: Context) -> StepOutput | None:
+    return manager.run_step(engine, job, context.step, context.manifest, plan.options, context)
 
 
-#: `emit` runs in no child process: core/statements/emit_step.py.
-_STEPS: Mapping[Step, Callable[[Manager, str, Job, Plan, Context], StepOutput | None]] = {
+#: By the hook that a step is declared with; one that is done inline runs in no child process.
+_HOOKS: Mapping[str, Callable[[Manager, str, Job, Plan, Context], StepOutput | None]] = {
     "compose": _compose,
     "encode": _encode,
     "transcribe": _transcribe,
+    "run_step": _run_step,
 }

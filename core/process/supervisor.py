@@ -7,7 +7,7 @@ The child gets one JSON line on its standard input and answers with JSON lines o
 nothing a library prints can be taken for an answer. It ends when its parent does: standard input closes, and the
 kernel sends SIGKILL (PR_SET_PDEATHSIG).
 
-The child of a step in `KEPT` is kept for the next job when it has succeeded (core/process/spawn.py).
+The child of a step that is declared so is kept for the next job when it has succeeded (core/process/spawn.py).
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from core.context import Progress
 from core.errors import LimitExceeded, StepCrashed
 from core.model import Division, Engine, FilePath, Manifest, Model, Plan, Step, StepOutput, Work
 from core.process import spawn
-from core.process.spawn import KEPT, Child, keeper
+from core.process.spawn import Child, keeper
 from core.settings import Settings
 from core.storage import files
 
@@ -52,6 +52,8 @@ class StepRequest(Model):
     root: FilePath
     job: str
     step: Step
+    #: Whether the child is kept for the next job.
+    kept: bool = False
     work: Work = Work()
     attempt: int
     scratch: FilePath
@@ -87,7 +89,8 @@ def run(
     """
     deadline = time.monotonic() + request.settings.step_time_limit
     complaints = request.scratch / COMPLAINTS
-    child = keeper.take(request.step, request.settings) or spawn.start(request.step, request.settings, complaints)
+    child = keeper.take(request.settings) if request.kept else None
+    child = child or spawn.start(request.settings, complaints, kept=request.kept)
     answer = None
     try:
         child.send(request.model_dump_json())
@@ -106,7 +109,7 @@ def run(
         death = StepCrashed(_obituary(child.wait(), last_words, request.step), job=request.job, step=request.step)
         raise _with_trace(death, "\n".join(last_words), request.step)
     finally:
-        if answer and request.step in KEPT:
+        if answer and request.kept:
             keeper.put(child)
         else:
             if answer:

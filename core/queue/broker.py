@@ -12,6 +12,7 @@ import structlog
 from dramatiq import Message, MessageProxy
 from dramatiq.brokers.redis import RedisBroker
 from dramatiq.common import dq_name
+from dramatiq.errors import ActorNotFound
 
 from core.queue import names
 from core.queue.consumers import Consumer, DelayedConsumer, GatedConsumer, JobConsumer, broker_error, read
@@ -23,6 +24,7 @@ from core.redis.shared_root import RootWatch
 from core.settings import Settings
 
 if TYPE_CHECKING:
+    from dramatiq import Actor
     from dramatiq.middleware import Middleware
 
 #: Chance, in a million, that a command also runs Dramatiq's maintenance, which frees dead workers' messages: always.
@@ -38,9 +40,12 @@ _SHOWN = 200
 _log = structlog.get_logger()
 
 
-def connect(settings: Settings, middleware: Sequence[Middleware] = ()) -> Broker:
-    """Return the broker; nothing is sent until it is used."""
-    return Broker(settings, middleware)
+def connect(settings: Settings, middleware: Sequence[Middleware] = (), heavy: Iterable[str] = ()) -> Broker:
+    """Return the broker; nothing is sent until it is used.
+
+    :param heavy: bare names of the queues that a message is fetched from only when this host has a slot for it.
+    """
+    return Broker(settings, middleware, heavy)
 
 
 class Broker(RedisBroker):
@@ -51,7 +56,7 @@ class Broker(RedisBroker):
     of day goes by Redis' clock.
     """
 
-    def __init__(self, settings: Settings, middleware: Sequence[Middleware]) -> None:
+    def __init__(self, settings: Settings, middleware: Sequence[Middleware], heavy: Iterable[str]) -> None:
         super().__init__(
             url=connection.url(settings),
             namespace=NAMESPACE,
@@ -62,11 +67,20 @@ class Broker(RedisBroker):
         self.address = settings.broker_url
         self.clock = RedisClock(self.client)
         self.root = RootWatch(settings, connection.client(settings))
-        self._gates = {queue: Gate(queue, settings.run_dir, settings.slots) for queue in names.HEAVY}
+        self._gates = {queue: Gate(queue, settings.run_dir, settings.slots) for queue in heavy}
         #: By queue, the ids in Redis of the messages that this process has taken and not settled.
         self._in_hand: dict[str, set[str]] = {}
         #: Set when a worker boots.
         self.worker_threads = 1
+
+    def get_actor(self, actor_name: str) -> Actor[Any, Any]:
+        """Return an actor; for a step that no plugin here brings, the one that leaves it to other hosts."""
+        try:
+            return super().get_actor(actor_name)
+        except ActorNotFound:
+            if names.UNKNOWN_STEP in self.actors and names.is_step(actor_name):
+                return self.actors[names.UNKNOWN_STEP]
+            raise
 
     def consume(self, queue_name: str, prefetch: int = 1, timeout: int = 5000) -> Consumer:
         gate = self._gates.get(names.bare(queue_name))
@@ -150,6 +164,8 @@ class Broker(RedisBroker):
         return ready
 
     def _put(self, batch: Sequence[Message[Any]]) -> None:
+        if brought := {names.bare(message.queue_name) for message in batch}.difference(names.BUILT_IN):
+            self.client.sadd(names.BROUGHT, *sorted(brought))
         calls = [(message.queue_name, message.options["redis_message_id"], message.encode()) for message in batch]
         if len(calls) == 1:  # a pipeline asks first whether Redis knows the script
             self.do_enqueue(*calls[0])

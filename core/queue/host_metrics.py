@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from core import measures
 from core.errors import BadCall
-from core.queue import names, slots
+from core.queue import slots
 from core.settings import Settings
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def serve(settings: Settings, address: str, queues: Iterable[str]) -> str:
 
 
 def register(registry: CollectorRegistry, settings: Settings, queues: Iterable[str]) -> None:
-    """Add what is known of this host, which works on `queues`, to a registry."""
+    """Add what is known of this host, which works on heavy `queues`, to a registry."""
     from prometheus_client.registry import Collector
 
     class Host(Collector):
@@ -45,7 +45,7 @@ def register(registry: CollectorRegistry, settings: Settings, queues: Iterable[s
 
         def collect(self) -> Iterator[Metric]:
             yield from _disks(settings)
-            yield from _slots(settings, [queue for queue in queues if queue in names.HEAVY])
+            yield from _slots(settings, queues)
 
     registry.register(Host())
 

@@ -124,7 +124,7 @@ def row_of(folder: JobFolder) -> JobRow:
         changed_at=_changed_at(folder, whole),
         steps={name: _settled(one.state) for name, one in whole.steps.items()},
         step=step,
-        queue=names.QUEUES[step] if step and not state.is_final else None,
+        queue=names.queue_of(step, job) if step and not state.is_final else None,
         priority=job.priority,
         run=whole.run,
         reason=shown(whole.reason, _REASON_LIMIT) if whole.reason else None,

@@ -133,8 +133,8 @@ def searched(row: JobRow) -> str:
 
 
 def _fields(row: JobRow) -> tuple[str | int, ...]:
-    waits = row.state in (RowState.WAITING, RowState.DELAYED) and row.step
-    line = names.line(row.step, row.priority) if waits and row.step else ""
+    waits = row.state in (RowState.WAITING, RowState.DELAYED)
+    line = names.full(row.queue, row.priority) if waits and row.queue else ""
     due = milliseconds(row.next_try.timestamp()) if row.next_try and row.state is RowState.DELAYED else 0
     head = "\t".join((row.state, str(row.run), line, row.queue or "", row.step or "", str(due)))
     created, changed = (milliseconds(at.timestamp()) for at in (row.created_at, row.changed_at))

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from core.queue import lease, status, workers
 from core.queue import names as queue_names
@@ -44,7 +44,7 @@ def unserved(client: redis.Redis, alive: Iterable[Mapping[str, Any]]) -> list[di
     A message that a dead worker had waits too, though it is on no list until another worker looks for it.
     """
     served = _served(alive)
-    names = [name for name in _names() if queue_names.bare(name) not in served]
+    names = [name for name in queues(client) if queue_names.bare(name) not in served]
     with client.pipeline(transaction=False) as pipe:
         for name in names:
             pipe.hlen(f"{NAMESPACE}:{name}.msgs")
@@ -66,13 +66,15 @@ def _served(alive: Iterable[Mapping[str, Any]]) -> set[str]:
     return {queue for worker in alive if not worker.get("fault") for queue in worker["queues"]}
 
 
-def _names() -> list[str]:
-    return [name for queue in dict.fromkeys(queue_names.QUEUES.values()) for name in queue_names.by_priority(queue)]
+def queues(client: redis.Redis) -> list[str]:
+    """Return the full names of all queues: the built-in ones, and those that plugins' steps were sent to."""
+    brought = sorted(cast("set[str]", client.smembers(queue_names.BROUGHT)) - set(queue_names.BUILT_IN))
+    return [name for queue in (*queue_names.BUILT_IN, *brought) for name in queue_names.by_priority(queue)]
 
 
 def counts(client: redis.Redis) -> dict[str, dict[str, int]]:
     """Return how many messages each queue has: `{name: {waiting, delayed, dead}}`."""
-    names = _names()
+    names = queues(client)
     with client.pipeline(transaction=False) as pipe:
         for name in names:
             pipe.llen(f"{NAMESPACE}:{name}")
@@ -155,9 +157,8 @@ def _last_line(trace: str) -> str:
 def queued_jobs(client: redis.Redis) -> set[str]:
     """Return the ids of the jobs that have a message: waiting, delayed, or with a worker."""
     jobs: set[str | None] = set()
-    for queue in queue_names.QUEUES.values():
-        for name in queue_names.by_priority(queue):
-            for companion in ("", ".DQ"):
-                for _, body in client.hscan_iter(f"{NAMESPACE}:{name}{companion}.msgs", count=1000):
-                    jobs.add(_job(_read(body)))
+    for name in queues(client):
+        for companion in ("", ".DQ"):
+            for _, body in client.hscan_iter(f"{NAMESPACE}:{name}{companion}.msgs", count=1000):
+                jobs.add(_job(_read(body)))
     return {job for job in jobs if job is not None}

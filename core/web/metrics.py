@@ -30,7 +30,7 @@ def router(services: Services) -> APIRouter:
         """Return numbers for Prometheus; where Redis does not answer, `amphipod_redis_up` alone says so."""
         registry = measures.registry()
         registry.register(Service(services))
-        host_metrics.register(registry, services.settings, ("local",) if services.local else ())
+        host_metrics.register(registry, services.settings, ())
         return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
 
     return routes

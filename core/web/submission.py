@@ -10,7 +10,7 @@ from urllib.parse import unquote, urlsplit
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from core.errors import BadCall, EngineMissing
-from core.model import STEPS, Callback, Download, Job, Priority, Source, Step, check_correlation_id
+from core.model import Callback, Download, Job, Priority, Source, Step, check_correlation_id
 from core.pipeline import download, lifecycle, planning
 from core.retention import uploads
 from core.retention.uploads import UploadFolder
@@ -47,7 +47,7 @@ class Submission(BaseModel):
     steps: tuple[Step, ...] | None = Field(
         None,
         min_length=1,
-        max_length=4,
+        max_length=20,
         description="By default encode, and all that this host can do where it works itself.",
     )
     output: str | None = Field(
@@ -120,6 +120,7 @@ def submit(services: Services, asked: Submission, key: str | None) -> str:
     Raises:
         BadCall, UnsafePath, JobConflict, WouldReplace, OutOfReach
     """
+    steps = _steps(services, asked)
     job_id = lifecycle.id_for_key(key) if key else lifecycle.new_id()
     sources = _Sources(services, job_id)
     takes = [sources.add(asked.source, "presenter" if asked.presentation else "lecture")]
@@ -129,7 +130,8 @@ def submit(services: Services, asked: Submission, key: str | None) -> str:
         job = Job(
             id=job_id,
             sources=tuple(takes),
-            steps=_steps(services, asked),
+            steps=steps,
+            declared=planning.declared(services.manager, steps),
             output=inside(services, asked.output) if asked.output else None,
             replace=asked.replace,
             language=asked.language,
@@ -160,11 +162,13 @@ def submit(services: Services, asked: Submission, key: str | None) -> str:
 
 def _steps(services: Services, asked: Submission) -> tuple[Step, ...]:
     """Return the steps in the order in which a job does them."""
+    manager = services.manager
     if asked.steps:
-        return tuple(step for step in STEPS if step in asked.steps)
-    wanted: tuple[Step, ...] = ("encode",) if services.has_broker else STEPS[1:]
-    wanted = ("compose", *wanted) if asked.presentation else wanted
-    missing = () if services.has_broker else planning.missing_steps(services.manager)
+        return planning.known_steps(manager, asked.steps)
+    if services.has_broker:
+        return ("compose", "encode") if asked.presentation else ("encode",)
+    missing = planning.missing_steps(manager)
+    wanted = planning.default_steps(manager, composed=asked.presentation is not None)
     found = tuple(step for step in wanted if step not in missing)
     if not found:
         raise BadCall("no step is installed here", remedy="pip install 'amphipod[all]'")

@@ -17,7 +17,7 @@ from core import backoff
 from core.callbacks import delivery
 from core.callbacks.delivery import Contract
 from core.errors import UnknownJob
-from core.queue import job_row, job_rows, lease, status
+from core.queue import job_row, job_rows, lease, names, status
 from core.queue.lease import LeaseHeld
 from core.settings import Settings
 from core.storage import deliveries
@@ -61,7 +61,7 @@ def serve(
 ) -> None:
     """Try a delivery. Returns only when Redis has the message for the next try, if there is to be one."""
     folder = JobFolder(worker.host.settings.jobs_root, job)
-    task = Task(folder, DELIVER, delivery, tries)
+    task = Task(folder, DELIVER, names.CALLBACKS, delivery, tries)
     if not worker.broker.root.is_open():
         elsewhere(worker, task, worker.broker.root.fault)
         return

@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
-from typing import TypeVar, cast
+from typing import TypeVar
 
 import redis
 import structlog
@@ -20,7 +20,7 @@ from dramatiq.errors import ConnectionClosed
 
 from core import backoff
 from core.errors import Cancelled, HostUnfit, Transient, UnknownJob
-from core.model import Division, Step, now
+from core.model import Division, Priority, Step, now
 from core.pipeline import attempt, lifecycle, parts
 from core.pipeline.planning import Host
 from core.queue import job_row, job_rows, lease, names, status
@@ -68,6 +68,8 @@ class Task:
 
     folder: JobFolder
     step: str
+    #: Bare name of the queue of the message, for as long as the job can't be seen from here.
+    queue: str
     #: "", the name of a part, or `parts.JOIN`.
     part: str = ""
     #: Passing faults that it has met so far.
@@ -78,13 +80,13 @@ class Task:
         return lease.name_of(self.folder.id, self.step, self.part)
 
 
-def serve(worker: WorkerContext, step: str, job: str, part: str, tries: int) -> None:
+def serve(worker: WorkerContext, step: str, job: str, part: str, tries: int, queue: str) -> None:
     """Have `step` of a job done and what comes next sent, or put this message back for later.
 
     Idempotent: what is done is not done again, but what comes next is sent all the same. Returns only when Redis has
     taken what must be sent, so that the message may be acknowledged.
     """
-    task = Task(JobFolder(worker.host.settings.jobs_root, job), step, part, tries)
+    task = Task(JobFolder(worker.host.settings.jobs_root, job), step, queue, part, tries)
     try:
         _serve(worker, task)
     except Exception as error:  # noqa: BLE001  # not even its failure could be kept; an ack now would lose the job
@@ -131,7 +133,7 @@ def _meet(worker: WorkerContext, task: Task, error: Exception) -> None:
 
 
 def _work(worker: WorkerContext, task: Task, held: Lease) -> None:
-    folder, step = task.folder, cast("Step", task.step)
+    folder, step = task.folder, task.step
     if task.step == FINISH:
         mounts.check_output(folder.job(), worker.host.settings)
         lifecycle.finish(worker.host, folder, lock=_output_lock(worker))
@@ -139,6 +141,8 @@ def _work(worker: WorkerContext, task: Task, held: Lease) -> None:
         return
     if lifecycle.next_step(folder) != step:
         return
+    if step not in worker.host.manager.steps.specs:
+        raise HostUnfit(f"no plugin here brings the step {step}")
     _tell(worker, _running(folder, task.step))
     watch = _watch(worker, folder, held)
     mounts.check(folder.job(), worker.host.settings)
@@ -271,7 +275,7 @@ def _send_following(worker: WorkerContext, task: Task) -> None:
         if following and following[0][0] != DELIVER:
             _tell(worker, job_row.row_of(folder).model_copy(update={"changed_at": now()}))
         for next_step, part in following:
-            send(worker, Task(folder, next_step, part), 0)
+            send(worker, replace(task, step=next_step, part=part, tries=0), 0)
         return
     division = parts.division(folder, step)
     assert division
@@ -281,7 +285,7 @@ def _send_following(worker: WorkerContext, task: Task) -> None:
         return
     done = _insist(worker, lambda: status.part_done(worker.redis, folder.id, step, folder.run(), task.part))
     if done >= len(division.parts) or not missing:
-        send(worker, Task(folder, step, parts.JOIN), 0)
+        send(worker, replace(task, part=parts.JOIN, tries=0), 0)
 
 
 def _again(
@@ -315,11 +319,12 @@ def send(worker: WorkerContext, task: Task, delay: float, reason: str = "") -> N
 
     `reason` says why it is put back, for whoever looks at what is delayed.
     """
-    try:
-        priority = task.folder.job().priority
-    except (UnknownJob, OSError):
-        priority = "normal"
-    message = names.message(task.step, task.folder.id, priority, part=task.part, tries=task.tries, reason=reason)
+    queue = task.queue
+    priority: Priority = "normal"
+    with suppress(UnknownJob, OSError):
+        job = task.folder.job()
+        queue, priority = names.queue_of(task.step, job), job.priority
+    message = names.message(task.step, task.folder.id, queue, priority, part=task.part, tries=task.tries, reason=reason)
     _insist(worker, lambda: worker.broker.enqueue(message, delay=round(delay * 1000) if delay else None))
 
 

@@ -134,7 +134,7 @@ def _has_written(settings: Settings, job: str, attempt: int) -> bool:
 
 
 def _counts(server: RedisServer) -> dict[str, int]:
-    names = [name + companion for name in queue_names.expand(queue_names.QUEUES.values()) for companion in ("", ".DQ")]
+    names = [name + companion for name in queue_names.expand(queue_names.BUILT_IN) for companion in ("", ".DQ")]
     return {name: server.client.hlen(f"amphipod:{name}.msgs") for name in names}
 
 
@@ -207,7 +207,7 @@ class TestLiveLease:
         start("callbacks")
         job = submit(sleep=5, write="x")
         child_of(job)
-        broker.connect(toy_service).enqueue(queue_names.message("encode", job))
+        broker.connect(toy_service).enqueue(queue_names.message("encode", job, "encoding"))
 
         assert ended(job).state is State.SUCCEEDED
         assert result_of(toy_service, job)["attempt"] == 1

@@ -7,18 +7,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, cast, get_args
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from core import settings
 from core.cli.terminal import paths
 from core.errors import BadCall
-from core.model import STEPS, Callback, Source, Step, check_correlation_id
+from core.model import Callback, Source, Step, check_correlation_id
 from core.settings import Settings
 
 if TYPE_CHECKING:
     from core.pipeline.planning import Host
+    from core.plugin_host.manager import Manager
 
 ConfigOption = Annotated[
     Path | None, typer.Option("--config", help="Settings file; by default ./amphipod.toml if it is there.")
@@ -118,21 +119,22 @@ def parse_options(pairs: Sequence[str]) -> dict[str, Any]:
     return {key: value(text) for key, text in parse_pairs(pairs, "--option").items()}
 
 
-def parse_steps(text: str) -> tuple[Step, ...]:
+def parse_steps(text: str, manager: Manager) -> tuple[Step, ...]:
     """Read a comma-separated list of steps; answered in the order in which a job does them."""
+    from core.pipeline import planning
+
     asked = [name.strip() for name in text.split(",") if name.strip()]
-    unknown = [name for name in asked if name not in get_args(Step)]
-    if unknown or not asked:
-        raise BadCall(f"--steps {text!r}: no step {', '.join(unknown)}", remedy=f"there are {', '.join(STEPS)}")
-    return tuple(step for step in STEPS if step in asked)
+    if not asked:
+        raise BadCall(f"--steps {text!r} names none", remedy=f"there are {', '.join(manager.steps.specs)}")
+    return planning.known_steps(manager, asked)
 
 
-def parse_engines(pairs: Sequence[str]) -> dict[Step, str]:
+def parse_engines(pairs: Sequence[str], manager: Manager) -> dict[Step, str]:
     """Read `step=plugin` arguments."""
     engines = parse_pairs(pairs, "--engine")
     for step in engines:
-        parse_steps(step)
-    return cast("dict[Step, str]", engines)
+        parse_steps(step, manager)
+    return engines
 
 
 def parse_correlation(text: str | None) -> str | None:

@@ -18,9 +18,9 @@ from core import backoff, measures
 from core.cli.terminal.options import State
 from core.errors import BadCall
 from core.plugin_host import installation
+from core.plugin_host.manager import Manager
 from core.queue import host_metrics, names
 from core.redis import connection
-from core.storage.manifest import FINISH
 
 #: Threads of a worker on a light queue.
 _LIGHT_THREADS = 8
@@ -82,21 +82,23 @@ def worker(
     A worker that dies is started again. On SIGTERM running jobs are handed back to their queue, for others to do.
     """
     settings = cast("State", context.obj).settings()
-    unknown = sorted(set(queue) - set(names.QUEUES.values()))
-    if unknown:
+    heavy = {**Manager(settings).steps.queues(), names.CALLBACKS: False}
+    queues = list(dict.fromkeys(queue))
+    if unknown := sorted(set(queue) - heavy.keys()):
         raise BadCall(
-            f"no queue {', '.join(unknown)}", remedy=f"there are {', '.join(dict.fromkeys(names.QUEUES.values()))}"
+            f"no queue {', '.join(unknown)}", remedy=f"there are {', '.join(heavy)}; a plugin may bring others"
         )
     installation.check()
     with connection.opened(settings) as client:
         client.ping()
     if metrics_port is not None:
         measures.collecting()
-        typer.echo(f"metrics at {host_metrics.serve(settings, metrics_port, dict.fromkeys(queue))}", err=True)
+        where = host_metrics.serve(settings, metrics_port, [name for name in queues if heavy[name]])
+        typer.echo(f"metrics at {where}", err=True)
     environment = dict(os.environ)
     if cast("State", context.obj).config:
         environment["AMPHIPOD_CONFIG"] = str(cast("State", context.obj).config)
-    services = [_Service(_command(name, settings.slots, grace), environment) for name in dict.fromkeys(queue)]
+    services = [_Service(_command(name, settings.slots if heavy[name] else 0, grace), environment) for name in queues]
     if bridge:
         services.append(_Service([sys.executable, "-P", "-m", "core.cli", "bridge", *_bridged(queue)], environment))
     raise typer.Exit(_supervise(services, grace))
@@ -104,11 +106,11 @@ def worker(
 
 def _bridged(queue: Sequence[str]) -> list[str]:
     """Return the queues that Esup-Pod sends to; callbacks are ours alone."""
-    return [name for name in dict.fromkeys(queue) if name != names.QUEUES[FINISH]]
+    return [name for name in dict.fromkeys(queue) if name in names.BUILT_IN and name != names.CALLBACKS]
 
 
 def _command(queue: str, slots: int, grace: float) -> list[str]:
-    processes, threads = (slots, 1) if queue in names.HEAVY else (1, _LIGHT_THREADS)
+    processes, threads = (slots, 1) if slots else (1, _LIGHT_THREADS)
     return [
         *(sys.executable, "-P", "-m", "dramatiq", "core.actors"),
         *("--processes", str(processes), "--threads", str(threads)),

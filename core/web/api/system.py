@@ -15,7 +15,7 @@ from core import doctor as core_doctor
 from core.errors import AmphipodError
 from core.findings import Finding, are_well
 from core.hookspecs import NAME
-from core.model import STEPS, Step
+from core.model import Step
 from core.pipeline import planning
 from core.plugin_host.loader import PluginInfo
 from core.web.auth import READ
@@ -35,6 +35,11 @@ class StepAbout(BaseModel):
     """A step that a job may ask for."""
 
     step: Step
+    summary: str
+    #: Whose workers do it, whether it fills a machine, and which steps come before.
+    queue: str
+    heavy: bool
+    needs: tuple[str, ...]
     #: The plugins that can do it here; none: no host of this kind can, others may.
     engines: tuple[str, ...]
     #: The one that does it when nothing else is said; None when that is left open.
@@ -78,11 +83,11 @@ def router(services: Services) -> APIRouter:
 
 def step_list(services: Services) -> list[StepAbout]:
     """Return what this host knows of each step."""
-    return [_about(services, step) for step in STEPS]
+    return [_about(services, step) for step in services.manager.steps.specs]
 
 
 def _about(services: Services, step: Step) -> StepAbout:
-    manager = services.manager
+    manager, spec = services.manager, services.manager.steps.specs[step]
     engines = manager.engines(step)
     schemas = {name: manager.options_schema(step, name) for name in engines}
     default, reason = None, ""
@@ -92,6 +97,10 @@ def _about(services: Services, step: Step) -> StepAbout:
         reason = str(error)
     return StepAbout(
         step=step,
+        summary=spec.summary,
+        queue=spec.queue,
+        heavy=spec.heavy,
+        needs=spec.needs,
         engines=engines,
         default=default,
         reason=reason,

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from core.job_index import Counts, JobIndex, JobPage, JobQuery, JobRow, Line, RowState
-from core.queue import names
 from core.storage import files
 from core.web.local.worker import LocalWorker
 
@@ -46,7 +45,6 @@ class LocalIndex:
         about = {
             "state": RowState.RUNNING,
             "step": at_work.step,
-            "queue": names.QUEUES[at_work.step],
             "hosts": (files.host_name(),),
             "changed_at": at_work.since,
             "progress": at_work.progress,

@@ -12,7 +12,7 @@ from typing import Generic, TypeVar
 from core.errors import AmphipodError
 from core.job_index import JobIndex, JobQuery, JobRow, Line, RowState
 from core.jobs.detail import JobDetail
-from core.model import now
+from core.model import StepSpec, now
 from core.queue import names
 from core.web.overview import Worker
 
@@ -101,7 +101,9 @@ def look(index: JobIndex) -> Day:
     )
 
 
-def pace(samples: Sequence[str], detail: Callable[[str], JobDetail]) -> Mapping[str, float]:
+def pace(
+    samples: Sequence[str], detail: Callable[[str], JobDetail], specs: Mapping[str, StepSpec]
+) -> Mapping[str, float]:
     """Return the seconds that a step of each heavy queue took in these jobs, on average."""
     found: dict[str, list[float]] = {}
     for job in samples:
@@ -110,19 +112,19 @@ def pace(samples: Sequence[str], detail: Callable[[str], JobDetail]) -> Mapping[
         except AmphipodError:
             continue
         for step in steps:
-            if step.started_at and step.finished_at and step.name in names.QUEUES:
-                seconds = (step.finished_at - step.started_at).total_seconds()
-                found.setdefault(names.QUEUES[step.name], []).append(seconds)
-    return {queue: sum(all_) / len(all_) for queue, all_ in found.items() if queue in names.HEAVY}
+            spec = specs.get(step.name)
+            if step.started_at and step.finished_at and spec and spec.heavy:
+                found.setdefault(spec.queue, []).append((step.finished_at - step.started_at).total_seconds())
+    return {queue: sum(all_) / len(all_) for queue, all_ in found.items()}
 
 
 def forecast(lines: Sequence[Line], took: Mapping[str, float], at_work: Sequence[Worker]) -> list[Forecast]:
     """Tell for each heavy queue on which something waits when it will be done."""
     found = []
-    for queue in names.HEAVY:
+    for queue in took:
         waiting = sum(line.jobs for line in lines if names.bare(line.name) == queue)
         hosts = {one.host for one in at_work if queue in one.queues and not one.fault}
-        if waiting and hosts and queue in took:
+        if waiting and hosts:
             seconds = waiting * took[queue]
             more = seconds / (len(hosts) + 1) if waiting > len(hosts) else None
             found.append(Forecast(queue, seconds / len(hosts), more))

@@ -15,7 +15,7 @@ from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po
 from babel.support import Translations
 
-from core.model import STEPS
+from core.model import BUILT_IN
 from core.storage.manifest import FINISH
 
 LOCALE = Path(__file__).parent / "locale"
@@ -27,7 +27,7 @@ LANGUAGES: Mapping[str, str] = {"en": "English", "fr": "Français"}
 REASON = "reason"
 
 #: A job's reason begins with its step, which pages show beside it.
-_STEP = re.compile(rf"(?:{'|'.join((*STEPS, FINISH))}): ")
+_STEP = re.compile(rf"(?:{'|'.join((*(spec.name for spec in BUILT_IN), FINISH))}): ")
 
 _PLACEHOLDER = re.compile(r"\{(\w+)\}")
 

@@ -11,7 +11,6 @@ from starlette.datastructures import FormData, UploadFile
 
 from core import mistakes
 from core.errors import AmphipodError, BadCall, LimitExceeded
-from core.model import STEPS
 from core.retention import uploads
 from core.settings import Settings
 from core.web import submission
@@ -140,7 +139,7 @@ def _submission(take: Take, slides: Take | None, form: FormData) -> Submission:
                 **said,
                 "source": take,
                 "presentation": slides,
-                "steps": tuple(step for step in STEPS if step in steps) or None,
+                "steps": tuple(dict.fromkeys(steps)) or None,
                 "notify": tuple(_texts(form, "notify")),
                 "options": dict(_options(form)),
             }

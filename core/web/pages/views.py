@@ -14,7 +14,7 @@ from markupsafe import Markup
 from core.errors import AmphipodError, BadCall
 from core.job_index import JobQuery, JobRow, RowState, parse_states
 from core.jobs.detail import JobDetail
-from core.model import STEPS, State, now
+from core.model import State, now
 from core.queue import monitor, names, workers
 from core.redis import connection
 from core.storage import manifest
@@ -58,7 +58,7 @@ class Views:
         self._settings = services.settings
         self._doctor = Doctor(services)
         self._day = Fresh(lambda: day.look(services.index))
-        self._pace = Fresh(lambda: day.pace(self._day().samples, services.detail), 120)
+        self._pace = Fresh(lambda: day.pace(self._day().samples, services.detail, services.manager.steps.specs), 120)
         self._stores = Fresh(lambda: records.store_list(services), 2)
         self._reason = lru_cache(256)(self._read_reason)
 
@@ -130,7 +130,7 @@ class Views:
             "page": self._services.index.page(query),
             "query": query,
             "asked": {name: asked.get(name, "") for name in names} | {"any": any(asked.get(name) for name in names)},
-            "steps": STEPS,
+            "steps": tuple(self._services.manager.steps.specs),
         }
 
     # A job

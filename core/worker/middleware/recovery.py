@@ -15,7 +15,6 @@ from core.queue import names
 from core.queue.broker import Broker
 from core.redis import connection
 from core.settings import Settings
-from core.storage.manifest import FINISH
 
 _log = structlog.get_logger()
 
@@ -28,7 +27,7 @@ class Recovery(Middleware):
 
     def after_worker_boot(self, broker: dramatiq.Broker, worker: dramatiq.Worker) -> None:
         assert isinstance(broker, Broker)
-        if names.QUEUES[FINISH] in {names.bare(queue) for queue in worker.consumers}:
+        if names.CALLBACKS in {names.bare(queue) for queue in worker.consumers}:
             self._thread = threading.Thread(target=self._serve, args=(broker,), name="recovery", daemon=True)
             self._thread.start()
 

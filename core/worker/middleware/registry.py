@@ -59,8 +59,13 @@ class Registry(Middleware):
             return None
 
     def before_process_message(self, _broker: dramatiq.Broker, message: MessageProxy) -> None:
-        job = {"job": names.job_of(message) or "", "step": message.actor_name, "since": now().isoformat()}
-        job["part"] = str(message.kwargs.get("part", ""))
+        job = {
+            "job": names.job_of(message) or "",
+            "step": message.actor_name,
+            "queue": names.bare(message.queue_name),
+            "since": now().isoformat(),
+            "part": str(message.kwargs.get("part", "")),
+        }
         with self._lock:
             self._jobs[message.message_id] = job
         self._beat()

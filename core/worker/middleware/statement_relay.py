@@ -17,7 +17,7 @@ class StatementFlusher(Middleware):
         self._flusher: Flusher | None = None
 
     def after_worker_boot(self, _broker: Broker, worker: Worker) -> None:
-        if names.QUEUES["emit"] in {names.bare(queue) for queue in worker.consumers}:
+        if names.STATEMENTS in {names.bare(queue) for queue in worker.consumers}:
             self._flusher = Flusher(self._settings, Manager(self._settings))
             self._flusher.start()
 

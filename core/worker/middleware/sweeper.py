@@ -16,7 +16,6 @@ from core.queue import lease, names
 from core.redis import connection, shared_root
 from core.retention import sweep
 from core.settings import Settings
-from core.storage.manifest import FINISH
 
 #: Of the pause between two rounds, the part after which a worker looks whether one is due.
 _LOOK_AFTER = 0.25
@@ -30,7 +29,7 @@ class Sweeper(Middleware):
         self._stopping = threading.Event()
 
     def after_worker_boot(self, _broker: Broker, worker: Worker) -> None:
-        if self._settings.sweep_seconds and names.QUEUES[FINISH] in {names.bare(queue) for queue in worker.consumers}:
+        if self._settings.sweep_seconds and names.CALLBACKS in {names.bare(queue) for queue in worker.consumers}:
             threading.Thread(target=self._serve, name="sweeper", daemon=True).start()
 
     def before_worker_shutdown(self, _broker: Broker, _worker: Worker) -> None:

@@ -87,7 +87,7 @@ def test_doctor_fails_on_a_broken_plugin_and_names_it() -> None:
     done = amphipod("doctor", "--json")
     findings = json.loads(done.stdout)["findings"]
     assert done.returncode == 1
-    assert {one["subject"] for one in findings if not one["ok"]} == {
+    assert {one["subject"] for one in findings if one["ok"] is False} == {
         f"plugin {name} (amphipod-{name.replace('_', '-')} 1.0)" for name in BROKEN
     }
 

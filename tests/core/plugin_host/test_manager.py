@@ -454,6 +454,62 @@ def test_hook_configure(load: Load) -> None:
     assert loaded("one").seen == [3]
 
 
+STEP = """
+from core import Artifact, StepOutput, StepSpec
+
+@hookimpl
+def register_steps():
+    return [StepSpec(name="index", queue="indexing", needs=("encode",), summary="list the words on the slides")]
+
+@hookimpl
+def run_step(job, step, manifest, options, context):
+    (context.output / "words.txt").write_text(f"{step} of {job.id} by {__name__}")
+    return StepOutput(artifacts=(Artifact(kind="other", path="words.txt", media_type="text/plain"),))
+"""
+
+
+def test_hook_register_steps(load: Load) -> None:
+    manager = load(one=STEP)
+    assert list(manager.steps.specs) == ["compose", "encode", "transcribe", "index", "emit"]
+    assert manager.steps.queues()["indexing"] is True
+    assert manager.engines("index") == ("one",)
+
+
+def test_two_plugins_that_declare_a_step_alike_are_both_engines_for_it(load: Load) -> None:
+    assert load(one=STEP, two=STEP).engines("index") == ("one", "two")
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (("indexing", "encoding"), "one declares a step index differently: name it otherwise"),
+        (('name="index"', 'name="encode"'), "amphipod declares a step encode differently: name it otherwise"),
+        (('name="index", queue="indexing"', 'name="other", queue="xapi"'), "step other can't be on xapi: name a queue"),
+        (
+            ('name="index", queue="indexing", needs=("encode",)', 'name="x", queue="x", needs=("emit",)'),
+            "wait for each other: mend what they need",
+        ),
+        (('name="index"', 'name="Index"'), "a wrong StepSpec: name: must match"),
+        (('name="index"', 'name="finish"'), "finish is core's own"),
+    ],
+)
+def test_a_step_that_contradicts_what_is_there_is_left_out_with_its_plugin(
+    load: Load, change: tuple[str, str], words: str
+) -> None:
+    manager = load(one=STEP, two=STEP.replace(*change))
+    info = next(one for one in manager.infos if one.name == "two")
+    assert info.state == "invalid"
+    assert words in info.reason
+    assert manager.engines("index") == ("one",)
+
+
+def test_hook_run_step(load: Load, job: Job, context: Context, manifest: Manifest) -> None:
+    output = load(one=STEP).run_step("one", job, "index", manifest, {}, context)
+    assert output
+    assert [artifact.path for artifact in output.artifacts] == ["words.txt"]
+    assert (context.output / "words.txt").read_text() == "index of j1 by one"
+
+
 def test_hook_options_schema(load: Load) -> None:
     manager = load(one=ENGINE_WITH_OPTIONS)
     schema = manager.options_schema("encode", "one")

@@ -347,7 +347,7 @@ class TestAKeptChild:
 
     def test_is_one_a_host(self, hear: Hear, tmp_path: Path) -> None:
         (tmp_path / "run").mkdir()
-        with (tmp_path / "run" / "transcribe.kept").open("w") as theirs:
+        with (tmp_path / "run" / "child.kept").open("w") as theirs:
             fcntl.flock(theirs, fcntl.LOCK_EX)
             process, _ = hear()
             assert is_gone(process)
@@ -357,7 +357,7 @@ class TestAKeptChild:
 
     def test_frees_its_place_when_it_dies(self, hear: Hear, tmp_path: Path) -> None:
         process, _ = hear()
-        with (tmp_path / "run" / "transcribe.kept").open("w") as mine:
+        with (tmp_path / "run" / "child.kept").open("w") as mine:
             with pytest.raises(BlockingIOError):
                 fcntl.flock(mine, fcntl.LOCK_EX | fcntl.LOCK_NB)
             os.kill(process, signal.SIGKILL)
