@@ -51,6 +51,9 @@ def examine(host: Host) -> Iterator[Finding]:
         ok = False if info.is_broken else True if info.state == "ready" else None
         yield Finding(f"plugin {info.name} ({info.distribution} {info.version})", ok=ok, words=words)
     yield from _steps(manager, settings)
+    if unknown := sorted(settings.engines.keys() - manager.steps.specs.keys()):
+        words = f"no plugin here brings the step {', '.join(unknown)}"
+        yield Finding("AMPHIPOD_ENGINES", ok=None, words=words)
     if problem := planning.unknown_options(manager):
         yield Finding("AMPHIPOD_OPTIONS", ok=False, words=problem)
     yield from _reports(settings)

@@ -18,7 +18,7 @@ from core.model.job import State
 class StepOutput(Model):
     """What an engine hands back: its files lie in `context.output`."""
 
-    artifacts: tuple[Artifact, ...]
+    artifacts: tuple[Artifact, ...] = ()
     #: What the step learnt and a later step or a portal may want (duration, has_audio).
     facts: Mapping[str, Any] = Field(default_factory=dict)
     #: Sentences for a person: what was left out, and why.

@@ -43,7 +43,7 @@ class StepSpec(Model):
     kept: bool = False
     #: Whether it belongs to a job whose submitter names no steps.
     default: bool = False
-    #: One line for `--help`, `amphipod steps` and pages.
+    #: One line for the API and for pages.
     summary: str = ""
     #: What somebody who watches is told while it begins.
     doing: str = "starting"

@@ -84,7 +84,7 @@ def run_step(
             result = _success(folder, run, fix_plan(host, folder, step), answer, scratch, started_at)
             standing = commit.commit(folder, result, scratch)
     except Permanent as error:
-        return fail(folder, name, str(error), error)
+        return fail(folder, name, str(error), error, attempt=scratch.attempt)
     except StepCrashed as error:
         attempts = scratch_folder.attempts(folder, name)
         if len(attempts) >= host.settings.step_attempts:
@@ -252,7 +252,9 @@ def _gave_up(attempts: list[Scratch]) -> str:
     return f"gave up after {len(attempts)} attempts: {last}"
 
 
-def fail(folder: JobFolder, step: str, reason: str, error: BaseException | None = None) -> StepResult:
+def fail(
+    folder: JobFolder, step: str, reason: str, error: BaseException | None = None, *, attempt: int | None = None
+) -> StepResult:
     """Commit the failure of a step, unless something was committed meanwhile. Returns the result that stands.
 
     The log gets the reason, and the trace of `error`.
@@ -263,7 +265,7 @@ def fail(folder: JobFolder, step: str, reason: str, error: BaseException | None 
         job=folder.id,
         step=step,
         run=folder.run(),
-        attempt=attempts[-1].attempt if attempts else manifest.last_attempt(folder, step),
+        attempt=attempt or (attempts[-1].attempt if attempts else manifest.last_attempt(folder, step)),
         state=State.FAILED,
         reason=reason,
         remedy=(error.remedy if isinstance(error, AmphipodError) else "") or None,

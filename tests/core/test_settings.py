@@ -84,7 +84,7 @@ def test_a_media_root_named_twice_counts_once(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_all_mistakes_are_told_at_once_each_with_its_place(monkeypatch: pytest.MonkeyPatch) -> None:
-    write("threads = -1\ncolour = 'blue'\n[engines]\npaint = ['brush']")
+    write("threads = -1\ncolour = 'blue'\n[engines]\nPaint = ['brush']")
     monkeypatch.setenv("AMPHIPOD_STEP_ATTEMPTS", "many")
     monkeypatch.setenv("AMPHIPOD_LOG_FORMAT", "xml")
     with pytest.raises(BadSettings) as caught:
@@ -93,7 +93,7 @@ def test_all_mistakes_are_told_at_once_each_with_its_place(monkeypatch: pytest.M
     for mistake in (
         "threads in amphipod.toml must be 0 or more (it is -1)",
         "colour in amphipod.toml is no setting",
-        "engines in amphipod.toml.paint",
+        "engines in amphipod.toml.Paint",
         "AMPHIPOD_STEP_ATTEMPTS must be a whole number",
         "(it is 'many')",
         "AMPHIPOD_LOG_FORMAT must be 'console' or 'json' (it is 'xml')",

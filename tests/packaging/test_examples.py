@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,9 @@ def _installed(request: pytest.FixtureRequest, bare: Bare, tmp_path_factory: pyt
     """Install the example that a class of tests is about."""
     folder = tmp_path_factory.mktemp("example")
     wheel = build_wheel(shutil.copytree(ROOT / "examples" / request.cls.example, folder / "source"), folder)
+    if needs := getattr(request.cls, "needs", ()):
+        install: list[str | Path] = ["install", "--quiet", "--constraint", ROOT / "constraints.txt", *needs]
+        subprocess.run([bare.path / "bin/python", "-m", "pip", *install], check=True)
     done = bare.run("pip", "install", "--no-index", "--no-deps", wheel)
     assert done.returncode == 0, done.stderr
     yield
@@ -93,3 +97,54 @@ class TestWrapper:
 
     def test_it_is_no_second_engine(self, bare: Bare) -> None:
         assert "ok   step encode: done by encode" in bare.run("amphipod", "doctor").stdout
+
+
+class TestSlides:
+    example = "slides"
+    needs = ("numpy", "rapidocr", "onnxruntime")
+
+    def test_slides_are_found_and_read(self, bare: Bare, tmp_path: Path) -> None:
+        """The demo's lecture shows a slide every three seconds; its first ten seconds have four."""
+        cut = tmp_path / "lecture.mp4"
+        source = str(ROOT / "examples/demo/lecture.mp4")
+        subprocess.run(["ffmpeg", "-v", "error", "-i", source, "-t", "10", "-c", "copy", "-an", cut], check=True)
+        arguments = ["--steps", "encode,slides", "--out", "result", "--json", "--option", "slide_seconds=1"]
+        made = bare.json("amphipod", "run", cut, *arguments, "--option", "preset=ultrafast")["steps"]["slides"]
+
+        assert made["engine"]["plugin"] == "slides"
+        pictures = [one["path"] for one in made["artifacts"] if one["path"].endswith(".jpg")]
+        assert pictures == [f"slide_00{number}.jpg" for number in (1, 2, 3, 4)]
+        index = Path("result/slides.vtt").read_text()
+        assert "slide_002.jpg\n00:00:01." in index
+        assert "My name is Alice and I\nteach physics." in index
+        chapters = Path("result/slides_chapters.vtt").read_text()
+        assert "\nThe exam will take place\n" in chapters
+        assert chapters.count("Thermodynamics, lecture 1") == 0
+
+
+class TestQualityGate:
+    example = "quality_gate"
+    needs = ("numpy",)
+
+    def test_a_film_above_the_bar_passes_with_its_figure(self, bare: Bare, clip: Path) -> None:
+        made = bare.json("amphipod", "run", clip, "--steps", "quality_gate,encode", "--json")["steps"]
+        assert 0.9 < made["quality_gate"]["facts"]["ssim"] <= 1
+        assert made["quality_gate"]["engine"]["distribution"] == "amphipod-quality-gate"
+
+    def test_a_film_below_it_fails_the_job_in_a_line(self, bare: Bare, clip: Path) -> None:
+        options = [
+            "--option",
+            "least_ssim=0.97",
+            "--option",
+            "crf=51",
+            "--option",
+            'renditions=[{"height": 180, "max_rate": "500k"}]',
+        ]
+        done = bare.run("amphipod", "run", clip, "--steps", "encode,quality_gate", *options)
+        assert done.returncode == 1
+        assert "180p.mp4 looks worse than it may at second" in done.stderr
+        assert "encode it with a lower crf" in done.stderr
+
+    def test_its_queue_is_known_where_it_is_installed(self, bare: Bare) -> None:
+        done = bare.run("amphipod", "worker", "qualty", AMPHIPOD_BROKER_URL="redis://127.0.0.1:1/0")
+        assert "there are encoding, transcripting, quality, xapi, callbacks" in done.stderr

@@ -180,7 +180,7 @@ def test_without_media_roots_no_path_is_taken(open_site: OpenSite, here: Setting
     [
         (b"{", "is not JSON"),
         (b"[]", "must be a table of names and values"),
-        (b'{"source": {"path": "a.mp4"}, "steps": ["encod"]}', "steps.0 must be 'compose'"),
+        (b'{"source": {"path": "a.mp4"}, "steps": ["encod"]}', "no step encod is known here: did you mean 'encode'?"),
         (b'{"source": {"path": "a.mp4"}, "colour": 1}', "colour is not known"),
         (b'{"source": {"path": "a.mp4"}, "options": 1}', "options must be a table of names and values"),
         (b'{"source": {"path": "a.mp4"}, "correlation_id": "a b"}', "no correlation id"),

@@ -80,7 +80,10 @@ def test_a_failed_job_is_one_line_and_exit_code_1() -> None:
     ("arguments", "words"),
     [
         (["--option", "crf"], "--option 'crf': write --option key=value"),
-        (["--steps", "dance"], "no step dance: there are compose, encode, transcribe, emit"),
+        (
+            ["--steps", "dance"],
+            "no step dance is known here: there are compose, encode, transcribe, emit; a",
+        ),
         (["--engine", "dance=toy"], "no step dance"),
         (["--engine", "encode=nobody"], "no engine named nobody is installed"),
     ],
