@@ -22,6 +22,7 @@ from core.statements import router
 from core.storage.manifest import FINISH
 from core.worker import callback, middleware, step
 from core.worker.middleware.shutdown import Shutdown
+from core.worker.task import WorkerContext
 
 
 def _start() -> tuple[Host, broker.Broker]:
@@ -47,9 +48,9 @@ _DESTINATIONS = callback.Destinations()
 
 
 @cache
-def _worker() -> step.WorkerContext:
+def _worker() -> WorkerContext:
     shutdown = next(one for one in BROKER.middleware if isinstance(one, Shutdown))
-    return step.WorkerContext(HOST, BROKER, connection.client(HOST.settings), shutdown)
+    return WorkerContext(HOST, BROKER, connection.client(HOST.settings), shutdown)
 
 
 def _do_step(job: str, part: str = "", tries: int = 0) -> None:

@@ -135,6 +135,16 @@ def encode(job: Job, source: Source, options: Mapping[str, Any], context: Contex
 
 
 @hookspec(firstresult=True)
+def keeps_time(job: Job, options: Mapping[str, Any]) -> bool | None:
+    """Say whether your film has its source's own time: nothing cut, nothing put before; asked of `encode`'s engine.
+
+    What only listens, as the transcription does, then begins beside the encode; without an answer it comes after.
+
+    :param options: as your engine will get them.
+    """
+
+
+@hookspec(firstresult=True)
 def divide(job: Job, source: Source, options: Mapping[str, Any], context: Context) -> Division | None:
     """Cut a long source into parts that several workers encode; optional, and asked of the engine of `encode` only.
 

@@ -50,6 +50,13 @@ TOY_ENGINE = """
             facts={"duration": 1.0, "pid": os.getpid(), "worker": os.getppid(), "attempt": context.attempt},
         )
 
+    @hookimpl
+    def keeps_time(options):
+        return "keep_time" in options.get("do", {})
+
+    def keep_time(_argument, job, source, context):
+        pass
+
     def describe(name):
         return Artifact(kind=kinds.get(Path(name).suffix, "rendition"), path=name, media_type="video/mp4")
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from core.errors import UnknownJob
 from core.job_index import rebuild
 from core.model import Priority, now
-from core.pipeline import lifecycle
+from core.pipeline import graph
 from core.queue import job_row, job_rows, monitor, names, status
 from core.queue.job_row import JobRow, RowState
 from core.redis.keys import NAMESPACE
@@ -58,7 +58,7 @@ def look(folder: JobFolder) -> Unsent | None:
     Raises:
         UnknownJob
     """
-    tasks = lifecycle.next_tasks(folder)
+    tasks = graph.next_tasks(folder)
     if not tasks:
         return None
     row, job = job_row.row_of(folder) if tasks[0][0] != DELIVER else None, folder.job()

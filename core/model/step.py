@@ -86,6 +86,8 @@ class Plan(Model):
     options: Mapping[str, Any]
     #: Which plugin, "settings" or "job" set each option; a default has no origin.
     origins: Mapping[str, str]
+    #: Whether what is made has the source's own time and sound, so that what only listens may begin at once.
+    keeps_time: bool = False
 
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True, serialize_by_alias=True)
 

@@ -30,7 +30,10 @@ def _free_name(name: str) -> str:
 
 
 class StepSpec(Model):
-    """One kind of step."""
+    """One kind of step.
+
+    A job's steps are a graph by `needs`; what needs nothing that is missing runs, beside others if need be.
+    """
 
     name: Annotated[Step, AfterValidator(_free_name)]
     #: Bare name of the queue that its messages wait on; several steps may share one.
@@ -39,6 +42,8 @@ class StepSpec(Model):
     heavy: bool = True
     #: Steps that come before it, where a job has them; `ALL`: every other.
     needs: tuple[str, ...] = ()
+    #: Steps of `needs` that it may run beside, once their plan says that the film's time is the source's own.
+    beside: tuple[str, ...] = ()
     #: Whether its child process is kept for the next job: what it loads takes longer than many a lecture.
     kept: bool = False
     #: Whether it belongs to a job whose submitter names no steps.
@@ -70,6 +75,7 @@ BUILT_IN: tuple[StepSpec, ...] = (
         name="transcribe",
         queue="transcripting",
         needs=("compose", "encode"),
+        beside=("encode",),
         kept=True,
         default=True,
         hook="transcribe",

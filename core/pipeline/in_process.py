@@ -19,7 +19,8 @@ from core.errors import (
 from core.model import Division, Manifest, Part, State, Step, StepResult
 from core.pipeline import parts
 from core.pipeline.attempt import divide, run_join, run_part, run_step
-from core.pipeline.lifecycle import finish, give_up, next_step
+from core.pipeline.graph import next_step
+from core.pipeline.lifecycle import finish, give_up
 from core.pipeline.planning import Host
 from core.storage import claim, manifest
 from core.storage.job_folder import JobFolder

@@ -15,14 +15,12 @@ from core.errors import (
     JobConflict,
     Permanent,
 )
-from core.model import Job, Manifest, State, Step, StepResult, now
-from core.pipeline import parts
+from core.model import Job, Manifest, State, StepResult, now
 from core.pipeline.attempt import ABANDONED_AFTER, fail
 from core.pipeline.planning import Host
 from core.retention import holdings
 from core.storage import (
     commit,
-    deliveries,
     files,
     inputs,
     job_folder,
@@ -33,7 +31,6 @@ from core.storage import (
     scratch_folder,
     story,
 )
-from core.storage.deliveries import DELIVER
 from core.storage.job_folder import JobFolder
 from core.storage.manifest import FINISH
 from core.storage.publish import Lock, folder_lock
@@ -80,37 +77,6 @@ def new_id() -> str:
 def id_for_key(key: str) -> str:
     """Return the id that an idempotency key stands for."""
     return f"key-{hashlib.sha256(key.encode()).hexdigest()[:32]}"
-
-
-def next_step(folder: JobFolder) -> Step | str | None:
-    """Return the step to run next, `FINISH` when only that is left, None when the job is over."""
-    run = folder.run()
-    if manifest.result(folder, FINISH, run):
-        return None
-    if manifest.is_cancelled(folder):
-        return FINISH
-    for step in folder.job().steps:
-        result = manifest.result(folder, step, run)
-        if result is None:
-            return step
-        if result.state is not State.SUCCEEDED:
-            return FINISH
-    return FINISH
-
-
-def next_tasks(folder: JobFolder) -> list[tuple[Step | str, str]]:
-    """Return all that can be worked on now: a step, with "", the name of a part that is missing, or `parts.JOIN`.
-
-    Of a job that is over, what is still to be told: `DELIVER`, with a delivery's id.
-    """
-    step = next_step(folder)
-    if step is None:
-        return [(DELIVER, delivery) for delivery in deliveries.due(folder)]
-    divided = parts.division(folder, step)
-    if not (divided and divided.parts):
-        return [(step, "")]
-    missing = parts.missing(folder, step, divided)
-    return [(step, part.name) for part in missing] or [(step, parts.JOIN)]
 
 
 def finish(host: Host, folder: JobFolder, *, lock: Lock = folder_lock) -> StepResult:

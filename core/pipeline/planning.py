@@ -142,7 +142,13 @@ def make_plan(manager: Manager, job: Job, step: Step) -> Plan:
         options[key], origins[key] = value, "job"
     if schema:
         options = _validated(schema, options, origins, step)
-    return Plan(engines=tuple(map(manager.describe, engines)), options=options, origins=origins)
+    alone = len(engines) == 1 and step == "encode" and len(job.sources) == 1  # another engine may keep time otherwise
+    return Plan(
+        engines=tuple(map(manager.describe, engines)),
+        options=options,
+        origins=origins,
+        keeps_time=alone and manager.keeps_time(engines[0], job, options),
+    )
 
 
 def _check_order(manager: Manager, step: Step, key: str, before: tuple[str, Any], after: tuple[str, Any]) -> None:

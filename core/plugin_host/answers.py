@@ -41,6 +41,7 @@ _DUE: Mapping[str, tuple[_Fits, str]] = {
     "step_options": (_is_options, "a mapping of options by name"),
     "file_names": _list_of(str, "patterns"),
     "encode": _a(StepOutput),
+    "keeps_time": _a(bool),
     "divide": _a(Division),
     "encode_part": _a(PartOutput),
     "join": _a(StepOutput),

@@ -162,6 +162,12 @@ class Manager:
         )
         return answer
 
+    def keeps_time(self, engine: str, job: Job, options: Mapping[str, Any]) -> bool:
+        """Tell whether an engine's film of this job has the source's own time; without a word it has not."""
+        if engine not in self._caller.providers("keeps_time"):
+            return False
+        return bool(self._caller.ask("keeps_time", engine, job=job, options=options))
+
     def divide(
         self, engine: str, job: Job, source: Source, options: Mapping[str, Any], context: Context
     ) -> Division | None:

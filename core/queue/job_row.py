@@ -12,7 +12,7 @@ from typing import Any, Literal
 from pydantic import ConfigDict, Field
 
 from core.model import Manifest, Model, Priority, State
-from core.pipeline import attempt, lifecycle
+from core.pipeline import attempt, graph
 from core.queue import names
 from core.retention import holdings
 from core.storage import deliveries, manifest, scratch_folder
@@ -114,7 +114,7 @@ def row_of(folder: JobFolder) -> JobRow:
     whole = manifest.fold(folder)
     job = whole.job
     state = RowState(whole.state) if whole.state.is_final else RowState.WAITING
-    step = _failed_step(whole) if state.is_final else lifecycle.next_step(folder)
+    step = _failed_step(whole) if state.is_final else graph.next_step(folder)
     return JobRow(
         id=job.id,
         state=state,

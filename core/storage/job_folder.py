@@ -95,6 +95,10 @@ class JobFolder:
     def plan(self, step: str) -> Path:
         return self.steps / f"plan.{step}.json"
 
+    def beside(self, step: str) -> Path:
+        """The mark that those who may run beside a step were told."""
+        return self.steps / f"beside.{step}"
+
     def division(self, step: str) -> Path:
         return self.steps / f"division.{step}.json"
 

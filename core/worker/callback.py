@@ -23,7 +23,8 @@ from core.settings import Settings
 from core.storage import deliveries
 from core.storage.deliveries import DELIVER, Delivery
 from core.storage.job_folder import JobFolder
-from core.worker.step import LOOKS_FOR_FOLDER, Task, WorkerContext, elsewhere, send
+from core.worker.step import LOOKS_FOR_FOLDER, elsewhere
+from core.worker.task import Task, WorkerContext, send
 
 #: Seconds until a delivery is tried whose receiver keeps as many threads busy as it may.
 _BUSY_WAIT = 5.0

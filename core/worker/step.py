@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import itertools
 import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
-from typing import TypeVar
 
 import redis
 import structlog
@@ -20,20 +18,19 @@ from dramatiq.errors import ConnectionClosed
 
 from core import backoff
 from core.errors import Cancelled, HostUnfit, Transient, UnknownJob
-from core.model import Division, Priority, Step, now
-from core.pipeline import attempt, lifecycle, parts
-from core.pipeline.planning import Host
-from core.queue import job_row, job_rows, lease, names, status
-from core.queue.broker import Broker
+from core.model import Division, Step, now
+from core.pipeline import attempt, graph, lifecycle, parts
+from core.pipeline.planning import fix_plan
+from core.queue import job_row, job_rows, lease, status
 from core.queue.job_row import JobRow, RowState
 from core.queue.lease import Lease, LeaseHeld
-from core.redis import connection
 from core.storage import files
 from core.storage.deliveries import DELIVER
 from core.storage.job_folder import JobFolder
 from core.storage.manifest import FINISH
 from core.worker import mounts
-from core.worker.middleware.shutdown import HandBack, Shutdown
+from core.worker.middleware.shutdown import HandBack
+from core.worker.task import Task, WorkerContext, insist, send, words
 
 #: Seconds between two questions to Redis whether a running job was cancelled.
 _ASK_EVERY = 0.5
@@ -41,43 +38,10 @@ _ASK_EVERY = 0.5
 #: Longest delay, in seconds, of a step that meets a passing fault again and again.
 LONGEST_DELAY = 600.0
 
-#: Longest pause, in seconds, before Redis is asked again whether it takes a message.
-_LONGEST_WAIT = 15.0
-
 #: Times that a job's folder is looked for, over half an hour: a network file system may show it late.
 LOOKS_FOR_FOLDER = 8
 
-_T = TypeVar("_T")
-
 _log = structlog.get_logger()
-
-
-@dataclass(frozen=True)
-class WorkerContext:
-    """What a worker process works with."""
-
-    host: Host
-    broker: Broker
-    redis: redis.Redis
-    shutdown: Shutdown
-
-
-@dataclass(frozen=True)
-class Task:
-    """What a message asks for."""
-
-    folder: JobFolder
-    step: str
-    #: Bare name of the queue of the message, for as long as the job can't be seen from here.
-    queue: str
-    #: "", the name of a part, or `parts.JOIN`.
-    part: str = ""
-    #: Passing faults that it has met so far.
-    tries: int = 0
-
-    @property
-    def name(self) -> str:
-        return lease.name_of(self.folder.id, self.step, self.part)
 
 
 def serve(worker: WorkerContext, step: str, job: str, part: str, tries: int, queue: str) -> None:
@@ -118,7 +82,7 @@ def _meet(worker: WorkerContext, task: Task, error: Exception) -> None:
         case LeaseHeld():
             _again(worker, task, error.seconds_left + 0.1, str(error), at_work=True)
         case redis.RedisError() | ConnectionClosed():
-            _again(worker, task, 1, _words(worker, error))
+            _again(worker, task, 1, words(worker, error))
         case HostUnfit():
             elsewhere(worker, task, str(error))
         case Transient() | UnknownJob() | OSError() if not worker.broker.root.is_open(now=True):
@@ -139,7 +103,7 @@ def _work(worker: WorkerContext, task: Task, held: Lease) -> None:
         lifecycle.finish(worker.host, folder, lock=_output_lock(worker))
         _tell(worker, job_row.row_of(folder))
         return
-    if lifecycle.next_step(folder) != step:
+    if step not in graph.next_steps(folder):
         return
     if step not in worker.host.manager.steps.specs:
         raise HostUnfit(f"no plugin here brings the step {step}")
@@ -147,6 +111,7 @@ def _work(worker: WorkerContext, task: Task, held: Lease) -> None:
     watch = _watch(worker, folder, held)
     mounts.check(folder.job(), worker.host.settings)
     if task.part == "":
+        _start_beside(worker, task)
         divided = attempt.divide(worker.host, folder, step, watch=watch)
         if isinstance(divided, Division) and not divided.parts:
             report = status.reporter(worker.redis, folder.id, step, files.host_name())
@@ -159,6 +124,19 @@ def _work(worker: WorkerContext, task: Task, held: Lease) -> None:
         attempt.run_join(worker.host, folder, step, division, watch=watch, before_commit=held.confirm)
     else:
         _work_part(worker, folder, step, division, task.part, watch, held)
+
+
+def _start_beside(worker: WorkerContext, task: Task) -> None:
+    """Send what may run beside a step, once its plan says so."""
+    folder, job = task.folder, task.folder.job()
+    others = [step for step in job.steps if task.step in job.spec(step).beside]
+    if not others or folder.beside(task.step).exists() or not fix_plan(worker.host, folder, task.step).keeps_time:
+        return
+    ready = graph.next_steps(folder)
+    for step in others:
+        if step in ready:
+            send(worker, replace(task, step=step, tries=0), 0)
+    folder.beside(task.step).touch()
 
 
 def _work_part(
@@ -270,8 +248,8 @@ def _delay(worker: WorkerContext, tries: int) -> float:
 
 def _send_following(worker: WorkerContext, task: Task) -> None:
     folder, step = task.folder, task.step
-    if lifecycle.next_step(folder) != step or task.part in ("", parts.JOIN):
-        following = lifecycle.next_tasks(folder)
+    if step not in graph.next_steps(folder) or task.part in ("", parts.JOIN):
+        following = graph.next_tasks(folder, after=step)
         if following and following[0][0] != DELIVER:
             _tell(worker, job_row.row_of(folder).model_copy(update={"changed_at": now()}))
         for next_step, part in following:
@@ -283,7 +261,7 @@ def _send_following(worker: WorkerContext, task: Task) -> None:
     if task.part in missing:  # given up for a cancel that this host's view of the files doesn't show yet
         send(worker, task, 1)
         return
-    done = _insist(worker, lambda: status.part_done(worker.redis, folder.id, step, folder.run(), task.part))
+    done = insist(worker, lambda: status.part_done(worker.redis, folder.id, step, folder.run(), task.part))
     if done >= len(division.parts) or not missing:
         send(worker, replace(task, part=parts.JOIN, tries=0), 0)
 
@@ -302,7 +280,7 @@ def _again(
     `at_work` says that another worker is at it, so that lists need not know.
     """
     with suppress(UnknownJob, OSError):
-        if delay and lifecycle.next_step(task.folder) != task.step:
+        if delay and task.step not in graph.next_steps(task.folder):
             delay = min(delay, 1.0)  # done by another: only what comes next is left to send
     about = {"reason": reason, "next_try": round(delay, 1)}
     if error:
@@ -312,33 +290,3 @@ def _again(
     if not at_work:
         _tell_put_off(worker, task, delay, reason)
     send(worker, task, delay, reason)
-
-
-def send(worker: WorkerContext, task: Task, delay: float, reason: str = "") -> None:
-    """Enqueue the message of a task, for `delay` seconds from now; returns when Redis has it.
-
-    `reason` says why it is put back, for whoever looks at what is delayed.
-    """
-    queue = task.queue
-    priority: Priority = "normal"
-    with suppress(UnknownJob, OSError):
-        job = task.folder.job()
-        queue, priority = names.queue_of(task.step, job), job.priority
-    message = names.message(task.step, task.folder.id, queue, priority, part=task.part, tries=task.tries, reason=reason)
-    _insist(worker, lambda: worker.broker.enqueue(message, delay=round(delay * 1000) if delay else None))
-
-
-def _insist(worker: WorkerContext, call: Callable[[], _T]) -> _T:
-    """Call Redis, however long it is away: until it has answered, this worker's message is not acknowledged."""
-    for failures in itertools.count(1):
-        try:
-            return call()
-        except (redis.RedisError, ConnectionClosed) as error:
-            _log.warning("Redis is waited for", reason=_words(worker, error))
-            time.sleep(backoff.pause(failures, first=1, longest=_LONGEST_WAIT))
-    raise AssertionError
-
-
-def _words(worker: WorkerContext, error: Exception) -> str:
-    address = worker.host.settings.broker_url
-    return str(connection.refusal(error, address) if isinstance(error, redis.RedisError) else error)

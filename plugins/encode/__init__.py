@@ -53,6 +53,14 @@ def compose(job: Job, sources: Sequence[Source], options: Mapping[str, Any], con
 
 
 @hookimpl
+def keeps_time(options: Mapping[str, Any]) -> bool:
+    from plugins.encode.options import EncodeOptions
+
+    asked = EncodeOptions.model_validate(dict(options))
+    return not (asked.cut_start or asked.cut_end or asked.dressing.opening or asked.dressing.ending)
+
+
+@hookimpl
 def divide(source: Source, options: Mapping[str, Any], context: Context) -> Division:
     from plugins.encode.options import EncodeOptions
     from plugins.encode.parts.divide import divide_lecture

@@ -18,7 +18,7 @@ from core.callbacks import delivery as callbacks_delivery
 from core.context import Progress
 from core.errors import AmphipodError, BadCall, JobConflict, UnknownJob
 from core.model import Job, now
-from core.pipeline import in_process, lifecycle
+from core.pipeline import graph, in_process, lifecycle
 from core.pipeline.planning import Host
 from core.pod import callback_kinds
 from core.queue.job_row import StepProgress
@@ -173,7 +173,7 @@ class LocalWorker:
     # Doing jobs
 
     def _take(self, folder: JobFolder) -> None:
-        if lifecycle.next_step(folder) is None:
+        if graph.next_step(folder) is None:
             return
         job = folder.job()
         entry = (_RANK[job.priority], job.created_at, job.id)
@@ -228,7 +228,7 @@ class LocalWorker:
     def _again_now(self, job: str) -> None:
         with suppress(UnknownJob, OSError, ValueError):
             folder = JobFolder(self._root, job)
-            if lifecycle.next_step(folder) is not None:
+            if graph.next_step(folder) is not None:
                 asked = folder.job()
                 insort(self._waiting, (_RANK[asked.priority], asked.created_at, job))
 
@@ -236,7 +236,7 @@ class LocalWorker:
         """Do a job to its end; of one that was cancelled only that."""
         ours = threading.current_thread() in self._threads
         if ours:
-            self._show(folder.id, lifecycle.next_step(folder) or FINISH, None)
+            self._show(folder.id, graph.next_step(folder) or FINISH, None)
 
         def on_progress(step: str, far: Progress) -> None:
             if ours:

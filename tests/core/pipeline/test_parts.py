@@ -15,7 +15,7 @@ import pytest
 from core.context import Progress
 from core.errors import Transient
 from core.model import Division, Job, Part, Source, State, StepResult, Work
-from core.pipeline import attempt, in_process, lifecycle, parts
+from core.pipeline import attempt, graph, in_process, lifecycle, parts
 from core.pipeline.planning import Host
 from core.plugin_host.manager import Manager
 from core.settings import Settings
@@ -161,7 +161,7 @@ class TestFaults:
 
         lifecycle.retry(folder)
 
-        assert sorted(part for _, part in lifecycle.next_tasks(folder)) == sorted(set("abc") - set(done))
+        assert sorted(part for _, part in graph.next_tasks(folder)) == sorted(set("abc") - set(done))
 
     def test_an_interrupt_ends_all_parts_at_once(self, host: Host, submit: Submit) -> None:
         folder = submit(a={"sleep": 60}, b={"sleep": 60})
@@ -185,18 +185,18 @@ def results(folder: JobFolder) -> dict[str, StepResult]:
 class TestErrands:
     def test_they_are_the_parts_that_are_missing_then_the_join_then_the_end(self, host: Host, submit: Submit) -> None:
         folder = submit()
-        assert lifecycle.next_tasks(folder) == [("encode", "")]
+        assert graph.next_tasks(folder) == [("encode", "")]
         division = attempt.divide(host, folder, "encode")
         assert isinstance(division, Division)
-        assert lifecycle.next_tasks(folder) == [("encode", name) for name in "abc"]
+        assert graph.next_tasks(folder) == [("encode", name) for name in "abc"]
 
         for part in division.parts:
             attempt.run_part(host, folder, "encode", part)
             assert manifest.fold(folder).steps["encode"].state is State.RUNNING
-        assert lifecycle.next_tasks(folder) == [("encode", parts.JOIN)]
+        assert graph.next_tasks(folder) == [("encode", parts.JOIN)]
 
         joined = attempt.run_join(host, folder, "encode", division)
-        assert lifecycle.next_tasks(folder) == [(manifest.FINISH, "")]
+        assert graph.next_tasks(folder) == [(manifest.FINISH, "")]
         assert attempt.run_join(host, folder, "encode", division) == joined
 
     def test_a_join_that_cannot_see_a_part_yet_is_tried_again(self, host: Host, submit: Submit) -> None:

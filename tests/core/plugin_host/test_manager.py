@@ -454,6 +454,13 @@ def test_hook_configure(load: Load) -> None:
     assert loaded("one").seen == [3]
 
 
+def test_hook_keeps_time(load: Load, job: Job) -> None:
+    manager = load(one=ENGINE + "\n@hookimpl\ndef keeps_time(options):\n    return not options['cut']", two=ENGINE)
+    assert manager.keeps_time("one", job, {"cut": 0}) is True
+    assert manager.keeps_time("one", job, {"cut": 1}) is False
+    assert manager.keeps_time("two", job, {"cut": 0}) is False
+
+
 STEP = """
 from core import Artifact, StepOutput, StepSpec
 
