@@ -42,6 +42,7 @@ from core.model import (
 )
 
 if TYPE_CHECKING:
+    from core.callbacks.delivery import Case, Verdict
     from core.callbacks.webhook import signature
     from core.jobs import status, submit
     from core.statements.submit import submit_statements
@@ -55,6 +56,7 @@ __all__ = [
     "BadSource",
     "Callback",
     "Cancelled",
+    "Case",
     "Context",
     "Destination",
     "Division",
@@ -75,6 +77,7 @@ __all__ = [
     "StepSpec",
     "Transcript",
     "Transient",
+    "Verdict",
     "Word",
     "hookimpl",
     "sign_visitor",
@@ -91,6 +94,10 @@ def __getattr__(name: str) -> Any:
         from core.statements import submit as statements_submit
 
         return statements_submit.submit_statements
+    if name in ("Case", "Verdict"):
+        from core.callbacks import delivery
+
+        return getattr(delivery, name)
     if name == "sign_visitor":
         from core.statements import visitor_token
 

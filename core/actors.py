@@ -45,6 +45,7 @@ for _queue in names.expand((*names.BUILT_IN, *HOST.manager.steps.queues())):
 
 
 _DESTINATIONS = callback.Destinations()
+_CONTRACTS = callback_kinds.contracts(HOST.manager)
 
 
 @cache
@@ -78,4 +79,4 @@ def emit_statement(statement: dict[str, Any] | list[dict[str, Any]]) -> None:
 
 @dramatiq.actor(queue_name=names.DELIVERIES, max_retries=None, priority=1)  # after what publishes
 def deliver(job: str, part: str, tries: int = 0) -> None:
-    callback.serve(_worker(), job, part, tries, callback_kinds.CONTRACTS, _DESTINATIONS)
+    callback.serve(_worker(), job, part, tries, _CONTRACTS, _DESTINATIONS)

@@ -46,10 +46,7 @@ def examine(host: Host) -> Iterator[Finding]:
         yield Finding(f"media root {root}", ok=readable, words="readable" if readable else "not a readable folder")
     for near, words in settings_module.unknown_variables():
         yield Finding("environment", ok=False if near else None, words=words)
-    for info in manager.infos:
-        words = f"{info.state}{', ' + info.reason if info.reason else ''}"
-        ok = False if info.is_broken else True if info.state == "ready" else None
-        yield Finding(f"plugin {info.name} ({info.distribution} {info.version})", ok=ok, words=words)
+    yield from _plugins(manager, settings)
     yield from _steps(manager, settings)
     if unknown := sorted(settings.engines.keys() - manager.steps.specs.keys()):
         words = f"no plugin here brings the step {', '.join(unknown)}"
@@ -62,6 +59,18 @@ def examine(host: Host) -> Iterator[Finding]:
     if settings.broker_url:
         yield from _service(settings)
     yield from pod_checkup.examine(settings)
+
+
+def _plugins(manager: Manager, settings: Settings) -> Iterator[Finding]:
+    for info in manager.infos:
+        words = f"{info.state}{', ' + info.reason if info.reason else ''}"
+        ok = False if info.is_broken else True if info.state == "ready" else None
+        yield Finding(f"plugin {info.name} ({info.distribution} {info.version})", ok=ok, words=words)
+    for name, own in manager.own_settings.items():
+        words = ", ".join(f"{field}={value!r}" for field, value in own) or "none"
+        yield Finding(f"settings of {name}", ok=True, words=words)
+    for name in sorted(settings.plugin.keys() - {info.name for info in manager.infos}):
+        yield Finding(f"[plugin.{name}]", ok=None, words="there is no such plugin here")
 
 
 def _jobs_root(root: Path) -> Finding:

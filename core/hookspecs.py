@@ -8,7 +8,7 @@ that drives the job. `amphipod hooks` prints this page.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import pluggy
@@ -17,8 +17,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import typer
+    from fastapi import APIRouter
     from pydantic import BaseModel
 
+    from core.callbacks.delivery import Case, Verdict
     from core.context import Context
     from core.model import (
         Artifact,
@@ -262,6 +264,20 @@ def emit_statement(statements: Sequence[Statement], destination: Destination) ->
     """
 
 
+# Portals
+
+
+@hookspec
+def register_callbacks() -> Mapping[str, Callable[[Case], Verdict]] | None:
+    """Bring ways of telling a portal that a job is over, by the kind that a job's `Callback` names.
+
+    Each is called with a `Case` (settings, manifest, state, reason, run; `case.post(url, body, headers)` sends) and
+    answers with a `Verdict`: "taken", "again", "mend", "refused" or "withheld", and words for whoever looks. What it
+    raises counts as "mend". Tried again for days, never twice at once; after a crash maybe once more, and
+    `case.delivery.uncertain` says so. "webhook" and Esup-Pod's are core's own.
+    """
+
+
 # Observers: an exception is logged and never fails the job
 
 
@@ -280,9 +296,27 @@ def job_failed(job: Job, result: StepResult) -> None:
     """Learn that a job has failed for good; `result.reason` says why."""
 
 
-# The command line
+# Commands, pages and settings
 
 
 @hookspec
 def register_commands(cli: typer.Typer) -> None:
     """Add commands of your own to `amphipod`."""
+
+
+@hookspec
+def register_routes(app: APIRouter) -> None:
+    """Add addresses of your own to `amphipod serve`, behind its limits and its tokens.
+
+    Whoever asks needs a token that may read; `Depends(core.web.auth.require("manage"))` asks for more. An address that
+    is ours already stays ours.
+    """
+
+
+@hookspec
+def register_settings() -> type[BaseModel] | None:
+    """Declare your own settings: a pydantic model, whose fields have defaults and descriptions.
+
+    Read from `[plugin.NAME]` of amphipod.toml and, first of all, from `AMPHIPOD_<NAME>_<FIELD>`; a mistake leaves the
+    plugin out, with words. `settings.of_plugin(NAME, Model)` gives them in `configure`; `amphipod doctor` lists them.
+    """

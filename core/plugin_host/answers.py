@@ -33,8 +33,14 @@ def _is_options(answer: object) -> bool:
     return isinstance(answer, Mapping) and all(isinstance(key, str) for key in answer)
 
 
+def _is_functions(answer: object) -> bool:
+    return _is_options(answer) and isinstance(answer, Mapping) and all(map(callable, answer.values()))
+
+
 #: By hook: whether an answer fits, and what is due in words. None declines everywhere.
 _DUE: Mapping[str, tuple[_Fits, str]] = {
+    "register_callbacks": (_is_functions, "a mapping of functions by kind"),
+    "register_settings": (_is_schema, "a class of pydantic's BaseModel"),
     "register_steps": _list_of(StepSpec, "StepSpec"),
     "run_step": _a(StepOutput),
     "options_schema": (_is_schema, "a class of pydantic's BaseModel"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -66,6 +66,21 @@ class Caller:
             failed = HookFailed(f"plugin {plugin} failed in {caller.name}: {one_line(error)}", plugin=plugin)
             failed.trace = self._own_trace(error, plugin)
             raise failed from error
+
+    def guarded(self, what: str, plugin: str, function: Callable[[Any], Any]) -> Callable[[Any], Any]:
+        """Return a function of a plugin's, whose own exceptions become HookFailed."""
+
+        def call(argument: Any) -> Any:
+            try:
+                with output.on_stderr:
+                    return function(argument)
+            except AmphipodError as error:
+                error.plugin = error.plugin or plugin
+                raise
+            except Exception as error:
+                raise HookFailed(f"plugin {plugin} failed in {what}: {one_line(error)}", plugin=plugin) from error
+
+        return call
 
     def tell(self, hook: str, **arguments: Any) -> None:
         """Call an observer's hook: each plugin for itself, so that one failure hides nothing from the next."""

@@ -35,11 +35,12 @@ from core.model import (
 )
 from core.plugin_host import answers, built_in_steps
 from core.plugin_host.caller import Caller
-from core.plugin_host.loader import PluginInfo, load
+from core.plugin_host.loader import PluginInfo, PluginState, load
 from core.plugin_host.step_table import CORE, StepTable
 
 if TYPE_CHECKING:
     import typer
+    from fastapi import APIRouter
 
     from core.context import Context
     from core.settings import Settings
@@ -65,6 +66,8 @@ class Manager:
         self.infos: tuple[PluginInfo, ...] = tuple(load(self._plugins, settings))
         self._caller = Caller(self._plugins)
         self.steps = self._declared()
+        #: Plugins' own settings, by plugin, as they are in force.
+        self.own_settings = self._read_settings()
         broken = [info for info in self.infos if info.is_broken]
         for info in broken:
             _log.warning("plugin left out", plugin=info.name, distribution=info.distribution, reason=info.reason)
@@ -83,12 +86,26 @@ class Manager:
                 for answer in self._caller.ask("register_steps", name):
                     table.add(name, answer)
             except AmphipodError as error:
-                self._plugins.unregister(name=name)
-                self.infos = tuple(
-                    replace(info, state="invalid", reason=str(error), hooks=()) if info.name == name else info
-                    for info in self.infos
-                )
+                self._leave_out(name, "invalid", error)
         return table
+
+    def _read_settings(self) -> Mapping[str, BaseModel]:
+        """Read the settings that plugins declare; one whose own are wrong is left out."""
+        found: dict[str, BaseModel] = {}
+        for name in sorted(self._caller.providers("register_settings")):
+            try:
+                for model in self._caller.ask("register_settings", name):
+                    found[name] = self.settings.of_plugin(name, model)
+            except AmphipodError as error:
+                self._leave_out(name, "failed", error)
+        return found
+
+    def _leave_out(self, name: str, state: PluginState, error: AmphipodError) -> None:
+        self._plugins.unregister(name=name)
+        self.infos = tuple(
+            replace(info, state=state, reason=str(error), hooks=()) if info.name == name else info
+            for info in self.infos
+        )
 
     def engines(self, step: Step) -> tuple[str, ...]:
         """Return the plugins that can do `step`, by name."""
@@ -271,6 +288,18 @@ class Manager:
 
     def job_failed(self, job: Job, result: StepResult) -> None:
         self._caller.tell("job_failed", job=job, result=result)
+
+    def callbacks(self) -> Mapping[str, Callable[[Any], Any]]:
+        """Return the ways of telling portals that plugins bring, by kind; of two that bring one the first by name."""
+        found: dict[str, Callable[[Any], Any]] = {}
+        for name in sorted(self._caller.providers("register_callbacks")):
+            for answer in self._caller.ask("register_callbacks", name):
+                for kind, tell in answer.items():
+                    found.setdefault(kind, self._caller.guarded(f"callback {kind}", name, tell))
+        return found
+
+    def register_routes(self, app: APIRouter) -> None:
+        self._caller.tell("register_routes", app=app)
 
     def register_commands(self, cli: typer.Typer) -> None:
         self._caller.tell("register_commands", cli=cli)

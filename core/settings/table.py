@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
+from core.settings import plugin_settings
 from core.settings.values import (
     Engines,
     Mode,
@@ -15,9 +16,12 @@ from core.settings.values import (
     Paths,
     RecordStore,
     RecordStores,
+    Tables,
     default_jobs_root,
     default_run_dir,
 )
+
+M = TypeVar("M", bound=BaseModel)
 
 
 class Settings(BaseModel):
@@ -243,6 +247,18 @@ class Settings(BaseModel):
     xapi_visitor_key: SecretStr | None = Field(
         default=None, description="secret shared with the portal, which signs with it who watches"
     )
+
+    plugin: Tables = Field(
+        default={}, description="plugins' own settings, a table `[plugin.NAME]` each; see [hooks.md](hooks.md)"
+    )
+
+    def of_plugin(self, name: str, model: type[M]) -> M:
+        """Return a plugin's own settings, from its variables first and then from its table.
+
+        Raises:
+            BadSettings: names each wrong one, with what it must be.
+        """
+        return plugin_settings.read(name, model, self.plugin.get(name, {}))
 
     @property
     def record_stores(self) -> tuple[RecordStore, ...]:

@@ -37,6 +37,7 @@ def _from_json(value: object) -> object:
 
 Engines = Annotated[Mapping[Step, tuple[str, ...]], NoDecode, BeforeValidator(_from_json)]
 Options = Annotated[Mapping[str, Any], NoDecode, BeforeValidator(_from_json)]
+Tables = Annotated[Mapping[str, Mapping[str, Any]], NoDecode, BeforeValidator(_from_json)]
 
 
 def _octal(value: object) -> object:

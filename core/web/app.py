@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from importlib.metadata import version
 from typing import Any
 
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 from fastapi.openapi.utils import get_openapi
 
 from core import measures, settings
@@ -16,7 +16,7 @@ from core.plugin_host.manager import Manager
 from core.pod.runner_manager import api as runner_manager_api
 from core.settings import Settings
 from core.web import api, metrics, statements
-from core.web.auth import Guard
+from core.web.auth import READ, Guard
 from core.web.http import problems
 from core.web.http.headers import Forwarded, Prefix, SecurityHeaders
 from core.web.http.limits import BodyLimits
@@ -55,6 +55,9 @@ def build(loaded: Settings, manager: Manager, *, root_path: str = "") -> FastAPI
         app.include_router(statements.router(loaded, manager), include_in_schema=False)
         app.include_router(runner_manager_api.router(loaded))
     routes.install(app, services)
+    brought = APIRouter(dependencies=READ)
+    manager.register_routes(brought)
+    app.include_router(brought)
     problems.install(app, loaded)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
     # The last that is added sees a request first.

@@ -20,7 +20,7 @@ from core.model import Manifest
 from core.pipeline import in_process
 from core.pipeline.planning import Host
 from core.plugin_host.manager import Manager
-from core.pod.callback_kinds import CONTRACTS
+from core.pod.callback_kinds import BUILT_IN as CONTRACTS
 from core.pod.celery_messages import take
 from core.settings import Settings
 from core.storage import deliveries

@@ -30,7 +30,7 @@ from core.model import Callback, Job
 from core.pipeline import in_process, lifecycle
 from core.pipeline.planning import Host
 from core.plugin_host.manager import Manager
-from core.pod.callback_kinds import CONTRACTS
+from core.pod.callback_kinds import BUILT_IN as CONTRACTS
 from core.settings import Settings
 from core.storage import deliveries
 from core.storage.deliveries import Delivery

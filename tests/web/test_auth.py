@@ -13,6 +13,7 @@ from core.settings import Settings
 from core.web import tokens
 from core.web.tokens import SCOPES, Scope
 
+from ..conftest import InstallPlugin
 from .conftest import OpenSite, Site
 
 #: One operation of each kind, and the least scope that may do it.
@@ -133,3 +134,28 @@ def test_the_prefix_may_also_be_said_at_the_start(open_site: OpenSite, here: Set
     page = requests.get(f"{site.url}/api/v1/docs", timeout=20).text
     assert 'href="/video/openapi.json"' in page
     assert "http" not in page.replace("http-equiv", ""), "no asset of elsewhere"
+
+
+ROUTES = """
+    from fastapi import Depends
+    from core import hookimpl
+    from core.web.auth import require
+
+    @hookimpl
+    def register_routes(app):
+        app.get("/statistics")(lambda: {"lectures": 3})
+        app.get("/reset", dependencies=[Depends(require("manage"))])(lambda: {})
+        app.get("/jobs")(lambda: "not ours any more")
+"""
+
+
+def test_a_plugin_s_address_asks_for_a_token_as_ours_do_and_takes_none_of_ours(
+    open_site: OpenSite, here: Settings, install_plugin: InstallPlugin
+) -> None:
+    install_plugin("statistics", ROUTES)
+    site = open_site(here.model_copy(update={"plugins_only": (*here.plugins_only, "statistics")}))
+    read = {"Authorization": f"Bearer {site.token('read')}"}
+    assert requests.get(f"{site.url}/statistics", timeout=10).status_code == 401
+    assert requests.get(f"{site.url}/statistics", headers=read, timeout=10).json() == {"lectures": 3}
+    assert requests.get(f"{site.url}/reset", headers=read, timeout=10).status_code == 403
+    assert "not ours" not in requests.get(f"{site.url}/jobs", headers=read, timeout=10).text

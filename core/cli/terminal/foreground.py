@@ -83,8 +83,9 @@ def tell(host: Host, folder: JobFolder) -> None:
     from core.callbacks import delivery as callbacks_delivery
     from core.pod import callback_kinds
 
+    contracts = callback_kinds.contracts(host.manager)
     for delivery in due:
-        record, _ = callbacks_delivery.attempt(host.settings, folder, delivery, callback_kinds.CONTRACTS)
+        record, _ = callbacks_delivery.attempt(host.settings, folder, delivery, contracts)
         if record.state != "delivered":
             typer.echo(f"not told: {record.callback.url}: {record.answer}", err=True)
 

@@ -55,6 +55,7 @@ class LocalWorker:
     def __init__(self, host: Host, changed: Callable[[str], None]) -> None:
         """Work with `host`; `changed` is told of each job that is further than it was."""
         self._host = host
+        self._contracts = callback_kinds.contracts(host.manager)
         self._root = host.settings.jobs_root
         self._changed = changed
         self._wake = threading.Condition()
@@ -285,7 +286,7 @@ class LocalWorker:
             job, delivery = found
             folder = JobFolder(self._root, job)
             try:
-                _, pause = callbacks_delivery.attempt(self._host.settings, folder, delivery, callback_kinds.CONTRACTS)
+                _, pause = callbacks_delivery.attempt(self._host.settings, folder, delivery, self._contracts)
             except (AmphipodError, OSError, ValueError) as error:
                 _log.warning("portal not told", job=job, reason=str(error))
                 continue

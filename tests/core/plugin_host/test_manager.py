@@ -9,7 +9,9 @@ from types import SimpleNamespace
 import pytest
 import structlog
 import typer
+from fastapi import APIRouter
 
+from core.callbacks import webhook
 from core.cli import plugins
 from core.context import Context
 from core.errors import (
@@ -41,6 +43,7 @@ from core.model import (
 from core.pipeline import planning
 from core.plugin_host.loader import PluginInfo
 from core.plugin_host.manager import Manager, specifications
+from core.pod import callback_kinds
 from core.process.step import run
 from core.settings import Settings
 from core.storage.job_folder import store
@@ -789,6 +792,76 @@ def test_hook_job_failed(load: Load, job: Job) -> None:
     )
     load(one=code).job_failed(job, result)
     assert loaded("one").seen == [("j1", "encode: no pictures")]
+
+
+OWN_SETTINGS = """
+from pydantic import BaseModel, Field, SecretStr
+
+class Own(BaseModel):
+    height: int = Field(default=180, ge=16)
+    key: SecretStr | None = None
+    places: tuple[str, ...] = ()
+
+@hookimpl
+def register_settings():
+    return Own
+
+@hookimpl
+def configure(settings):
+    global own
+    own = settings.of_plugin("one", Own)
+"""
+
+
+def test_hook_register_settings(load: Load, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AMPHIPOD_ONE_KEY", "hush")
+    monkeypatch.setenv("AMPHIPOD_ONE_PLACES", '["a", "b"]')
+    manager = load({"plugin": {"one": {"height": 240, "key": "not this"}}}, one=OWN_SETTINGS)
+    own = manager.own_settings["one"]
+    assert own.model_dump(exclude={"key"}) == {"height": 240, "places": ("a", "b")}
+    assert loaded("one").own == own
+    assert "hush" not in repr(own)
+
+
+@pytest.mark.parametrize(
+    ("table", "variables", "words"),
+    [
+        ({"height": 3}, {}, "height in [plugin.one] must be 16 or more"),
+        ({}, {"AMPHIPOD_ONE_HEIGHT": "tall"}, "AMPHIPOD_ONE_HEIGHT must be a whole number"),
+    ],
+)
+def test_a_plugin_whose_own_settings_are_wrong_is_left_out_with_words(
+    load: Load, monkeypatch: pytest.MonkeyPatch, table: dict[str, object], variables: dict[str, str], words: str
+) -> None:
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    info = next(one for one in load({"plugin": {"one": table}}, one=OWN_SETTINGS).infos if one.name == "one")
+    assert (info.state, info.is_broken) == ("failed", True)
+    assert words in info.reason
+
+
+CALLBACKS = """
+@hookimpl
+def register_callbacks():
+    return {"our-portal": tell, "webhook": tell}
+
+def tell(case):
+    raise {}["missing"]
+"""
+
+
+def test_hook_register_callbacks(load: Load) -> None:
+    manager = load(one=CALLBACKS)
+    assert set(manager.callbacks()) == {"our-portal", "webhook"}
+    with pytest.raises(HookFailed, match="plugin one failed in callback our-portal: KeyError: 'missing'"):
+        manager.callbacks()["our-portal"](None)
+    assert callback_kinds.contracts(manager)["webhook"] is webhook.tell
+
+
+def test_hook_register_routes(load: Load) -> None:
+    app = APIRouter()
+    load(one="@hookimpl\ndef register_routes(app):\n    app.get('/hello')(lambda: 'hello')").register_routes(app)
+    assert [getattr(route, "path", "") for route in app.routes] == ["/hello"]
 
 
 def test_hook_register_commands(load: Load, capsys: pytest.CaptureFixture[str]) -> None:
