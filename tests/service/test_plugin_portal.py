@@ -28,7 +28,7 @@ CAMPUS = """
     def tell(case: Case) -> Verdict:
         board = Path(case.delivery.callback.url)
         with board.open("a") as file:
-            file.write(f"{case.state} {case.delivery.tries}\\\\n")
+            file.write(f"{case.state} {case.delivery.tries}\\n")
         return Verdict("taken", "read") if case.delivery.tries else Verdict("again", "nobody looks")
 """
 
