@@ -94,12 +94,12 @@ def _name(name: str) -> None:
 
 
 def _as_lane(call: Callable[..., None]) -> Callable[..., None]:
-    """Give this thread, and those that it starts meanwhile, the name of the lane that is worked on."""
+    """Give this thread, and those that it starts meanwhile, the name of the partition that is worked on."""
 
-    def renamed(lane: Any, *args: Any) -> None:
-        _name(f"x264 {args[0].name if args else lane.rendition.name}")
+    def renamed(partition: Any, *args: Any) -> None:
+        _name(f"x264 {args[0].name if args else partition.rendition.name}")
         try:
-            call(lane, *args)
+            call(partition, *args)
         finally:
             _name("main")
 
@@ -118,7 +118,7 @@ def _encode(film: Path, profile: str) -> dict[str, float]:
     from plugins.encode.output.package import Package
     from plugins.encode.source import reader
     from plugins.encode.video import pictures
-    from plugins.encode.video.encoder import Lane
+    from plugins.encode.video.encoder import RenditionEncoder
 
     watch, threads = Stopwatch(), Threads()
     for part, owner, calls in (
@@ -134,7 +134,7 @@ def _encode(film: Path, profile: str) -> dict[str, float]:
             setattr(owner, call, watch.around(part, getattr(owner, call)))
     vars(reader)["Packet"] = SimpleNamespace(decode=watch.around("decode", Packet.decode))
     for call in ("__init__", "run"):
-        setattr(Lane, call, _as_lane(getattr(Lane, call)))
+        setattr(RenditionEncoder, call, _as_lane(getattr(RenditionEncoder, call)))
     _name("main")
     imports = time.process_time()
     threads.start()

@@ -13,7 +13,7 @@ import typer
 from pydantic import ValidationError
 
 from core import mistakes
-from core.cli.terminal.options import ConfigOption, State
+from core.cli.terminal.options import Call, ConfigOption
 from core.cli.terminal.plain import plain
 from core.errors import AmphipodError, HookFailed
 
@@ -60,7 +60,7 @@ def build(arguments: list[str]) -> typer.Typer:
             bool, typer.Option("--version", callback=_tell_version, is_eager=True, help="Print the version.")
         ] = False,
     ) -> None:
-        context.obj = State(config)
+        context.obj = Call(config)
 
     if arguments[:1] == ["--version"]:
         app.command("version", hidden=True)(lambda: None)  # what it prints needs none, and typer needs one

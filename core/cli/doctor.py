@@ -8,7 +8,7 @@ from dataclasses import asdict
 import typer
 
 from core import doctor as core_doctor
-from core.cli.terminal.options import JsonOption, State
+from core.cli.terminal.options import Call, JsonOption
 from core.findings import are_well
 from core.redis import connection
 
@@ -24,7 +24,7 @@ def doctor(context: typer.Context, as_json: JsonOption = False) -> None:
 
     A dash marks what is not here, and need not be.
     """
-    state: State = context.obj
+    state: Call = context.obj
     host = state.host(log_level="error")
     findings = list(core_doctor.examine(host))
     if as_json:

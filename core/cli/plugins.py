@@ -9,7 +9,7 @@ from dataclasses import asdict
 
 import typer
 
-from core.cli.terminal.options import JsonOption, State
+from core.cli.terminal.options import Call, JsonOption
 from core.plugin_host.manager import specifications
 
 
@@ -19,7 +19,7 @@ def plugins(context: typer.Context, as_json: JsonOption = False) -> None:
     States: ready; blocked (by the settings); unavailable (something it needs is not installed); invalid (it does
     not fit the hooks); failed (it raised). Only ready ones are used. `amphipod doctor` exits with 1 on a broken one.
     """
-    state: State = context.obj
+    state: Call = context.obj
     manager = state.host(log_level="error").manager
     if as_json:
         typer.echo(json.dumps([asdict(info) for info in manager.infos], indent=2))

@@ -11,7 +11,7 @@ from typing import Annotated, cast
 import typer
 
 from core import settings as settings_module
-from core.cli.terminal.options import JsonOption, State
+from core.cli.terminal.options import Call, JsonOption
 from core.errors import BadCall
 
 pod = typer.Typer(help="Serve an Esup-Pod: import its settings, see messages that were parked.", no_args_is_help=True)
@@ -71,7 +71,7 @@ def parked(
     from core import logs
     from core.pod import celery_messages, parking
 
-    settings = cast("State", context.obj).settings()
+    settings = cast("Call", context.obj).settings()
     logs.configure(settings)
     taken = celery_messages.take_parked(settings) if retry else 0
     found = list(parking.parked(settings))

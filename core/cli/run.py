@@ -9,6 +9,7 @@ import typer
 
 from core.cli.terminal import foreground, paths
 from core.cli.terminal.options import (
+    Call,
     CorrelationOption,
     EngineOption,
     JsonOption,
@@ -18,7 +19,6 @@ from core.cli.terminal.options import (
     OutOption,
     PresentationOption,
     ReplaceOption,
-    State,
     parse_correlation,
     parse_engines,
     parse_options,
@@ -62,7 +62,7 @@ def run(
     Needs no queue and no other program. Exit code 0 only when every step that was asked for succeeded. Several files
     get a folder each under --out, and a line of JSON each with --json. Ctrl-C keeps what is done.
     """
-    state: State = context.obj
+    state: Call = context.obj
     host = state.host(log_level=None if verbose else "error", told=() if verbose else ("failed",))
     _tell_broken(host.manager)
     roots = host.settings.media_roots

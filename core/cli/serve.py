@@ -8,7 +8,7 @@ from typing import Annotated, cast
 import typer
 
 from core import measures
-from core.cli.terminal.options import State
+from core.cli.terminal.options import Call
 from core.errors import BadCall
 
 
@@ -27,7 +27,7 @@ def serve(
     """
     if not (find_spec("fastapi") and find_spec("uvicorn")):
         raise BadCall("the HTTP side needs FastAPI", remedy="pip install 'amphipod[web]'")
-    loaded = cast("State", context.obj).host()
+    loaded = cast("Call", context.obj).host()
     measures.collecting()
     from core.web.app import build
     from core.web.http import server

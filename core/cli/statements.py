@@ -9,7 +9,7 @@ from typing import Annotated, Any, cast
 
 import typer
 
-from core.cli.terminal.options import JsonOption, State
+from core.cli.terminal.options import Call, JsonOption
 from core.errors import BadCall
 from core.plugin_host.manager import Manager
 from core.redis import connection
@@ -26,7 +26,7 @@ def emit(
     file: Annotated[Path, typer.Argument(help="Statements, one JSON object a line; - reads standard input.")],
 ) -> None:
     """Send statements to every record store. Safe to repeat: a statement that has an id is stored once."""
-    settings = cast("State", context.obj).settings()
+    settings = cast("Call", context.obj).settings()
     connection.url(settings)
     sent = 0
     batch: list[Mapping[str, Any]] = []
@@ -72,7 +72,7 @@ def statements(
     """Show for each record store how many statements were sent, wait, were retried or are dead, and what is wrong."""
     if what not in (None, "dead"):
         raise BadCall(f"no {what!r} here", remedy="write `amphipod statements` or `amphipod statements dead`")
-    settings = cast("State", context.obj).settings()
+    settings = cast("Call", context.obj).settings()
     with connection.opened(settings) as client:
         known = [destination.name for destination in Manager(settings).statement_destinations()]
         names = waiting.stores(client, settings, known)

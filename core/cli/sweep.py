@@ -8,11 +8,11 @@ from typing import Annotated, cast
 import typer
 
 from core import logs
-from core.cli.terminal.options import JsonOption, State
+from core.cli.terminal.options import Call, JsonOption
 from core.errors import AmphipodError, JobConflict
 from core.retention import sweep as sweep_module
 from core.retention import uploads
-from core.retention.holdings import Finding
+from core.retention.holdings import Removable
 from core.settings import Settings
 from core.storage.job_folder import JobFolder
 
@@ -30,7 +30,7 @@ def sweep(
 
     Never touched are published folders, jobs that are not over, and jobs that a portal is still to be told of.
     """
-    settings = cast("State", context.obj).settings(log_level="warning")
+    settings = cast("Call", context.obj).settings(log_level="warning")
     logs.configure(settings)
     for job in jobs or ():
         JobFolder(settings.jobs_root, job).job()  # or say that there is none
@@ -52,7 +52,7 @@ def sweep(
         )
 
 
-def _note(settings: Settings, found: list[Finding]) -> None:
+def _note(settings: Settings, found: list[Removable]) -> None:
     """Have the lists of the service follow; where Redis is away, a worker does it later."""
     if settings.broker_url is None:
         return
@@ -67,7 +67,7 @@ def _note(settings: Settings, found: list[Finding]) -> None:
         typer.echo(f"lists of jobs will follow later: {error}", err=True)
 
 
-def _print(found: list[Finding], *, dry_run: bool) -> None:
+def _print(found: list[Removable], *, dry_run: bool) -> None:
     for one in found:
         typer.echo(f"{one.job}  {one.what}  {_size(one.frees)}  {one.why}")
     total = _size(sum(one.frees for one in found))

@@ -8,7 +8,7 @@ from typing import Annotated, cast
 
 import typer
 
-from core.cli.terminal.options import JsonOption, State
+from core.cli.terminal.options import Call, JsonOption
 from core.errors import BadCall
 from core.model import now
 from core.web import tokens
@@ -36,7 +36,7 @@ def create(
     if days is not None and not 0 < days < 36_500:
         raise BadCall(f"--days {days:g}", remedy="write how many days from now it is good for")
     expires_at = now() + timedelta(days=days) if days else None
-    root = cast("State", context.obj).settings().jobs_root
+    root = cast("Call", context.obj).settings().jobs_root
     kept, text = tokens.create(root, scope, name=name, expires_at=expires_at)
     typer.echo(json.dumps({"id": kept.id, "token": text}) if as_json else text)
 
@@ -44,7 +44,7 @@ def create(
 @token.command(name="list")
 def list_(context: typer.Context, as_json: JsonOption = False) -> None:
     """List the tokens: id, scope, name, since when and until when."""
-    known = tokens.read(cast("State", context.obj).settings().jobs_root)
+    known = tokens.read(cast("Call", context.obj).settings().jobs_root)
     if as_json:
         shown = [one.model_dump(mode="json", exclude={"sha256"}) for one in known]
         typer.echo(json.dumps(shown, indent=2))
@@ -61,7 +61,7 @@ def revoke(
     identity: Annotated[str, typer.Argument(metavar="ID", help="As `amphipod token list` shows it.")],
 ) -> None:
     """Take a token back, at once."""
-    gone = tokens.revoke(cast("State", context.obj).settings().jobs_root, identity)
+    gone = tokens.revoke(cast("Call", context.obj).settings().jobs_root, identity)
     typer.echo(f"{gone.id} revoked")
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from core.job_index.folder_index import FolderIndex
-from core.job_index.query import Counts, JobIndex, JobPage, JobQuery, Line, parse_states
+from core.job_index.query import Counts, JobIndex, JobPage, JobQuery, QueueLine, parse_states
 from core.queue.job_row import JobRow, RowState, StepProgress
 from core.settings import Settings
 
@@ -13,7 +13,7 @@ __all__ = [
     "JobPage",
     "JobQuery",
     "JobRow",
-    "Line",
+    "QueueLine",
     "RowState",
     "StepProgress",
     "open_index",

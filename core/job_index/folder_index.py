@@ -12,7 +12,7 @@ from pathlib import Path
 from threading import Lock
 
 from core.errors import UnknownJob
-from core.job_index.query import Counts, JobPage, JobQuery, Line, make_cursor, read_cursor
+from core.job_index.query import Counts, JobPage, JobQuery, QueueLine, make_cursor, read_cursor
 from core.queue import job_row, job_rows, names
 from core.queue.job_row import JobRow, RowState
 from core.queue.job_rows import GROUPS
@@ -70,7 +70,7 @@ class FolderIndex:
         names = [_count_of(state) for state in found]
         return Counts(**{name: names.count(name) for name in set(names)})
 
-    def lines(self) -> list[Line]:
+    def lines(self) -> list[QueueLine]:
         return []
 
     def place(self, row: JobRow) -> int | None:  # noqa: ARG002  # the protocol's

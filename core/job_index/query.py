@@ -58,7 +58,7 @@ class Counts(Model):
     cancelled: int = 0
 
 
-class Line(Model):
+class QueueLine(Model):
     """What waits on a queue; `name` has its priority (`encoding.high`)."""
 
     name: str
@@ -86,7 +86,7 @@ class JobIndex(Protocol):
     def counts(self) -> Counts:
         """Count the jobs by state; without a broker at most the `folder_index.COUNTED` newest."""
 
-    def lines(self) -> list[Line]:
+    def lines(self) -> list[QueueLine]:
         """Return the queues and what waits on them; none without a broker."""
 
     def place(self, row: JobRow) -> int | None:

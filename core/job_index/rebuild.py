@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from core.errors import UnknownJob
 from core.queue import job_row, job_rows
 from core.queue.job_row import JobRow
-from core.retention.holdings import Finding
+from core.retention.holdings import Removable
 from core.storage import job_folder
 from core.storage.job_folder import JobFolder
 
@@ -48,7 +48,7 @@ def refresh(client: redis.Redis, root: Path, jobs: Sequence[str]) -> None:
     _write(client, root, [job for job, row in rows.items() if not row.state.is_final])
 
 
-def note_swept(client: redis.Redis, root: Path, found: Finding) -> None:
+def note_swept(client: redis.Redis, root: Path, found: Removable) -> None:
     """Have lists follow a sweep."""
     if found.what == "record":
         job_rows.remove(client, [found.job])

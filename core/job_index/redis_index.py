@@ -9,7 +9,7 @@ from typing import Any, cast
 
 import redis
 
-from core.job_index.query import Counts, JobPage, JobQuery, Line, make_cursor, read_cursor
+from core.job_index.query import Counts, JobPage, JobQuery, QueueLine, make_cursor, read_cursor
 from core.queue import job_rows, monitor, workers
 from core.queue import names as queue_names
 from core.queue.job_row import JobRow, RowState, StepProgress
@@ -125,7 +125,7 @@ class RedisIndex:
                 cancelled=cancelled,
             )
 
-    def lines(self) -> list[Line]:
+    def lines(self) -> list[QueueLine]:
         with connection.errors(self._settings):
             now = job_rows.milliseconds(clock.now(self._client))
             names = _lines(self._client)
@@ -136,7 +136,8 @@ class RedisIndex:
                 answers = iter(pipe.execute())
             found = [(name, next(answers), next(answers)) for name in names]
             return [
-                Line(name=name, jobs=jobs, oldest=_moment(first[0][1]) if jobs else None) for name, jobs, first in found
+                QueueLine(name=name, jobs=jobs, oldest=_moment(first[0][1]) if jobs else None)
+                for name, jobs, first in found
             ]
 
     def place(self, row: JobRow) -> int | None:

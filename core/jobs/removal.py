@@ -8,7 +8,7 @@ from datetime import timedelta
 from core.errors import JobConflict, NotWritable
 from core.model import now
 from core.retention import holdings
-from core.retention.holdings import Finding
+from core.retention.holdings import Removable
 from core.settings import Settings
 from core.storage import deliveries, manifest
 from core.storage.job_folder import JobFolder
@@ -60,7 +60,7 @@ def _is_over(folder: JobFolder) -> bool:
 
 
 def _remove(folder: JobFolder) -> None:
-    finding = Finding(job=folder.id, what="record", why="asked for", paths=(folder.path,), frees=0)
+    finding = Removable(job=folder.id, what="record", why="asked for", paths=(folder.path,), frees=0)
     for _ in range(_TRIES):
         holdings.remove(folder, finding)
         if not folder.path.exists():

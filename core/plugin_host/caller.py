@@ -20,7 +20,7 @@ from core.storage import files
 _log = structlog.get_logger()
 
 
-class Caller:
+class HookCaller:
     """Nothing else calls a hook of pluggy's."""
 
     def __init__(self, plugins: pluggy.PluginManager) -> None:

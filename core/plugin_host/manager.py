@@ -34,7 +34,7 @@ from core.model import (
     Transcript,
 )
 from core.plugin_host import answers, built_in_steps
-from core.plugin_host.caller import Caller
+from core.plugin_host.caller import HookCaller
 from core.plugin_host.loader import PluginInfo, PluginState, load
 from core.plugin_host.step_table import CORE, StepTable
 
@@ -64,7 +64,7 @@ class Manager:
         self._plugins.hook.configure.call_historic(kwargs={"settings": settings})
         self._plugins.register(built_in_steps, name=CORE)
         self.infos: tuple[PluginInfo, ...] = tuple(load(self._plugins, settings))
-        self._caller = Caller(self._plugins)
+        self._caller = HookCaller(self._plugins)
         self.steps = self._declared()
         #: Plugins' own settings, by plugin, as they are in force.
         self.own_settings = self._read_settings()

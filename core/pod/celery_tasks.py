@@ -52,7 +52,7 @@ class Desk:
         )
 
 
-class Dressing(BaseModel):
+class PodDressing(BaseModel):
     """Of Pod's `json_dressing` what shapes the film (dressing/models.py, to_json)."""
 
     watermark_path: str | None = None
@@ -73,7 +73,7 @@ class Dressing(BaseModel):
         }
 
 
-class Take(BaseModel):
+class PodTake(BaseModel):
     """One recording of a studio."""
 
     type: str
@@ -94,7 +94,7 @@ def start_encoding_task(
     if cut_start or cut_end:
         options |= {"cut_start": cut_start, "cut_end": cut_end}
     # `dressing_input` says the same for a shell.
-    if json_dressing and (dressing := Dressing.model_validate(json_dressing).options(desk)):
+    if json_dressing and (dressing := PodDressing.model_validate(json_dressing).options(desk)):
         options["dressing"] = dressing
     source = desk.place(video_path)
     told = {
@@ -119,7 +119,7 @@ def start_encoding_task(
 
 @_checked
 def start_studio_task(
-    desk: Desk, recording_id: int, video_output: str, videos: list[Take], subtime: str, presenter: str
+    desk: Desk, recording_id: int, video_output: str, videos: list[PodTake], subtime: str, presenter: str
 ) -> Job:
     # Of each role the last, as Esup-Pod's own worker has it.
     takes = {ROLES[take.type]: desk.place(take.src) for take in videos if take.type in ROLES}

@@ -40,7 +40,7 @@ class Swept(Model):
         return f"its files were removed on {self.at:%Y-%m-%d} ({self.why})"
 
 
-class Finding(Model):
+class Removable(Model):
     """What of a job can go."""
 
     job: str
@@ -83,7 +83,7 @@ def hold(folder: JobFolder, paths: Sequence[Path]) -> None:
                 (holds / folder.id).touch()
 
 
-def look(settings: Settings, folder: JobFolder, *, asked: bool = False) -> Finding | None:
+def look(settings: Settings, folder: JobFolder, *, asked: bool = False) -> Removable | None:
     """Tell what of a job can go now; with `asked`, all files of one that is over, whatever its age."""
     try:
         job = folder.job()
@@ -126,7 +126,7 @@ def _files(folder: JobFolder) -> list[Path]:
     return [path for path in (folder.out, folder.scratch, folder.downloads) if path.exists()]
 
 
-def _stub(settings: Settings, folder: JobFolder) -> Finding | None:
+def _stub(settings: Settings, folder: JobFolder) -> Removable | None:
     """Find a folder without a request: its maker died, or its removal did. A damaged one is left to a person."""
     if folder.request.exists():
         return None
@@ -145,7 +145,7 @@ def is_held(folder: JobFolder) -> bool:
     return False
 
 
-def _leftovers(folder: JobFolder, older_than: float) -> Finding | None:
+def _leftovers(folder: JobFolder, older_than: float) -> Removable | None:
     """Find what nobody works on: attempts that died, files that were half fetched, output that no result names."""
     limit = now().timestamp() - older_than
     dead = [one for one in scratch_folder.attempts(folder) if scratch_folder.is_abandoned(one, older_than)]
@@ -166,8 +166,8 @@ def _named(folder: JobFolder) -> Iterator[str]:
 
 def _finding(
     folder: JobFolder, what: Literal["leftovers", "files", "record"], why: str, paths: Sequence[Path]
-) -> Finding:
-    return Finding(job=folder.id, what=what, why=why, paths=tuple(paths), frees=sum(map(_bytes, paths)))
+) -> Removable:
+    return Removable(job=folder.id, what=what, why=why, paths=tuple(paths), frees=sum(map(_bytes, paths)))
 
 
 def _bytes(path: Path) -> int:
@@ -179,7 +179,7 @@ def _bytes(path: Path) -> int:
     return total
 
 
-def remove(folder: JobFolder, found: Finding) -> None:
+def remove(folder: JobFolder, found: Removable) -> None:
     """Remove what was found, unless somebody has begun to need it."""
     if found.what == "leftovers":
         for scratch in scratch_folder.attempts(folder):

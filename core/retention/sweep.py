@@ -12,7 +12,7 @@ import structlog
 from core.errors import AmphipodError
 from core.model import Model
 from core.retention import holdings, uploads
-from core.retention.holdings import Finding
+from core.retention.holdings import Removable
 from core.settings import Settings
 from core.storage import files
 from core.storage.job_folder import JobFolder
@@ -39,7 +39,7 @@ def jobs(root: Path, after: str = "") -> list[str]:
     return [name for name in names if name > after] + [name for name in names if name <= after]
 
 
-def sweep(settings: Settings, names: list[str], *, asked: bool = False, dry_run: bool = False) -> Iterator[Finding]:
+def sweep(settings: Settings, names: list[str], *, asked: bool = False, dry_run: bool = False) -> Iterator[Removable]:
     """Remove what these jobs no longer need, and yield what it was; a job that resists is named in the log."""
     for name in names:
         folder = JobFolder(settings.jobs_root, name)
@@ -54,7 +54,7 @@ def sweep(settings: Settings, names: list[str], *, asked: bool = False, dry_run:
             yield found
 
 
-def next_round(settings: Settings, note: Callable[[Finding], None] = lambda found: None) -> int:
+def next_round(settings: Settings, note: Callable[[Removable], None] = lambda found: None) -> int:
     """Make a round, unless one was made within `sweep_seconds`. Returns the bytes that it freed.
 
     `note` is told of each removal, for the lists of jobs.

@@ -25,7 +25,7 @@ from pydantic import Field, ValidationError
 from core.errors import BadCall, JobConflict, LimitExceeded, UnknownJob
 from core.model import Model, State, now
 from core.retention import holdings
-from core.retention.holdings import Finding
+from core.retention.holdings import Removable
 from core.settings import Settings
 from core.storage import files, manifest
 from core.storage.job_folder import JobFolder
@@ -242,7 +242,7 @@ def remove(settings: Settings, place: UploadFolder) -> None:
     files.remove(place.path)
 
 
-def sweep(settings: Settings, *, dry_run: bool = False) -> Iterator[Finding]:
+def sweep(settings: Settings, *, dry_run: bool = False) -> Iterator[Removable]:
     """Remove the uploads that were abandoned half-way, or that no job needs any more, and yield what it was."""
     limit = now().timestamp() - settings.retain_upload_hours * _HOUR
     for path in sorted(root(settings).glob("*")):
@@ -253,7 +253,7 @@ def sweep(settings: Settings, *, dry_run: bool = False) -> Iterator[Finding]:
         frees = sum(one.stat().st_blocks * 512 for one in path.iterdir())
         if not dry_run:
             files.remove(path)
-        yield Finding(job=path.name, what="upload", why=why, paths=(path,), frees=frees)
+        yield Removable(job=path.name, what="upload", why=why, paths=(path,), frees=frees)
 
 
 def _last_change(place: UploadFolder) -> float:

@@ -7,7 +7,7 @@ import time
 
 from core import backoff
 
-#: Failures in a row, of whichever lanes, that open the breaker.
+#: Failures in a row, of whichever partitions, that open the breaker.
 _TRIPPED_BY = 3
 
 #: Seconds of the first pause; doubled each time.
@@ -20,7 +20,7 @@ def pause(failures: int, longest: float, asked: float | None = None) -> float:
 
 
 class Breaker:
-    """Of one store in one process; used by all of its lanes."""
+    """Of one store in one process; used by all of its partitions."""
 
     def __init__(self, longest: float) -> None:
         self._longest = longest
@@ -28,23 +28,23 @@ class Breaker:
         self._failures = 0
         self._closed_until = 0.0
         self._probing = False
-        #: Lanes that have failed since the store last took something.
+        #: Partitions that have failed since the store last took something.
         self._failed: set[str] = set()
 
-    def enter(self, lane: str) -> bool:
+    def enter(self, partition: str) -> bool:
         """Ask to try the store; who is let in reports back with `leave`.
 
-        A lane that has not failed yet is let in: what the others could not deliver may be their own fault.
+        A partition that has not failed yet is let in: what the others could not deliver may be their own fault.
         """
         with self._lock:
             if self._failures < _TRIPPED_BY:
                 return True
-            if self._probing or (time.monotonic() < self._closed_until and lane in self._failed):
+            if self._probing or (time.monotonic() < self._closed_until and partition in self._failed):
                 return False
             self._probing = True
             return True
 
-    def leave(self, lane: str, *, failed: bool | None, after: float | None = None, for_long: bool = False) -> None:
+    def leave(self, partition: str, *, failed: bool | None, after: float | None = None, for_long: bool = False) -> None:
         """Report: whether the store failed, None when that can't be told.
 
         `after` is the pause that the store wants; `for_long` says that only a person can mend it.
@@ -57,7 +57,7 @@ class Breaker:
                 self._failures = 0
                 self._failed.clear()
                 return
-            self._failed.add(lane)
+            self._failed.add(partition)
             self._failures = max(self._failures + 1, _TRIPPED_BY if for_long else 0)
             if self._failures >= _TRIPPED_BY:
                 rounds = self._failures - _TRIPPED_BY + 1

@@ -23,8 +23,8 @@ _WORDS = 1000
 _log = structlog.get_logger()
 
 
-def bury(box: Outbox, lane: str, refused: Sequence[tuple[Entry, str]]) -> None:
-    """Write down lines of a lane with the reason of each; the caller then settles them.
+def bury(box: Outbox, partition: str, refused: Sequence[tuple[Entry, str]]) -> None:
+    """Write down lines of a partition with the reason of each; the caller then settles them.
 
     Raises:
         NoSpace, NotWritable
@@ -32,7 +32,7 @@ def bury(box: Outbox, lane: str, refused: Sequence[tuple[Entry, str]]) -> None:
     if not refused:
         return
     letters = [
-        {"store": box.name, "at": now().isoformat(), "words": _printable(words), "lane": lane, "text": entry.text}
+        {"store": box.name, "at": now().isoformat(), "words": _printable(words), "lane": partition, "text": entry.text}
         for entry, words in refused
     ]
     box.dead.put([json.dumps(letter) for letter in letters])
@@ -55,7 +55,7 @@ def each(box: Outbox) -> Iterator[dict[str, Any]]:
 
 
 def retry(box: Outbox, only: Container[str] | None = None) -> int:
-    """Put dead letters, or those of some statements, back on the lanes that they came from. Returns their number."""
+    """Put dead letters, or those of some statements, back on their partitions. Returns their number."""
 
     def put_back(letters: Sequence[Mapping[str, Any]]) -> None:
         for letter in letters:

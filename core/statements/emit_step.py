@@ -52,7 +52,7 @@ def _put(settings: Settings, destination: Destination, ready: Sequence[Statement
     with connection.errors(settings):
         box = submit.outbox(connection.shared(settings), destination.name, settings)
         for one in ready:
-            box.put(submit.lane_of(one), [submit.to_text(one)])
+            box.put(submit.partition_of(one), [submit.to_text(one)])
 
 
 def _deliver(manager: Manager, plan: Plan, destination: Destination, ready: Sequence[Statement]) -> None:

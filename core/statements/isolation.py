@@ -19,7 +19,7 @@ class _Suspect:
 
 
 class Isolation:
-    """What a lane knows of the failures at its head."""
+    """What a partition knows of the failures at its head."""
 
     def __init__(self, largest: int) -> None:
         """Begin with batches of `largest` statements."""
@@ -43,7 +43,7 @@ class Isolation:
         return self._suspect.tries if self._suspect else 0
 
     def settled(self, number: int) -> None:
-        """Note that so many have left the lane's head."""
+        """Note that so many have left the partition's head."""
         if number:
             self._within = max(0, self._within - number)
             self._suspect = None

@@ -1,11 +1,11 @@
-"""Statements that wait: a Redis stream a lane, in the order in which they came.
+"""Statements that wait: a Redis stream a partition, in the order in which they came.
 
-A lane is served from its head by whoever holds its lease, and a statement leaves it only when it is settled. So the
-statements of one lane go out one batch at a time, a batch that has to be tried again holds up its own lane only, and
-what a killed worker had in hand is the head that the next one finds. A consumer group would hand neighbouring
-statements to two workers, and the order per actor would be lost.
+A partition is served from its head by whoever holds its lease, and a statement leaves it only when it is settled. So
+the statements of one partition go out one batch at a time, a batch that has to be tried again holds up its own
+partition only, and what a killed worker had in hand is the head that the next one finds. A consumer group would hand
+neighbouring statements to two workers, and the order per actor would be lost.
 
-What Redis has no room for waits in a `Spool`; until that is read back, all that comes for the lane goes there too.
+What Redis has no room for waits in a `Spool`; until that is read back, all that comes for the partition goes there too.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from core.statements.spool import Spool
 if TYPE_CHECKING:
     import redis
 
-#: A constant, so that all hosts put an actor on the same lane.
-LANES = tuple(str(number) for number in range(8))
+#: A constant, so that all hosts put an actor on the same partition.
+PARTITIONS = tuple(str(number) for number in range(8))
 
 #: Folder of all outboxes, in the jobs' root.
 FOLDER = "statements"
 
-#: Folder of what can't be delivered, beside those of the lanes.
+#: Folder of what can't be delivered, beside those of the partitions.
 _DEAD = "dead"
 
 #: Seconds of one count of what was sent, and how many make the rate.
@@ -59,7 +59,7 @@ PUT_AT_ONCE = 500
 
 @dataclass(frozen=True)
 class Entry:
-    """One line of a lane."""
+    """One line of a partition."""
 
     key: str
     text: str
@@ -72,7 +72,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class Head:
-    """The first lines of a lane."""
+    """The first lines of a partition."""
 
     entries: list[Entry]
     #: Redis' time.
@@ -82,23 +82,23 @@ class Head:
 
 
 class Outbox:
-    """The lanes of one destination, or of the intake. Holds no state of its own."""
+    """The partitions of one destination, or of the intake. Holds no state of its own."""
 
     def __init__(self, client: redis.Redis, name: str, folder: Path, limit: int) -> None:
         """Make the outbox `name`; `folder` is the jobs' root, `limit` what may wait in Redis."""
         self.client = client
         self.name = name
         self._folder = folder / FOLDER / name
-        self._limit = max(1, limit // len(LANES))
+        self._limit = max(1, limit // len(PARTITIONS))
 
-    def _key(self, lane: str) -> str:
-        return f"{NAMESPACE}:statements:{self.name}:{lane}"
+    def _key(self, partition: str) -> str:
+        return f"{NAMESPACE}:statements:{self.name}:{partition}"
 
-    def _spooled_key(self, lane: str) -> str:
-        return f"{self._key(lane)}:spooled"
+    def _spooled_key(self, partition: str) -> str:
+        return f"{self._key(partition)}:spooled"
 
-    def _spool(self, lane: str) -> Spool:
-        return Spool(self._folder / lane)
+    def _spool(self, partition: str) -> Spool:
+        return Spool(self._folder / partition)
 
     @property
     def dead(self) -> Spool:
@@ -107,89 +107,91 @@ class Outbox:
 
     # Putting
 
-    def put(self, lane: str, texts: Sequence[str]) -> None:
-        """Append lines to a lane; on return they are in Redis or on disk."""
+    def put(self, partition: str, texts: Sequence[str]) -> None:
+        """Append lines to a partition; on return they are in Redis or on disk."""
         for start in range(0, len(texts), PUT_AT_ONCE):
             some = texts[start : start + PUT_AT_ONCE]
-            if not self._put_in_redis(lane, some):
-                self._put_on_disk(lane, some)
+            if not self._put_in_redis(partition, some):
+                self._put_on_disk(partition, some)
 
-    def _put_on_disk(self, lane: str, texts: Sequence[str]) -> None:
+    def _put_on_disk(self, partition: str, texts: Sequence[str]) -> None:
         from redis import RedisError
 
-        self._spool(lane).put(texts)
+        self._spool(partition).put(texts)
         with suppress(RedisError):  # workers look at the disk, too
-            self._tell_spooled(lane)
+            self._tell_spooled(partition)
 
-    def _put_in_redis(self, lane: str, texts: Sequence[str]) -> bool:
+    def _put_in_redis(self, partition: str, texts: Sequence[str]) -> bool:
         from redis import OutOfMemoryError
 
         try:
-            return bool(self.client.eval(_PUT, 2, self._key(lane), self._spooled_key(lane), str(self._limit), *texts))
+            return bool(
+                self.client.eval(_PUT, 2, self._key(partition), self._spooled_key(partition), str(self._limit), *texts)
+            )
         except OutOfMemoryError:
             return False
 
-    def read_back(self, lane: str) -> None:
-        """Move one file of the spool to its lane if there is room again. Call it with the lane's lease held."""
-        if not self.client.exists(self._spooled_key(lane)):
+    def read_back(self, partition: str) -> None:
+        """Move one file of the spool to its partition if there is room again. Call it with the lease held."""
+        if not self.client.exists(self._spooled_key(partition)):
             return
-        spooled = self._spool(lane)
+        spooled = self._spool(partition)
         for path in spooled.files():
             texts = spool.lines(path)
-            waiting = self.client.xlen(self._key(lane))
+            waiting = self.client.xlen(self._key(partition))
             fits = waiting <= self._limit - len(texts)
-            if (fits or not waiting) and self._read_into(lane, texts, at_the_limit=not waiting):
+            if (fits or not waiting) and self._read_into(partition, texts, at_the_limit=not waiting):
                 path.unlink()
             return
-        self.client.delete(self._spooled_key(lane))
-        self.find_spooled(lane)  # somebody put a file while the folder was looked at
+        self.client.delete(self._spooled_key(partition))
+        self.find_spooled(partition)  # somebody put a file while the folder was looked at
 
-    def _read_into(self, lane: str, texts: Sequence[str], *, at_the_limit: bool) -> bool:
-        """Append what was on disk. Into an empty lane even at Redis' limit, or it would never move."""
+    def _read_into(self, partition: str, texts: Sequence[str], *, at_the_limit: bool) -> bool:
+        """Append what was on disk. Into an empty partition even at Redis' limit, or it would never move."""
         from redis import OutOfMemoryError
 
         try:
             if at_the_limit:
-                scripts.run(self.client, _READ_BACK, [self._key(lane)], *texts)
+                scripts.run(self.client, _READ_BACK, [self._key(partition)], *texts)
             else:
-                self.client.eval(_READ_BACK, 1, self._key(lane), *texts)
+                self.client.eval(_READ_BACK, 1, self._key(partition), *texts)
         except OutOfMemoryError:
             return False
         return True
 
-    def find_spooled(self, lane: str) -> None:
+    def find_spooled(self, partition: str) -> None:
         """Tell Redis again of what waits on disk, which it may have forgotten, or never have heard of."""
-        if self._spool(lane):
-            self._tell_spooled(lane)
+        if self._spool(partition):
+            self._tell_spooled(partition)
 
-    def _tell_spooled(self, lane: str) -> None:
-        scripts.run(self.client, "redis.call('set', KEYS[1], 1)", [self._spooled_key(lane)])
+    def _tell_spooled(self, partition: str) -> None:
+        scripts.run(self.client, "redis.call('set', KEYS[1], 1)", [self._spooled_key(partition)])
 
     # Taking
 
-    def head(self, lane: str, count: int) -> Head:
+    def head(self, partition: str, count: int) -> Head:
         with self.client.pipeline(transaction=False) as pipe:
             pipe.time()
-            pipe.xrange(self._key(lane), count=count)
-            pipe.exists(self._spooled_key(lane))
+            pipe.xrange(self._key(partition), count=count)
+            pipe.exists(self._spooled_key(partition))
             (seconds, microseconds), found, spooled = pipe.execute()
         entries = [Entry(key, fields["s"]) for key, fields in found]
         return Head(entries, seconds + microseconds / 1e6, bool(spooled))
 
     def occupied(self) -> list[str]:
-        """Return the lanes in which something waits."""
+        """Return the partitions in which something waits."""
         with self.client.pipeline(transaction=False) as pipe:
-            for lane in LANES:
-                pipe.xlen(self._key(lane))
-                pipe.exists(self._spooled_key(lane))
+            for partition in PARTITIONS:
+                pipe.xlen(self._key(partition))
+                pipe.exists(self._spooled_key(partition))
             sizes = pipe.execute()
-        return [lane for number, lane in enumerate(LANES) if any(sizes[2 * number : 2 * number + 2])]
+        return [partition for number, partition in enumerate(PARTITIONS) if any(sizes[2 * number : 2 * number + 2])]
 
-    def settle(self, lane: str, keys: Sequence[str], *, sent: int = 0, retried: int = 0, alarm: str = "") -> None:
-        """Take lines off a lane for good, count what became of them, and say what keeps the lane's next ones here."""
+    def settle(self, partition: str, keys: Sequence[str], *, sent: int = 0, retried: int = 0, alarm: str = "") -> None:
+        """Take lines off a partition for good, count what became of them, and say what keeps the next ones here."""
         bucket = self._bucket_key(self._clock()) if sent else self._counts_key
-        names = [self._key(lane), self._counts_key, bucket, self._alarms_key]
-        scripts.run(self.client, _SETTLE, names, sent, retried, _BUCKET * _BUCKETS * 2, lane, alarm, *keys)
+        names = [self._key(partition), self._counts_key, bucket, self._alarms_key]
+        scripts.run(self.client, _SETTLE, names, sent, retried, _BUCKET * _BUCKETS * 2, partition, alarm, *keys)
 
     def count_dropped(self, number: int) -> None:
         """Count statements that a plugin keeps from this store."""
@@ -220,13 +222,13 @@ class Outbox:
         """Return `{sent, retried, dropped, waiting, on_disk, dead, rate, alarm}`; the rate is per second."""
         bucket = self._clock()
         with self.client.pipeline(transaction=False) as pipe:
-            for lane in LANES:
-                pipe.xlen(self._key(lane))
+            for partition in PARTITIONS:
+                pipe.xlen(self._key(partition))
             pipe.mget([self._bucket_key(bucket - age) for age in range(1, _BUCKETS + 1)])
             pipe.hvals(self._alarms_key)
             pipe.hgetall(self._counts_key)
             *in_redis, buckets, alarms, counts = pipe.execute()
-        on_disk = sum(len(self._spool(lane)) for lane in LANES)
+        on_disk = sum(len(self._spool(partition)) for partition in PARTITIONS)
         counted = cast("Mapping[str, str]", counts)
         return {
             "sent": int(counted.get("sent", 0)),

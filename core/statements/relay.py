@@ -1,4 +1,4 @@
-"""The threads that carry statements from the intake to the stores, one a lane, as long as a worker of `xapi` lives."""
+"""The threads that carry statements from the intake to the stores, as long as a worker of `xapi` lives."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from core.queue import lease
 from core.redis import connection
 from core.settings import Settings
 from core.statements import submit
-from core.statements.outbox import LANES
+from core.statements.outbox import PARTITIONS
 from core.statements.router import Route, pass_on
-from core.statements.sender import Lane, Store
+from core.statements.sender import Partition, Store
 
-#: Seconds between two looks at an empty intake: one question to Redis for all lanes.
+#: Seconds between two looks at an empty intake: one question to Redis for all partitions.
 _LOOK_EVERY = 0.05
 
 #: Seconds between two looks at what waits on disk without Redis' knowing.
@@ -36,7 +36,7 @@ _log = structlog.get_logger()
 
 
 class Flusher:
-    """A thread for the intake, and one for each lane of each store."""
+    """A thread for the intake, and one for each partition of each store."""
 
     def __init__(self, settings: Settings, manager: Manager) -> None:
         self._settings = settings
@@ -61,8 +61,8 @@ class Flusher:
         self._run("intake", self._serve_intake)
         for route in self._routes:
             store = Store(route, self._manager, self._settings)
-            for name in LANES:
-                self._run(f"{route.destination.name}.{name}", Lane(store, name).serve)
+            for name in PARTITIONS:
+                self._run(f"{route.destination.name}.{name}", Partition(store, name).serve)
 
     def _obstacle(self) -> str:
         """Return why there is no store: its plugin can't work here, or none is set."""
@@ -91,10 +91,10 @@ class Flusher:
                 _log.warning("Redis is waited for", reason=str(error))
                 self._stopping.wait(1)
             except AmphipodError as error:
-                _log.error("statements wait", lane=name, reason=str(error))
+                _log.error("statements wait", partition=name, reason=str(error))
                 self._stopping.wait(self._settings.retry_seconds)
-            except Exception:  # noqa: BLE001  # a lane that ends would keep its statements for ever
-                _log.exception("unexpected fault, to be tried again", lane=name)
+            except Exception:  # noqa: BLE001  # a partition that ends would keep its statements for ever
+                _log.exception("unexpected fault, to be tried again", partition=name)
                 self._stopping.wait(self._settings.retry_seconds)
             else:
                 if pause:
@@ -111,13 +111,13 @@ class Flusher:
         """Tell Redis, which may have lost its memory or not have been there, what there is."""
         for box in (self._intake, *(route.outbox for route in self._routes)):
             submit.remember_store(box.client, box.name)
-            for lane in LANES:
-                box.find_spooled(lane)
+            for partition in PARTITIONS:
+                box.find_spooled(partition)
 
-    def _pass_on(self, lane: str) -> bool:
+    def _pass_on(self, partition: str) -> bool:
         try:
-            with lease.hold(self._intake.client, f"statements.intake.{lane}", self._settings.lease_seconds):
-                busy = pass_on(self._manager, self._routes, self._intake, lane, self._now_settings())
+            with lease.hold(self._intake.client, f"statements.intake.{partition}", self._settings.lease_seconds):
+                busy = pass_on(self._manager, self._routes, self._intake, partition, self._now_settings())
         except lease.LeaseHeld:
             return False
         with self._put:

@@ -15,9 +15,9 @@ from core.plugin_host.manager import Manager
 from core.redis import connection
 from core.settings import Settings
 from core.statements import dead_letters, submit, watched
-from core.statements.outbox import LANES, Entry, Outbox
+from core.statements.outbox import PARTITIONS, Entry, Outbox
 
-#: Lines that are taken at once; the lane's lease is held for as long as they are worked on.
+#: Lines that are taken at once; the partition's lease is held for as long as they are worked on.
 _AT_ONCE = 200
 
 
@@ -60,7 +60,7 @@ def take(said: Sequence[Any], settings: Settings, *, seed: str, at: datetime) ->
             ready.append(statement)
     submit.submit_statements(ready, settings=settings)
     box = submit.outbox(connection.shared(settings), submit.INTAKE, settings)
-    dead_letters.bury(box, LANES[0], refused)
+    dead_letters.bury(box, PARTITIONS[0], refused)
 
 
 def _text(said: object) -> str:
@@ -70,14 +70,14 @@ def _text(said: object) -> str:
         return "what can't be written as JSON"
 
 
-def pass_on(manager: Manager, routes: Sequence[Route], intake: Outbox, lane: str, settings: Settings) -> bool:
-    """Move the head of an intake lane to the same lane of the outboxes; False when it was empty.
+def pass_on(manager: Manager, routes: Sequence[Route], intake: Outbox, partition: str, settings: Settings) -> bool:
+    """Move the head of an intake partition to the same partition of the outboxes; False when it was empty.
 
     What a plugin refuses, fails on or takes too long for is set aside, with the reason, and the others go on. Call it
-    with the lane's lease held. A crash in the middle puts statements a second time, under the same ids.
+    with the partition's lease held. A crash in the middle puts statements a second time, under the same ids.
     """
-    intake.read_back(lane)
-    entries = intake.head(lane, _AT_ONCE).entries
+    intake.read_back(partition)
+    entries = intake.head(partition, _AT_ONCE).entries
     if not entries:
         return False
     work = partial(_prepared, manager, routes, settings)
@@ -89,14 +89,14 @@ def pass_on(manager: Manager, routes: Sequence[Route], intake: Outbox, lane: str
             continue
         for name, text in outcome.items():
             ready[name].append(text)
-    dead_letters.bury(intake, lane, refused)
+    dead_letters.bury(intake, partition, refused)
     passed = len(entries) - len(refused)
     for route in routes:
         texts = ready[route.destination.name]
-        route.outbox.put(lane, texts)
+        route.outbox.put(partition, texts)
         if passed > len(texts):
             route.outbox.count_dropped(passed - len(texts))
-    intake.settle(lane, [entry.key for entry in entries], sent=passed)
+    intake.settle(partition, [entry.key for entry in entries], sent=passed)
     return True
 
 

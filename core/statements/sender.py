@@ -1,4 +1,4 @@
-"""One lane of one store: batches go out in order, answers are acted on, what failed waits and is tried again."""
+"""One partition of one store: batches go out in order, answers are acted on, what failed waits and is tried again."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from core.statements.router import Route
 #: Statements in one request.
 BATCH = 100
 
-#: Seconds between two looks at a lane that is empty or has to wait.
+#: Seconds between two looks at a partition that is empty or has to wait.
 LOOK_EVERY = 0.2
 
 #: Seconds without a new statement after which a burst is taken to be over, so that its rest need not wait.
@@ -35,7 +35,7 @@ _log = structlog.get_logger()
 
 
 class Store:
-    """What the lanes of a store share in this process."""
+    """What the partitions of a store share in this process."""
 
     def __init__(self, route: Route, manager: Manager, settings: Settings) -> None:
         self.route = route
@@ -52,24 +52,24 @@ class Store:
                 return receipts
         raise EngineMissing(f"no engine delivers to {self.route.destination.name}", remedy="see `amphipod plugins`")
 
-    def complain(self, lane: str, words: str) -> None:
-        """Log once what keeps the store from taking a lane's statements; "" when nothing does any more."""
+    def complain(self, partition: str, words: str) -> None:
+        """Log once what keeps the store from taking a partition's statements; "" when nothing does any more."""
         known = set(self._complaints.values())
         if words:
-            self._complaints[lane] = words
-        elif self._complaints.pop(lane, None) is None:
+            self._complaints[partition] = words
+        elif self._complaints.pop(partition, None) is None:
             return
         if words and words not in known:
             _log.error("statements wait", store=self.route.destination.name, reason=words)
         elif not self._complaints:
             _log.info("statements are taken again", store=self.route.destination.name)
 
-    def complains(self, lane: str) -> bool:
-        return lane in self._complaints
+    def complains(self, partition: str) -> bool:
+        return partition in self._complaints
 
 
-class Lane:
-    """One of the lanes, and how its last batch fared."""
+class Partition:
+    """One of the partitions, and how its last batch fared."""
 
     def __init__(self, store: Store, name: str) -> None:
         self._store = store
@@ -207,7 +207,7 @@ class Lane:
         return self._hold(rest, stopped.model_copy(update={"words": words}), failed=None)
 
     def _probe(self, but: Sequence[Entry]) -> bool:
-        """Send one other statement of this lane, of another actor if there is one; tells whether it was taken."""
+        """Send one other statement of this partition, of another actor if there is one; tells whether it was taken."""
         keys = {entry.key for entry in but}
         others, _ = _readable([one for one in self._box.head(self._name, BATCH).entries if one.key not in keys])
         if not others:
@@ -221,7 +221,7 @@ class Lane:
         return receipt.outcome == "delivered"
 
     def _hold(self, rest: Sequence[tuple[Entry, Receipt]], stopped: Receipt, *, failed: bool | None) -> _End:
-        """Keep what was not taken at the head of the lane, for a while."""
+        """Keep what was not taken at the head of the partition, for a while."""
         self._box.settle(self._name, (), retried=len(rest), alarm=stopped.words)
         self._store.complain(self._name, stopped.words)
         self._failures += 1

@@ -18,7 +18,7 @@ from core.model import Statement, now
 from core.redis import connection, scripts
 from core.redis.keys import NAMESPACE
 from core.settings import Settings
-from core.statements.outbox import FOLDER, LANES, PUT_AT_ONCE, Outbox
+from core.statements.outbox import FOLDER, PARTITIONS, PUT_AT_ONCE, Outbox
 
 if TYPE_CHECKING:
     import redis
@@ -48,19 +48,19 @@ def submit_statements(statements: Iterable[Statement], *, settings: Settings | N
     """
     settings = settings or settings_module.load()
     ready = [identified(statement) for statement in statements]
-    lanes: dict[str, list[tuple[dict[str, Any], str]]] = {}
+    partitions: dict[str, list[tuple[dict[str, Any], str]]] = {}
     for statement in ready:
         text = to_text(statement)
         check(statement, text, settings)
-        lanes.setdefault(lane_of(statement), []).append((statement, text))
-    left = list(lanes.items())
+        partitions.setdefault(partition_of(statement), []).append((statement, text))
+    left = list(partitions.items())
     try:
         with connection.errors(settings):
             box = outbox(connection.shared(settings), INTAKE, settings)
             while left:
-                lane, pairs = left[0]
+                partition, pairs = left[0]
                 while pairs:
-                    box.put(lane, [text for _, text in pairs[:PUT_AT_ONCE]])
+                    box.put(partition, [text for _, text in pairs[:PUT_AT_ONCE]])
                     del pairs[:PUT_AT_ONCE]
                 del left[0]
     except AmphipodError as error:
@@ -103,11 +103,11 @@ def identified(statement: Any, *, seed: str | None = None, at: datetime | None =
     }
 
 
-def lane_of(statement: Statement) -> str:
-    """Return the lane of a statement's actor."""
+def partition_of(statement: Statement) -> str:
+    """Return the partition of a statement's actor."""
     actor = statement.get("actor")
     who = {field: actor.get(field) for field in _IDENTITY} if isinstance(actor, Mapping) else actor
-    return LANES[zlib.crc32(json.dumps(who, sort_keys=True, default=str).encode()) % len(LANES)]
+    return PARTITIONS[zlib.crc32(json.dumps(who, sort_keys=True, default=str).encode()) % len(PARTITIONS)]
 
 
 def to_text(statement: Statement) -> str:

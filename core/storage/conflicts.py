@@ -16,7 +16,7 @@ from core.errors import WouldReplace
 from core.model import Job, Step, StepResult
 from core.storage import inputs, ledger
 from core.storage.inputs import FileId
-from core.storage.ledger import Entry, Ledger
+from core.storage.ledger import Ledger, LedgerEntry
 
 #: Prefix of the folder, inside the one that is published into, where new files wait for their renames.
 STAGE_PREFIX = ".amphipod-"
@@ -47,7 +47,7 @@ class Claim:
     def ledger(self) -> Ledger:
         return ledger.read(self.root, self.output)
 
-    def owns(self, entry: Entry, step: str) -> bool:
+    def owns(self, entry: LedgerEntry, step: str) -> bool:
         """Tell whether this job's `step` may remove what an entry has: the same step of the same source made it."""
         return entry.step == step and (self.job.replace or entry.sources == self.sources)
 

@@ -38,7 +38,7 @@ class Mark(Model):
         return stat.S_ISREG(found.st_mode) and same
 
 
-class Entry(Model):
+class LedgerEntry(Model):
     """What a step of a job has published and nobody has replaced since."""
 
     job: str
@@ -55,13 +55,13 @@ class Ledger(Model):
     """Of one folder."""
 
     output: FilePath
-    entries: tuple[Entry, ...] = ()
+    entries: tuple[LedgerEntry, ...] = ()
 
-    def owner(self, name: str) -> Entry | None:
+    def owner(self, name: str) -> LedgerEntry | None:
         """Return the entry that a file belongs to."""
         return next((entry for entry in self.entries if name in entry.files), None)
 
-    def updated(self, new: Iterable[Entry], removed: Iterable[str]) -> Ledger:
+    def updated(self, new: Iterable[LedgerEntry], removed: Iterable[str]) -> Ledger:
         """Return the ledger after a publish: a name belongs to who wrote it last."""
         new = tuple(new)
         gone = {*removed, *(name for entry in new for name in entry.files)}

@@ -21,7 +21,7 @@ from core.storage import files as storage_files
 from core.storage.conflicts import STAGE_PREFIX, Claim
 from core.storage.files import disk_errors
 from core.storage.job_folder import JobFolder
-from core.storage.ledger import Entry, Ledger, Mark
+from core.storage.ledger import Ledger, LedgerEntry, Mark
 from core.storage.permissions import Access
 
 #: The copy of `publish.json` that a stage carries, for whoever finds the stage.
@@ -56,10 +56,10 @@ class Publication(Model):
     #: Names that an earlier job of the same source and steps published here and this one doesn't.
     remove: tuple[str, ...]
 
-    def entries(self) -> Iterator[Entry]:
+    def entries(self) -> Iterator[LedgerEntry]:
         """Yield the folder's new entries in the ledger, one a step."""
         for step in dict.fromkeys(file.step for file in self.files):
-            yield Entry(
+            yield LedgerEntry(
                 job=self.job,
                 created_at=self.created_at,
                 number=self.number,
@@ -260,7 +260,9 @@ def place(folder: JobFolder, source: Path, target: Path, access: Access) -> None
     found = source.stat()
     mark = Mark(size=found.st_size, modified_at=found.st_mtime)
     sources = ledger.sources(folder.root, job)
-    entry = Entry(job=job.id, created_at=job.created_at, step=job.steps[0], sources=sources, files={target.name: mark})
+    entry = LedgerEntry(
+        job=job.id, created_at=job.created_at, step=job.steps[0], sources=sources, files={target.name: mark}
+    )
     ledger.write(folder.root, Ledger(output=target, entries=(entry,)))
     put(source, target, access)
 

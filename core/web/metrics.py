@@ -29,14 +29,14 @@ def router(services: Services) -> APIRouter:
     def metrics() -> Response:
         """Return numbers for Prometheus; where Redis does not answer, `amphipod_redis_up` alone says so."""
         registry = measures.registry()
-        registry.register(Service(services))
+        registry.register(ServiceCollector(services))
         host_metrics.register(registry, services.settings, ())
         return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
 
     return routes
 
 
-class Service(Collector):
+class ServiceCollector(Collector):
     """The state of the service, asked when it is scraped: some twenty calls of Redis, however many jobs there are."""
 
     def __init__(self, services: Services) -> None:

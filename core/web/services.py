@@ -17,7 +17,7 @@ from core.web.local.index import LocalIndex
 from core.web.local.worker import LocalWorker
 from core.web.overview import overview
 from core.web.tokens import TokenFile
-from core.web.work import QueuedWork, Work
+from core.web.work import JobService, QueuedWork
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -40,7 +40,7 @@ class Services:
         #: Does the jobs where there is no broker.
         self.local: LocalWorker | None = None
         self.index: JobIndex = folder
-        self.work: Work = QueuedWork(self.settings)
+        self.work: JobService = QueuedWork(self.settings)
         if not self.has_broker:
             self.local = self.work = LocalWorker(self.host, self.hub.changed)
             self.index = LocalIndex(folder, self.local)

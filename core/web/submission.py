@@ -19,7 +19,7 @@ from core.storage.job_folder import JobFolder
 from core.web.services import Services
 
 
-class Take(BaseModel):
+class Origin(BaseModel):
     """Where a film comes from: exactly one of the three."""
 
     model_config = ConfigDict(extra="forbid")
@@ -31,7 +31,7 @@ class Take(BaseModel):
     upload: str | None = Field(None, max_length=64, description="Id of a complete upload.")
 
     @model_validator(mode="after")
-    def _one(self) -> Take:
+    def _one(self) -> Origin:
         if sum(one is not None for one in (self.path, self.url, self.upload)) != 1:
             raise ValueError("name one of path, url and upload")
         return self
@@ -42,8 +42,8 @@ class Submission(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    source: Take
-    presentation: Take | None = Field(None, description="A second take, of the slides; one film is made of both.")
+    source: Origin
+    presentation: Origin | None = Field(None, description="A second take, of the slides; one film is made of both.")
     steps: tuple[Step, ...] | None = Field(
         None,
         min_length=1,
@@ -66,7 +66,7 @@ class Submission(BaseModel):
     correlation_id: Annotated[str, AfterValidator(check_correlation_id)] | None = None
 
 
-class _Sources:
+class _Takes:
     """Collects what the takes of a job need."""
 
     def __init__(self, services: Services, job: str) -> None:
@@ -75,10 +75,10 @@ class _Sources:
         self.downloads: list[Download] = []
         self.uploads: list[UploadFolder] = []
 
-    def add(self, take: Take, role: Literal["lecture", "presenter", "presentation"]) -> Source:
+    def add(self, take: Origin, role: Literal["lecture", "presenter", "presentation"]) -> Source:
         return Source(path=self._path(take), role=role)
 
-    def _path(self, take: Take) -> Path:
+    def _path(self, take: Origin) -> Path:
         settings = self._services.settings
         if take.path is not None:
             return inside(self._services, take.path, must_exist=not self._services.has_broker)
@@ -122,7 +122,7 @@ def submit(services: Services, asked: Submission, key: str | None) -> str:
     """
     steps = _steps(services, asked)
     job_id = lifecycle.id_for_key(key) if key else lifecycle.new_id()
-    sources = _Sources(services, job_id)
+    sources = _Takes(services, job_id)
     takes = [sources.add(asked.source, "presenter" if asked.presentation else "lecture")]
     if asked.presentation:
         takes.append(sources.add(asked.presentation, "presentation"))

@@ -9,7 +9,7 @@ from core.model import Job
 from core.settings import Settings
 
 
-class Work(Protocol):
+class JobService(Protocol):
     """Each method raises UnknownJob for a job that nobody knows, OutOfReach where Redis does not answer."""
 
     def submit(self, job: Job) -> None:

@@ -17,7 +17,7 @@ from plugins.encode.audio.track import Listener, Sound
 from plugins.encode.output.package import AudioTrackPackage, Encoded, Package
 from plugins.encode.profiles import Opus
 from plugins.encode.source.reader import Reading, read
-from plugins.encode.video.encoder import Lane
+from plugins.encode.video.encoder import RenditionEncoder
 from plugins.encode.video.pictures import Pictures
 from plugins.media.coverage import MOMENT
 from plugins.media.truncation import cut_off, is_cut
@@ -69,7 +69,7 @@ def transcode(
     """
     with ExitStack() as stack:
         encoders = AacEncoders((rendition.spec.voice for rendition in renditions if film.has_sound), film.layout)
-        lanes: list[Lane] = []
+        lanes: list[RenditionEncoder] = []
         packages: list[Package] = []
 
         def open_package(rendition: Rendition, video: VideoStream) -> Package:
@@ -88,7 +88,7 @@ def transcode(
 
         for rendition in renditions:
             assert film.media.video
-            lane = Lane(rendition, film.media.video, profile, context.threads, open_package)
+            lane = RenditionEncoder(rendition, film.media.video, profile, context.threads, open_package)
             stack.callback(lane.abandon)
             lane.start()
             lanes.append(lane)
@@ -157,7 +157,7 @@ def _track_names(film: Film) -> dict[int, str]:
     return names
 
 
-def wait_for(lanes: Sequence[Lane], context: Context) -> None:
+def wait_for(lanes: Sequence[RenditionEncoder], context: Context) -> None:
     """Wait for the encoders' last frames; an error in any of them ends all."""
     running = list(lanes)
     while running:

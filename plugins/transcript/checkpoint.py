@@ -11,7 +11,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict
 
 from core import Segment
-from plugins.transcript.language import Verdict
+from plugins.transcript.language import LanguageVerdict
 from plugins.transcript.sound.windows import Span, Window
 
 Task = Literal["transcribe", "translate"]
@@ -20,7 +20,7 @@ Task = Literal["transcribe", "translate"]
 _FORM = 2
 
 
-class Part(BaseModel):
+class SavedPart(BaseModel):
     """What was heard in a window from one of its samples to another, on the lecture's clock."""
 
     model_config = ConfigDict(frozen=True)
@@ -47,16 +47,16 @@ class Notebook:
     def __init__(self, folder: Path, key: Mapping[str, Any]) -> None:
         self._path = folder / "windows.jsonl"
         self._key = {"form": _FORM, **key}
-        self._parts: list[Part] = []
+        self._parts: list[SavedPart] = []
         self._reached: dict[tuple[Task, int], int] = {}
         self.windows: list[Window] | None = None
         #: Where the detector heard somebody speak, in samples; None where it wasn't asked.
         self.spoken: list[Span] | None = None
-        self.verdict: Verdict | None = None
+        self.verdict: LanguageVerdict | None = None
         folder.mkdir(parents=True, exist_ok=True)
         self._read()
 
-    def begin(self, windows: Sequence[Window], spoken: Sequence[Span] | None, verdict: Verdict) -> None:
+    def begin(self, windows: Sequence[Window], spoken: Sequence[Span] | None, verdict: LanguageVerdict) -> None:
         """Write down how the lecture is cut, where somebody speaks, and what language."""
         self.windows, self.verdict = list(windows), verdict
         self.spoken = None if spoken is None else list(spoken)
@@ -68,12 +68,12 @@ class Notebook:
         }
         self._write("w", [json.dumps(head)])
 
-    def add(self, parts: Sequence[Part]) -> None:
+    def add(self, parts: Sequence[SavedPart]) -> None:
         """Write down parts that are done."""
         self._take(parts)
         self._write("a", [part.model_dump_json() for part in parts])
 
-    def parts(self, task: Task) -> list[Part]:
+    def parts(self, task: Task) -> list[SavedPart]:
         """Return what is done, in the lecture's order."""
         return sorted((part for part in self._parts if part.task == task), key=lambda part: (part.window, part.start))
 
@@ -81,7 +81,7 @@ class Notebook:
         """Return the sample up to which a window is done."""
         return self._reached.get((task, window), 0)
 
-    def _take(self, parts: Iterable[Part]) -> None:
+    def _take(self, parts: Iterable[SavedPart]) -> None:
         for part in parts:
             self._parts.append(part)
             self._reached[part.task, part.window] = part.end
@@ -102,7 +102,7 @@ class Notebook:
             return
         self.windows = [Window(tuple((start, end) for start, end in spans)) for spans in head["windows"]]
         self.spoken = None if head["spoken"] is None else [(start, end) for start, end in head["spoken"]]
-        self.verdict = Verdict(*head["language"])
-        self._take(map(Part.model_validate_json, lines[1:]))
+        self.verdict = LanguageVerdict(*head["language"])
+        self._take(map(SavedPart.model_validate_json, lines[1:]))
         whole = len(text) - len(text.split("\n")[-1])
         os.truncate(self._path, len(text[:whole].encode()))

@@ -15,7 +15,7 @@ from plugins.transcript.checkpoint import Notebook
 from plugins.transcript.decoding.batches import encode, listen, tasks_of
 from plugins.transcript.decoding.decoder import Listener
 from plugins.transcript.decoding.losses import find_losses
-from plugins.transcript.language import Verdict, elect, known, spread_evenly
+from plugins.transcript.language import LanguageVerdict, elect, known, spread_evenly
 from plugins.transcript.sound.audio import Recording, gain_for, iter_audio, record, unheard_tracks
 from plugins.transcript.sound.vad import find_speech
 from plugins.transcript.sound.windows import LENGTH, RATE, pack
@@ -113,20 +113,20 @@ def _survey(recording: Recording, asked: str, listener: Listener, notebook: Note
     longest = LENGTH / RATE
     found = find_speech(recording, listener.options.vad_threshold, longest) if listener.options.vad else None
     windows = pack(found.regions if found else [(0, recording.samples)])
-    verdict = Verdict(asked)
+    verdict = LanguageVerdict(asked)
     if asked == "auto":
-        verdict = _detect(recording, windows, listener) if windows else Verdict("und")
+        verdict = _detect(recording, windows, listener) if windows else LanguageVerdict("und")
     notebook.begin(windows, found.spoken if found else None, verdict)
 
 
-def _detect(recording: Recording, windows: Sequence[Window], listener: Listener) -> Verdict:
+def _detect(recording: Recording, windows: Sequence[Window], listener: Listener) -> LanguageVerdict:
     if not listener.model.is_multilingual:
-        return Verdict("en")
+        return LanguageVerdict("en")
     chosen = spread_evenly(len(windows), listener.options.language_votes)
     return elect([listener.languages(encode(listener, recording, windows[at])) for at in chosen])
 
 
-def _silent(verdict: Verdict, asked: str, recording: Recording) -> Transcript:
+def _silent(verdict: LanguageVerdict, asked: str, recording: Recording) -> Transcript:
     return Transcript(
         language=verdict.language if asked == "auto" else asked,
         segments=(),

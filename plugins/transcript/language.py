@@ -16,7 +16,7 @@ _ALTERNATIVES = 3
 
 
 @dataclass(frozen=True)
-class Verdict:
+class LanguageVerdict:
     """The language, how likely it is, and what else it could be."""
 
     language: str
@@ -56,13 +56,13 @@ def _languages() -> tuple[Collection[str], Mapping[str, str]]:
     return tokenizer.LANGUAGES, tokenizer.TO_LANGUAGE_CODE
 
 
-def elect(votes: Sequence[Mapping[str, float]]) -> Verdict:
+def elect(votes: Sequence[Mapping[str, float]]) -> LanguageVerdict:
     """Let each window vote for its likeliest language; a tie goes to the higher mean probability."""
     mean = {code: sum(vote[code] for vote in votes) / len(votes) for code in votes[0]}
     ballots = Counter(max(vote, key=lambda code: vote[code]) for vote in votes)
     language = max(ballots, key=lambda code: (ballots[code], mean[code]))
     others = sorted((code for code in mean if code != language), key=lambda code: -mean[code])[:_ALTERNATIVES]
-    return Verdict(language, round(mean[language], 4), {code: round(mean[code], 4) for code in others})
+    return LanguageVerdict(language, round(mean[language], 4), {code: round(mean[code], 4) for code in others})
 
 
 def spread_evenly(count: int, wanted: int) -> list[int]:

@@ -146,8 +146,8 @@ class TestWhatAMessageBecomes:
 
         def waiting() -> list[Any]:
             client = redis_server.client
-            lanes = list(client.scan_iter(f"amphipod:statements:{INTAKE}:*", _type="stream"))
-            entries: list[Any] = [entry for lane in lanes for entry in client.xrange(lane) or ()]
+            partitions = list(client.scan_iter(f"amphipod:statements:{INTAKE}:*", _type="stream"))
+            entries: list[Any] = [entry for partition in partitions for entry in client.xrange(partition) or ()]
             return [json.loads(fields["s"]) for _, fields in entries]
 
         until(lambda: len(waiting()) == len(sent), what="all statements are taken")

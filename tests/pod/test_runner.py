@@ -131,11 +131,11 @@ def test_who_may_ask_and_what_else(api: Api, portal: Portal, service: Settings) 
 
 def test_only_the_hosts_that_are_allowed(portal: Portal, service: Settings) -> None:
     from core.errors import BadCall
-    from core.pod.runner_manager.tasks import Task, job_of
+    from core.pod.runner_manager.tasks import RunnerTask, job_of
 
     allowed = service.model_copy(update={"runner_hosts": ("pod.univ.fr",)})
     with pytest.raises(BadCall, match="AMPHIPOD_RUNNER_HOSTS"):
-        job_of(Task(**task(portal, "lecture.mp4")), allowed)
+        job_of(RunnerTask(**task(portal, "lecture.mp4")), allowed)
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ import plugins.encode
 from core.errors import BadCall
 from core.model import Job
 from core.pod.celery_messages import take
-from core.pod.runner_manager.tasks import Task, job_of
+from core.pod.runner_manager.tasks import RunnerTask, job_of
 from core.settings import Settings
 from core.storage.job_folder import JobFolder
 from core.testing import fake_context, frame_number, make_clip
@@ -87,7 +87,7 @@ def by_runner(settings: Settings, portal: Portal, takes: dict[str, Path]) -> Ask
         tracks = [f'<track type="{role}/source"><url>{portal.url}/{role}.webm</url></track>' for role in roles]
         package = PACKAGE.format(layout=layout, tracks="".join(tracks), url=portal.url)
         (portal.folder / "package.xml").write_text(package)
-        job = job_of(Task(**task(portal, "package.xml", "studio", **parameters)), settings)
+        job = job_of(RunnerTask(**task(portal, "package.xml", "studio", **parameters)), settings)
         for download in job.downloads:
             download.path.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(takes[download.path.stem.partition("-")[2]], download.path)
@@ -150,7 +150,7 @@ def test_a_take_on_a_host_that_is_not_allowed_is_refused(settings: Settings, por
     allowed = settings.model_copy(update={"runner_hosts": ("127.0.0.1",)})
 
     with pytest.raises(BadCall, match="host elsewhere is not allowed"):
-        job_of(Task(**task(portal, "package.xml", "studio")), allowed)
+        job_of(RunnerTask(**task(portal, "package.xml", "studio")), allowed)
 
 
 def test_of_each_role_the_last_track_counts_and_others_do_not(by_message: Asked, media: Path) -> None:

@@ -17,7 +17,7 @@ from core.job_index import JobQuery, JobRow, RowState, open_index, rebuild
 from core.jobs import Status, detail, recovery
 from core.model import State, now
 from core.queue import job_row, job_rows
-from core.retention.holdings import Finding
+from core.retention.holdings import Removable
 from core.settings import Settings
 from core.storage.job_folder import JobFolder
 
@@ -160,7 +160,7 @@ class TestRebuild:
     ) -> None:
         job = submit(write="x")
         folder = JobFolder(toy_service.jobs_root, job)
-        found = Finding(job=job, what="record", why="old", paths=(folder.path,), frees=0)
+        found = Removable(job=job, what="record", why="old", paths=(folder.path,), frees=0)
 
         rebuild.note_swept(redis_server.client, toy_service.jobs_root, found)
 

@@ -26,7 +26,7 @@ from core.redis import connection
 from core.settings import RecordStore, Settings
 from core.statements import dead_letters
 from core.statements import submit as waiting
-from core.statements.outbox import LANES
+from core.statements.outbox import PARTITIONS
 from core.statements.submit import PartlyKept
 from plugins.xapi.lrs import Client
 
@@ -228,8 +228,8 @@ class TestOneStatement:
     ) -> None:
         settings = configure(store.url, xapi_longest_delay="0.3")
         poison = statement(0)
-        lane = waiting.lane_of(poison)
-        others = [one for one in map(statement, range(1, 60)) if waiting.lane_of(one) != lane]
+        partition = waiting.partition_of(poison)
+        others = [one for one in map(statement, range(1, 60)) if waiting.partition_of(one) != partition]
         store.answers = lambda batch: (500, {}) if poison["id"] in ids(batch)[1] else ids(batch)
         submit_statements([poison], settings=settings)
         start("xapi", threads=8)
@@ -345,7 +345,7 @@ class TestSubmitting:
         small_disk: Path,
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
-        """Redis is full, and so is the disk after some lanes."""
+        """Redis is full, and so is the disk after some partitions."""
         monkeypatch.setenv("AMPHIPOD_JOBS_ROOT", str(small_disk))
         settings = hasty.model_copy(update={"jobs_root": small_disk})
         sent = [statement(actor) for actor in range(40)]
@@ -433,7 +433,7 @@ class TestTheIntake:
         good = [statement(1, number) for number in range(len(bad))]
         mixed = [one for pair in zip(bad, good, strict=True) for one in pair]
         submit_statements(mixed, settings=hasty)
-        box = f"amphipod:statements:_intake:{waiting.lane_of(bad[0])}"
+        box = f"amphipod:statements:_intake:{waiting.partition_of(bad[0])}"
         for line in ("no JSON", "[" * 100_000, "[]", json.dumps({"id": "x" * 200_000})):
             redis_server.client.xadd(box, {"s": line})
 
@@ -445,7 +445,7 @@ class TestTheIntake:
             assert reason in words
         assert worker.process.poll() is None
         assert all(report(hasty, name)["waiting"] == 0 for name in (waiting.INTAKE, "lrs"))
-        assert len(LANES) == 8
+        assert len(PARTITIONS) == 8
 
     def test_a_message_with_one_bad_statement_brings_the_others(
         self, hasty: Settings, start: Start, store: Store

@@ -28,7 +28,7 @@ from core.redis import connection
 from core.settings import Settings
 from core.statements import dead_letters
 from core.statements import submit as waiting
-from core.statements.outbox import LANES
+from core.statements.outbox import PARTITIONS
 from core.statements.relay import Flusher
 
 from ..conftest import InstallPlugin
@@ -301,7 +301,9 @@ class TestDelivery:
         submit_statements([statement(7)], settings=settings)
         start("xapi", threads=8)
         until(lambda: report(settings)["waiting"] == 1, what="it waits for the store")
-        found = "".join(str(redis_server.client.xrange(f"amphipod:statements:lrs:{lane}")) for lane in LANES)
+        found = "".join(
+            str(redis_server.client.xrange(f"amphipod:statements:lrs:{partition}")) for partition in PARTITIONS
+        )
         assert "played" in found
         assert "student7" not in found.lower()
         assert "Number7" not in found
@@ -458,7 +460,7 @@ class TestFaultsOfTheStore:
         return str(alarm)
 
     def test_a_wrong_password(self, configure: Configure, start: Start, lrs: RecordStoreServer) -> None:
-        # Ralph takes its time over each wrong one, and eight lanes ask.
+        # Ralph takes its time over each wrong one, and eight partitions ask.
         said = self.said(configure, start, lrs.url, password="wrong-s3cret", xapi_time_limit="20")
         assert said == f"{lrs.url} refuses our login (401): check login and password of store lrs"
 
@@ -502,7 +504,7 @@ class TestFaultsOfTheStore:
         start("xapi", threads=8)
         until(lambda: asked, what="it is asked")
         time.sleep(4)
-        assert len(asked) < 8 + 8, "all lanes once, then one question a pause"
+        assert len(asked) < 8 + 8, "all partitions once, then one question a pause"
 
 
 def test_a_worker_names_what_keeps_it_from_every_store() -> None:

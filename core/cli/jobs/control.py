@@ -13,6 +13,7 @@ import typer
 from core import jobs
 from core.cli.terminal import foreground, paths, progress, summary
 from core.cli.terminal.options import (
+    Call,
     CorrelationOption,
     EngineOption,
     JsonOption,
@@ -29,7 +30,6 @@ from core.cli.terminal.options import (
     parse_webhooks,
     sources_of,
 )
-from core.cli.terminal.options import State as Call
 from core.cli.terminal.plain import plain
 from core.context import Progress
 from core.errors import BadCall, BadSettings, UnknownJob

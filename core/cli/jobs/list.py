@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
-from core.cli.terminal.options import JsonOption, State
+from core.cli.terminal.options import Call, JsonOption
 from core.cli.terminal.plain import plain
 from core.errors import BadCall
 from core.job_index import JobIndex, JobPage, JobQuery, JobRow, RowState, open_index, parse_states
@@ -57,7 +57,7 @@ def jobs(
     With a broker also the queues, those that nobody reads, and what a portal could not be told yet. Without one the
     jobs of this host's folder.
     """
-    settings = cast("State", context.obj).settings()
+    settings = cast("Call", context.obj).settings()
     if rebuild:
         _rebuild(settings)
         return
@@ -89,7 +89,7 @@ def dead(
 
     Each with its reason and the command that tries it again.
     """
-    settings = cast("State", context.obj).settings()
+    settings = cast("Call", context.obj).settings()
     page = open_index(settings).page(JobQuery(states=(RowState.FAILED,), order="ended", limit=limit))
     service = _overview(settings)
     untold = [one for one in service["untold"] if one["state"] == "given_up"]

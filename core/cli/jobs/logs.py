@@ -10,8 +10,8 @@ from typing import Annotated, Any, cast
 
 import typer
 
+from core.cli.terminal.options import Call as Call
 from core.cli.terminal.options import JsonOption
-from core.cli.terminal.options import State as Call
 from core.cli.terminal.plain import plain
 from core.storage import manifest
 from core.storage.job_folder import JobFolder

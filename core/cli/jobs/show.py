@@ -8,8 +8,7 @@ from typing import Annotated, cast
 
 import typer
 
-from core.cli.terminal.options import JsonOption
-from core.cli.terminal.options import State as Call
+from core.cli.terminal.options import Call, JsonOption
 from core.cli.terminal.plain import plain
 from core.job_index import RowState
 from core.jobs.detail import Attempt, JobDetail, StepDetail, detail

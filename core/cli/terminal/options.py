@@ -54,7 +54,7 @@ EngineOption = Annotated[
 
 
 @dataclass(frozen=True)
-class State:
+class Call:
     """What the options before the command said."""
 
     config: Path | None

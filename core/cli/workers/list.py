@@ -7,14 +7,14 @@ from typing import cast
 
 import typer
 
-from core.cli.terminal.options import JsonOption, State
+from core.cli.terminal.options import Call, JsonOption
 from core.queue import workers as registry
 from core.redis import connection
 
 
 def workers(context: typer.Context, as_json: JsonOption = False) -> None:
     """List the worker processes that live: host, process, queues, version, what each is doing."""
-    with connection.opened(cast("State", context.obj).settings()) as client:
+    with connection.opened(cast("Call", context.obj).settings()) as client:
         found = list(registry.alive(client))
     if as_json:
         typer.echo(json.dumps(found, indent=2))

@@ -15,7 +15,7 @@ from typing import Annotated, cast
 import typer
 
 from core import backoff, measures
-from core.cli.terminal.options import State
+from core.cli.terminal.options import Call
 from core.errors import BadCall
 from core.plugin_host import installation
 from core.plugin_host.manager import Manager
@@ -81,7 +81,7 @@ def worker(
 
     A worker that dies is started again. On SIGTERM running jobs are handed back to their queue, for others to do.
     """
-    settings = cast("State", context.obj).settings()
+    settings = cast("Call", context.obj).settings()
     heavy = {**Manager(settings).steps.queues(), names.CALLBACKS: False}
     queues = list(dict.fromkeys(queue))
     if unknown := sorted(set(queue) - heavy.keys()):
@@ -96,8 +96,8 @@ def worker(
         where = host_metrics.serve(settings, metrics_port, [name for name in queues if heavy[name]])
         typer.echo(f"metrics at {where}", err=True)
     environment = dict(os.environ)
-    if cast("State", context.obj).config:
-        environment["AMPHIPOD_CONFIG"] = str(cast("State", context.obj).config)
+    if cast("Call", context.obj).config:
+        environment["AMPHIPOD_CONFIG"] = str(cast("Call", context.obj).config)
     services = [_Service(_command(name, settings.slots if heavy[name] else 0, grace), environment) for name in queues]
     if bridge:
         services.append(_Service([sys.executable, "-P", "-m", "core.cli", "bridge", *_bridged(queue)], environment))

@@ -19,7 +19,7 @@ from core.errors import BadCall, JobConflict, OutOfReach, UnknownJob
 from core.hookspecs import NAME
 from core.model import CORRELATION_ID, Job, Manifest, State
 from core.pod.runner_manager.result import File, files
-from core.pod.runner_manager.tasks import Task, job_of
+from core.pod.runner_manager.tasks import RunnerTask, job_of
 from core.retention import holdings
 from core.settings import Settings
 from core.storage import manifest
@@ -67,7 +67,7 @@ def router(settings: Settings) -> APIRouter:
 
     @tasks.post("/execute", responses={400: {"model": Words}, 503: {"model": Words}})
     def execute(
-        task: Task,
+        task: RunnerTask,
         correlation_id: Annotated[str, Header(alias=CORRELATION_HEADER)] = "",
     ) -> TaskState:
         """Take a task; once this has answered it is stored and on its queue."""

@@ -31,7 +31,7 @@ def _web_address(text: str) -> str:
 WebAddress = Annotated[str, AfterValidator(_web_address)]
 
 
-class Task(BaseModel):
+class RunnerTask(BaseModel):
     """The body of `POST /task/execute`."""
 
     task_type: Literal["encoding", "studio", "transcription"]
@@ -44,7 +44,7 @@ class Task(BaseModel):
     parameters: dict[str, Any] = Field(default_factory=dict)
 
 
-def job_of(task: Task, settings: Settings) -> Job:
+def job_of(task: RunnerTask, settings: Settings) -> Job:
     """Return the job that a task is; the same task, while it is not over, is the same job.
 
     Raises:
@@ -72,7 +72,7 @@ def job_of(task: Task, settings: Settings) -> Job:
     return Job(**common, **asked, downloads=tuple(downloads.wanted))
 
 
-def _folder(task: Task, settings: Settings) -> JobFolder:
+def _folder(task: RunnerTask, settings: Settings) -> JobFolder:
     """Return the folder of the job: that of the same task if it is not over, else a new one."""
     words = json.dumps(task.model_dump(), sort_keys=True)
     number = 0
@@ -108,7 +108,7 @@ class _Downloads:
         return str(path)
 
 
-def _encoding(task: Task, downloads: _Downloads, settings: Settings) -> dict[str, Any]:  # noqa: ARG001
+def _encoding(task: RunnerTask, downloads: _Downloads, settings: Settings) -> dict[str, Any]:  # noqa: ARG001
     source = Source.model_validate({"path": downloads.add(task.source_url)})
     options, attributes = _renditions(task.parameters)
     if cut := _parsed(task.parameters.get("cut")):
@@ -118,7 +118,7 @@ def _encoding(task: Task, downloads: _Downloads, settings: Settings) -> dict[str
     return {"sources": (source,), "steps": ("encode",), "options": options, "attributes": attributes}
 
 
-def _transcription(task: Task, downloads: _Downloads, settings: Settings) -> dict[str, Any]:  # noqa: ARG001
+def _transcription(task: RunnerTask, downloads: _Downloads, settings: Settings) -> dict[str, Any]:  # noqa: ARG001
     asked = task.parameters
     spoken = str(asked.get("source_language") or asked.get("language") or "auto")
     options = {"normalize": True} if str(asked.get("normalize", "")).lower() in ("true", "1", "yes") else {}
@@ -126,7 +126,7 @@ def _transcription(task: Task, downloads: _Downloads, settings: Settings) -> dic
     return {"sources": (source,), "steps": ("transcribe",), "language": spoken, "options": options}
 
 
-def _studio(task: Task, downloads: _Downloads, settings: Settings) -> dict[str, Any]:
+def _studio(task: RunnerTask, downloads: _Downloads, settings: Settings) -> dict[str, Any]:
     """The layout is the task's, else the mediapackage's, where Esup-Pod's own studio writes it."""
     package = mediapackage.fetch(task.source_url, settings, partial(_allowed, settings=settings))
     options, attributes = _renditions(task.parameters)

@@ -19,7 +19,7 @@ from core.web.http.problems import Refusal
 from core.web.services import Services
 
 
-class Store(BaseModel):
+class StoreAbout(BaseModel):
     """A record store, or `intake`, where statements wait until they are checked."""
 
     name: str
@@ -57,7 +57,7 @@ def router(services: Services) -> APIRouter:
     routes = APIRouter(tags=["records"])
 
     @routes.get("/stores", dependencies=READ)
-    def stores() -> list[Store]:
+    def stores() -> list[StoreAbout]:
         """List the record stores; none without a broker, where no statements wait."""
         return store_list(services)
 
@@ -86,14 +86,14 @@ def router(services: Services) -> APIRouter:
     return routes
 
 
-def store_list(services: Services) -> list[Store]:
+def store_list(services: Services) -> list[StoreAbout]:
     """Return the record stores.
 
     Raises:
         OutOfReach
     """
     with connection.errors(services.settings):
-        return [Store(name=_label(box.name), **box.report()) for box in _boxes(services)]
+        return [StoreAbout(name=_label(box.name), **box.report()) for box in _boxes(services)]
 
 
 def dead_list(services: Services, name: str, limit: int) -> list[Dead]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from core.job_index import Counts, JobIndex, JobPage, JobQuery, JobRow, Line, RowState
+from core.job_index import Counts, JobIndex, JobPage, JobQuery, JobRow, QueueLine, RowState
 from core.storage import files
 from core.web.local.worker import LocalWorker
 
@@ -29,10 +29,10 @@ class LocalIndex:
     def counts(self) -> Counts:
         return self._folder.counts()
 
-    def lines(self) -> list[Line]:
+    def lines(self) -> list[QueueLine]:
         waiting = self._worker.line()
         first = self._folder.rows(waiting[:1])
-        return [Line(name=LINE, jobs=len(waiting), oldest=first[0].changed_at if first else None)]
+        return [QueueLine(name=LINE, jobs=len(waiting), oldest=first[0].changed_at if first else None)]
 
     def place(self, row: JobRow) -> int | None:
         line = self._worker.line()

@@ -10,7 +10,7 @@ from threading import Lock
 from typing import Generic, TypeVar
 
 from core.errors import AmphipodError
-from core.job_index import JobIndex, JobQuery, JobRow, Line, RowState
+from core.job_index import JobIndex, JobQuery, JobRow, QueueLine, RowState
 from core.jobs.detail import JobDetail
 from core.model import StepSpec, now
 from core.queue import names
@@ -118,7 +118,7 @@ def pace(
     return {queue: sum(all_) / len(all_) for queue, all_ in found.items()}
 
 
-def forecast(lines: Sequence[Line], took: Mapping[str, float], at_work: Sequence[Worker]) -> list[Forecast]:
+def forecast(lines: Sequence[QueueLine], took: Mapping[str, float], at_work: Sequence[Worker]) -> list[Forecast]:
     """Tell for each heavy queue on which something waits when it will be done."""
     found = []
     for queue in took:

@@ -21,7 +21,7 @@ _RANK = {"debug": 0, "info": 1, "warning": 2, "error": 3, "critical": 4, "except
 _LEFT_OUT = ("timestamp", "level", "event", "exception", "reason", "job", "correlation_id", "logger")
 
 
-class Line(Model):
+class StoryLine(Model):
     #: Of its text, so that a browser knows it again.
     key: str
     at: datetime | None
@@ -33,14 +33,14 @@ class Line(Model):
     exception: str = ""
 
 
-def read(folder: JobFolder, least: str) -> list[Line]:
+def read(folder: JobFolder, least: str) -> list[StoryLine]:
     """Return the lines of at least this level, the oldest first."""
     found = (_line(line) for line in Reader(folder).new())
     return [line for line in found if _RANK.get(line.level, 1) >= _RANK[least]]
 
 
-def _line(line: Mapping[str, Any]) -> Line:
-    return Line(
+def _line(line: Mapping[str, Any]) -> StoryLine:
+    return StoryLine(
         key=hashlib.sha256(json.dumps(line, sort_keys=True, default=str).encode()).hexdigest()[:12],
         at=_moment(line.get("timestamp")),
         level=str(line.get("level", "info")),

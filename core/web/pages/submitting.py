@@ -16,7 +16,7 @@ from core.settings import Settings
 from core.web import submission
 from core.web.pages import forms
 from core.web.services import Services
-from core.web.submission import Submission, Take
+from core.web.submission import Origin, Submission
 
 _OPTION = "option:"
 
@@ -106,19 +106,19 @@ def _texts(form: FormData, name: str) -> list[str]:
     return [one for one in form.getlist(name) if isinstance(one, str) and one.strip()]
 
 
-def _takes(settings: Settings, form: FormData) -> Iterator[Take]:
+def _takes(settings: Settings, form: FormData) -> Iterator[Origin]:
     for upload in _texts(form, "upload"):
-        yield Take(upload=upload)
+        yield Origin(upload=upload)
     yield from _films(settings, form, "source", "file")
 
 
-def _films(settings: Settings, form: FormData, place: str, sent: str) -> Iterator[Take]:
+def _films(settings: Settings, form: FormData, place: str, sent: str) -> Iterator[Origin]:
     """Yield the films of a field for a path or an address, and of one for files."""
     for file in form.getlist(sent):
         if isinstance(file, UploadFile) and file.filename and file.size:
-            yield Take(upload=_store(settings, file.filename, file.size, file.file))
+            yield Origin(upload=_store(settings, file.filename, file.size, file.file))
     for source in _texts(form, place):
-        yield Take(url=source) if source.startswith(("http://", "https://")) else Take(path=source)
+        yield Origin(url=source) if source.startswith(("http://", "https://")) else Origin(path=source)
 
 
 def _store(settings: Settings, name: str, size: int, film: BinaryIO) -> str:
@@ -130,7 +130,7 @@ def _store(settings: Settings, name: str, size: int, film: BinaryIO) -> str:
     return upload.id
 
 
-def _submission(take: Take, slides: Take | None, form: FormData) -> Submission:
+def _submission(take: Origin, slides: Origin | None, form: FormData) -> Submission:
     steps = [*_texts(form, "step"), *(["compose"] if slides else [])]
     said = {name: text for name in _SAID for text in _texts(form, name)}
     try:

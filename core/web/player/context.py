@@ -36,7 +36,7 @@ class Choice(Model):
     height: int | None = None
 
 
-class Track(Model):
+class TextTrack(Model):
     """Captions, or the subtitles that came with the film, as WebVTT."""
 
     kind: str
@@ -53,7 +53,7 @@ class Spoken(Model):
     segments: tuple[Segment, ...] | None = None
 
 
-class Download(Model):
+class DownloadLink(Model):
     name: str
     src: str
     #: In bytes.
@@ -74,13 +74,13 @@ class PlayerContext(Model):
     #: What plays without HLS, best first: MP4s, or the sound's files.
     files: tuple[Choice, ...] = ()
     poster: str | None = None
-    captions: tuple[Track, ...] = ()
+    captions: tuple[TextTrack, ...] = ()
     #: WebVTT.
     chapters: str | None = None
     #: WebVTT, whose cues name parts of pictures (`overview.png#xywh=0,0,160,90`) relative to itself.
     previews: str | None = None
     transcripts: tuple[Spoken, ...] = ()
-    downloads: tuple[Download, ...] = ()
+    downloads: tuple[DownloadLink, ...] = ()
 
     @property
     def has_media(self) -> bool:
@@ -111,7 +111,7 @@ def context_of(manifest: Manifest, address: Address, *, title: str | None = None
         files=_files(films or manifest.find("audio"), address),
         poster=_middle(manifest.find("thumbnail"), address),
         captions=tuple(
-            Track(kind=kind, src=address(track), language=track.language or "und")
+            TextTrack(kind=kind, src=address(track), language=track.language or "und")
             for artifact_kind, kind in (("caption", "captions"), ("subtitle", "subtitles"))
             for track in manifest.find(artifact_kind)
             if track.media_type == "text/vtt" and (track.size is None or track.size > _NOTHING)
@@ -127,9 +127,9 @@ def context_of(manifest: Manifest, address: Address, *, title: str | None = None
     )
 
 
-def downloads_of(manifest: Manifest, address: Address) -> tuple[Download, ...]:
+def downloads_of(manifest: Manifest, address: Address) -> tuple[DownloadLink, ...]:
     return tuple(
-        Download(name=PurePath(artifact.path).name, src=address(artifact), size=artifact.size)
+        DownloadLink(name=PurePath(artifact.path).name, src=address(artifact), size=artifact.size)
         for artifact in manifest.artifacts
         if artifact.kind not in _NO_DOWNLOADS
     )

@@ -124,7 +124,7 @@ def _names(tracks: Sequence[AudioTrack]) -> dict[int, str]:
 
 def _dash(film: Film, profile: Profile, done: Transcoded) -> str:
     renditions = [
-        dash.Track(
+        dash.DashTrack(
             encoded.playlist,
             encoded.segments,
             encoded.codec,
@@ -135,7 +135,7 @@ def _dash(film: Film, profile: Profile, done: Transcoded) -> str:
         for encoded in done.renditions
     ]
     sounds = [
-        dash.Track(
+        dash.DashTrack(
             made.playlist, made.segments, _sound_codec(made.voice), language=made.track.language, label=choice.name
         )
         for made, choice in zip(done.audio_tracks, _audio_choices(film, profile, done), strict=True)

@@ -18,7 +18,7 @@ _PROFILE = "urn:mpeg:dash:profile:isoff-main:2011"
 
 
 @dataclass(frozen=True)
-class Track:
+class DashTrack:
     """A rendition, or an audio track; what only the other has is empty."""
 
     playlist: Path
@@ -33,7 +33,7 @@ class Track:
     label: str = ""
 
 
-def manifest(renditions: Sequence[Track], sounds: Sequence[Track], duration: float) -> str:
+def manifest(renditions: Sequence[DashTrack], sounds: Sequence[DashTrack], duration: float) -> str:
     length = f'mediaPresentationDuration="PT{duration:.3f}S" minBufferTime="PT4S"'
     lines = [
         '<?xml version="1.0" encoding="utf-8"?>',
@@ -64,11 +64,11 @@ def manifest(renditions: Sequence[Track], sounds: Sequence[Track], duration: flo
     return "\n".join([*lines, "</Period>", "</MPD>"]) + "\n"
 
 
-def _codec(track: Track) -> str:
+def _codec(track: DashTrack) -> str:
     return track.codecs.split(".")[0]
 
 
-def _representation(track: Track) -> Iterator[str]:
+def _representation(track: DashTrack) -> Iterator[str]:
     playlist = track.playlist.read_text()
     segments, head = read_segments(playlist), read_map(playlist)
     shape = (

@@ -20,7 +20,7 @@ _SHORTEST = 0.001
 
 
 @dataclass(frozen=True)
-class Segment:
+class HlsSegment:
     """Seconds, and bytes of the rendition's one file."""
 
     seconds: float
@@ -58,9 +58,9 @@ class AudioChoice:
     group: str = "audio"
 
 
-def read_segments(playlist: str) -> list[Segment]:
+def read_segments(playlist: str) -> list[HlsSegment]:
     """Return the segments of a single-file byte-range playlist."""
-    return [Segment(float(length), int(size), int(offset)) for length, size, offset in _SEGMENT.findall(playlist)]
+    return [HlsSegment(float(length), int(size), int(offset)) for length, size, offset in _SEGMENT.findall(playlist)]
 
 
 def settle(playlists: Mapping[Path, Fraction], end: float) -> None:
@@ -89,12 +89,12 @@ def _next(lines: Iterator[str], _: re.Match[str]) -> str:
     return next(lines)
 
 
-def read_map(playlist: str) -> Segment:
+def read_map(playlist: str) -> HlsSegment:
     """Return where the header lies that every segment of fragmented MP4 needs."""
     found = _MAP.search(playlist)
     if not found:
         raise ValueError("a playlist of fragmented MP4 names no header")
-    return Segment(0.0, int(found[1]), int(found[2]))
+    return HlsSegment(0.0, int(found[1]), int(found[2]))
 
 
 def bandwidths(playlist: str) -> tuple[int, int]:

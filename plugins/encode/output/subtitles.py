@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Cue:
+class SubtitleCue:
     """Times in seconds of the output."""
 
     start: float
@@ -37,15 +37,15 @@ class SubtitleReader:
     path: Path
     #: Where in the film the track's scene lies.
     scene: Scene
-    cues: list[Cue] = field(default_factory=list)
+    cues: list[SubtitleCue] = field(default_factory=list)
 
-    def decode(self, packet: Packet[SubtitleStream]) -> list[Cue]:
+    def decode(self, packet: Packet[SubtitleStream]) -> list[SubtitleCue]:
         if packet.pts is None or not packet.size:
             return []
         text, shown = read_cue(packet)
         start = float(packet.pts * packet.time_base - self.scene.shift)
         first, last = float(self.scene.at), float("inf" if self.scene.until is None else self.scene.until)
-        cue = Cue(max(start, first), min(start + shown, last), text)
+        cue = SubtitleCue(max(start, first), min(start + shown, last), text)
         return [cue] if text and cue.end > cue.start else []
 
     def write(self) -> None:

@@ -23,7 +23,7 @@ from plugins.encode.parts.packets import SOUND_CLOCK, PacketWriter
 from plugins.encode.source.reader import Reading, read
 from plugins.encode.source.tracks import PICTURES, Take, in_film
 from plugins.encode.transcode import wait_for
-from plugins.encode.video.encoder import Lane
+from plugins.encode.video.encoder import RenditionEncoder
 from plugins.encode.video.ladder import renditions_for
 from plugins.encode.video.pictures import Pictures
 from plugins.media.coverage import Hole, PictureCoverage, stated_end
@@ -90,9 +90,9 @@ def _encode_pictures(told: Assignment, options: EncodeOptions, context: Context)
         return PacketWriter(path, encoder.time_base, encoder.extradata or b"", start, end)
 
     with ExitStack() as stack:
-        lanes: list[Lane] = []
+        lanes: list[RenditionEncoder] = []
         for rendition in renditions_for(video, profile):
-            lanes.append(Lane(rendition, video, profile, context.threads, open_writer))
+            lanes.append(RenditionEncoder(rendition, video, profile, context.threads, open_writer))
             stack.callback(lanes[-1].abandon)
             lanes[-1].start()
         pictures = Pictures(film, profile, lanes, stills, context.workdir)

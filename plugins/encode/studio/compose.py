@@ -23,7 +23,7 @@ from plugins.encode.source.probe import probe
 from plugins.encode.source.video_track import FASTEST, Colour, VideoTrack
 from plugins.encode.studio.layout import Stage, Take
 from plugins.encode.transcode import wait_for
-from plugins.encode.video.encoder import Lane
+from plugins.encode.video.encoder import RenditionEncoder
 from plugins.encode.video.ladder import Rendition, level_for
 from plugins.encode.video.pictures import Timeline
 
@@ -128,7 +128,7 @@ def _write(
     with ExitStack() as stack:
         layout = heard.audio.output_layout if heard and heard.audio else "stereo"
         encoders = AacEncoders([_SOUND_RATE] if heard else [], layout)
-        lane = Lane(
+        lane = RenditionEncoder(
             Rendition(path.stem, film.width, film.height, rate, level, spec),
             film,
             profile,

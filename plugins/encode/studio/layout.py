@@ -12,7 +12,7 @@ from av.filter import Graph
 from plugins.encode.source.reader import Reading, open_scene, scene_packets
 from plugins.encode.source.tracks import Track, Tracks
 from plugins.encode.video.filters import Filters, fitting, upright
-from plugins.encode.video.pictures import INSTANT, Window, black
+from plugins.encode.video.pictures import INSTANT, TimeWindow, black
 from plugins.media.decoding import Damaged
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ class Take:
 
     def _read(self) -> Iterator[tuple[Fraction, VideoFrame]]:
         scene, media = self._scene, self._scene.media
-        window = Window(scene)
+        window = TimeWindow(scene)
         ready: list[tuple[Fraction, VideoFrame]] = []
 
         def look(frames: Iterable[VideoFrame]) -> None:

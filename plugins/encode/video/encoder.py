@@ -65,7 +65,7 @@ class Encoder:
         return extradata
 
 
-class Lane(threading.Thread):
+class RenditionEncoder(threading.Thread):
     """Encodes one rendition beside the others.
 
     An error ends the thread and is raised to the next caller of `put` or `finish`; `abandon` ends it from outside.

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from plugins.encode.output.thumbnails import Stills
     from plugins.encode.profiles import Profile
     from plugins.encode.source.video_track import VideoTrack
-    from plugins.encode.video.encoder import Lane
+    from plugins.encode.video.encoder import RenditionEncoder
     from plugins.encode.video.ladder import Rendition
 
 #: Time stamps within 2 ms are one: WebM counts milliseconds, and people cut at what a player shows.
@@ -117,7 +117,7 @@ def _change_clock(frame: VideoFrame, clock: Fraction) -> None:
     frame.time_base = clock
 
 
-class Window:
+class TimeWindow:
     """Lets the frames of a scene pass; the one that is shown when it opens comes at that very time.
 
     Times are those of the source, in seconds after its first picture or sound.
@@ -207,7 +207,7 @@ class Pictures:
     """Gives each decoded frame to every lane, in its size, and to the stills."""
 
     def __init__(
-        self, film: Film, profile: Profile, lanes: Sequence[Lane], stills: Stills | None, workdir: Path
+        self, film: Film, profile: Profile, lanes: Sequence[RenditionEncoder], stills: Stills | None, workdir: Path
     ) -> None:
         assert film.media.video
         self._frame = film.media.video
@@ -225,7 +225,7 @@ class Pictures:
         """Frames are this scene's from here on."""
         assert scene.media.video
         self.timeline.shift = scene.shift
-        self._window = Window(scene) if scene.start or scene.end is not None else None
+        self._window = TimeWindow(scene) if scene.start or scene.end is not None else None
         self._thinner = Thinner(scene.media.video) if scene.media.video.keep_one_in > 1 else None
         self._filters = filters_for(scene, self._frame, self._workdir)
         first = scene.media.video.begins - scene.shift

@@ -62,7 +62,7 @@ class Cue:
 
 
 @dataclass(frozen=True)
-class Token:
+class Piece:
     """What is never broken: a word with its punctuation. Times in seconds."""
 
     text: str
@@ -103,9 +103,9 @@ def spread(segment: Segment) -> list[Word]:
     return [Word(text=word, start=times[i], end=times[i + 1]) for i, word in enumerate(words)]
 
 
-def tokenize(words: Sequence[Word], language: str, limit: int) -> list[Token]:
+def tokenize(words: Sequence[Word], language: str, limit: int) -> list[Piece]:
     """Join words with the signs that cling to them; times never go back."""
-    tokens: list[Token] = []
+    tokens: list[Piece] = []
     pending, clock = "", 0.0
     for word in words:
         parts = split_words(word.text)
@@ -121,13 +121,13 @@ def tokenize(words: Sequence[Word], language: str, limit: int) -> list[Token]:
                 last = tokens[-1]
                 text = attach(last.text, part, language)
                 if width(text) <= limit:
-                    tokens[-1] = Token(text, last.start, max(last.end, start), width(text))
+                    tokens[-1] = Piece(text, last.start, max(last.end, start), width(text))
                     continue
             text = precede(pending, part, language) if pending else part
             pending = ""
             span = start + number * step, start + (number + 1) * step
-            tokens.extend(Token(piece, *span, width(piece)) for piece in pieces(text, limit))
-    tokens.extend(Token(piece, clock, clock, width(piece)) for piece in pieces(pending, limit))
+            tokens.extend(Piece(piece, *span, width(piece)) for piece in pieces(text, limit))
+    tokens.extend(Piece(piece, clock, clock, width(piece)) for piece in pieces(pending, limit))
     return tokens
 
 
@@ -138,7 +138,7 @@ def _time(value: float, earliest: float) -> float:
 class _Cutter:
     """Finds the cheapest way to cut tokens into captions."""
 
-    def __init__(self, tokens: Sequence[Token], language: str, rules: CaptionOptions) -> None:
+    def __init__(self, tokens: Sequence[Piece], language: str, rules: CaptionOptions) -> None:
         self._tokens = tokens
         self._rules = rules
         self._space = 0 if language in SPACELESS else 1
@@ -193,12 +193,12 @@ class _Cutter:
         return price
 
 
-def _inside(one: Token, other: Token) -> float:
+def _inside(one: Piece, other: Piece) -> float:
     pause = other.start - one.end
     return _SENTENCE_INSIDE * one.ends_sentence + _PAUSE_INSIDE * min(max(pause / _PAUSE - 0.5, 0.0), 4.0)
 
 
-def _end_price(last: Token, following: Token | None) -> float:
+def _end_price(last: Piece, following: Piece | None) -> float:
     if following is None or last.ends_sentence:
         return 0.0
     if following.start - last.end >= _PAUSE or last.ends_clause:
@@ -206,7 +206,7 @@ def _end_price(last: Token, following: Token | None) -> float:
     return _BEFORE_CONJUNCTION if following.is_conjunction else _BARE_CUT
 
 
-def break_lines(tokens: Sequence[Token], language: str, rules: CaptionOptions) -> tuple[str, ...]:
+def break_lines(tokens: Sequence[Piece], language: str, rules: CaptionOptions) -> tuple[str, ...]:
     """Set the words of one caption in lines: one if they fit, else two, broken where the sense allows it."""
     texts = [token.text for token in tokens]
     limit = rules.line_length
@@ -224,7 +224,7 @@ def break_lines(tokens: Sequence[Token], language: str, rules: CaptionOptions) -
     return join(texts[:middle], language), join(texts[middle:], language)
 
 
-def _timed(captions: Sequence[Sequence[Token]], language: str, rules: CaptionOptions) -> Iterator[Cue]:
+def _timed(captions: Sequence[Sequence[Piece]], language: str, rules: CaptionOptions) -> Iterator[Cue]:
     """Give each caption its times: from its first word until it is read, as far as the next one lets it.
 
     A caption that would be too short pushes the next one back; a pause later, they are on time again.

@@ -9,14 +9,14 @@ import numpy as np
 
 from core import Segment, Word
 from plugins.transcript.captions.typography import whole_words
-from plugins.transcript.checkpoint import Part, Task
+from plugins.transcript.checkpoint import SavedPart, Task
 from plugins.transcript.decoding.coverage import seconds_within
 from plugins.transcript.sound.windows import RATE
 
 if TYPE_CHECKING:
     from core import Context
     from plugins.transcript.checkpoint import Notebook
-    from plugins.transcript.decoding.decoder import Heard, Listener, Sound
+    from plugins.transcript.decoding.decoder import Heard, Listener, SpeechSound
     from plugins.transcript.sound.audio import Recording
     from plugins.transcript.sound.windows import Window
 
@@ -47,7 +47,7 @@ def listen(listener: Listener, recording: Recording, notebook: Notebook, context
         context.raise_if_cancelled()
         rests = {place: windows[place[0]].after(place[1]) for place in batch}
         sounds = {place: encode(listener, recording, rest) for place, rest in rests.items()}
-        parts: list[Part] = []
+        parts: list[SavedPart] = []
         for task in tasks:
             places = [(at, start) for at, start in batch if notebook.reached(task, at) == start]
             prompt = _prompt(listener, notebook) if task == "transcribe" else ()
@@ -68,7 +68,7 @@ def tasks_of(listener: Listener) -> Sequence[Task]:
     return ("transcribe", "translate") if translated else ("transcribe",)
 
 
-def encode(listener: Listener, recording: Recording, window: Window) -> Sound:
+def encode(listener: Listener, recording: Recording, window: Window) -> SpeechSound:
     return listener.encode(np.concatenate([recording.read(start, end) for start, end in window.spans]))
 
 
@@ -93,12 +93,12 @@ def _prompt(listener: Listener, notebook: Notebook) -> Sequence[int]:
     return [*glossary, *text[len(text) - min(room, len(text)) :]]
 
 
-def _part(task: Task, place: Place, rest: Window, heard: Heard, language: str, notebook: Notebook) -> Part:
+def _part(task: Task, place: Place, rest: Window, heard: Heard, language: str, notebook: Notebook) -> SavedPart:
     at, start = place
     until = min(round(heard.until * RATE), rest.samples)
     left = rest.after(until)
     spoken = left.seconds if notebook.spoken is None else seconds_within(left.spans, notebook.spoken)
-    return Part(
+    return SavedPart(
         task=task,
         window=at,
         start=start,

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Sound:
+class SpeechSound:
     """A window as the encoder has heard it; `frames` of its mel spectrogram are sound, the rest is padding."""
 
     features: Tensor
@@ -62,20 +62,20 @@ class Listener:
         self.half = self.model.device.type == "cuda"
 
     @torch.no_grad()
-    def encode(self, samples: Samples) -> Sound:
+    def encode(self, samples: Samples) -> SpeechSound:
         """Hear one window; singly, because a CPU gains nothing from a batch here."""
         frames = min(len(samples) // HOP_LENGTH, N_FRAMES)
         mel = log_mel_spectrogram(samples, self.model.dims.n_mels, padding=N_SAMPLES, device=self.model.device)
         mel = pad_or_trim(mel[:, :frames], N_FRAMES)
-        return Sound(self.model.encoder((mel.half() if self.half else mel).unsqueeze(0))[0], frames)
+        return SpeechSound(self.model.encoder((mel.half() if self.half else mel).unsqueeze(0))[0], frames)
 
-    def languages(self, sound: Sound) -> dict[str, float]:
+    def languages(self, sound: SpeechSound) -> dict[str, float]:
         """Return how likely each language is."""
         _, probabilities = self.model.detect_language(sound.features.unsqueeze(0))
         found: dict[str, float] = probabilities[0]
         return found
 
-    def decode(self, sounds: Sequence[Sound], task: str, prompt: Sequence[int] = ()) -> list[Heard]:
+    def decode(self, sounds: Sequence[SpeechSound], task: str, prompt: Sequence[int] = ()) -> list[Heard]:
         """Write down what is said in each window; words get times unless they are a translation."""
         tokenizer = self.tokenizer(task)
         features = torch.stack([sound.features for sound in sounds])
@@ -103,7 +103,7 @@ class Listener:
             task=task,
         )
 
-    def _heard(self, sound: Sound, result: DecodingResult | None, tokenizer: Tokenizer, task: str) -> Heard:
+    def _heard(self, sound: SpeechSound, result: DecodingResult | None, tokenizer: Tokenizer, task: str) -> Heard:
         seconds = sound.frames * HOP_LENGTH / RATE
         if result is None:
             return Heard([], [], 0.0, seconds, is_given_up=True)

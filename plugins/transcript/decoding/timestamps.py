@@ -18,7 +18,7 @@ STEP = 1.0
 
 
 @dataclass(frozen=True)
-class Reading:
+class WindowReading:
     """The part of a window's tokens that counts: segments as whisper makes them, in the window's seconds."""
 
     segments: list[dict[str, Any]]
@@ -27,7 +27,7 @@ class Reading:
     heard: float | None
 
 
-def read(tokens: Sequence[int], tokenizer: Tokenizer, seconds: float) -> Reading:
+def read(tokens: Sequence[int], tokenizer: Tokenizer, seconds: float) -> WindowReading:
     """Read a window of so many seconds by whisper's own rule (whisper/transcribe.py, single_timestamp_ending).
 
     A lone stamp at the end says that nobody speaks after it. Two that meet there, or text that no stamp ends, say that
@@ -37,12 +37,12 @@ def read(tokens: Sequence[int], tokenizer: Tokenizer, seconds: float) -> Reading
     begin = tokenizer.timestamp_begin
     stamps = [token >= begin for token in tokens]
     if stamps[-2:] == [False, True]:
-        return Reading(list(_segments(tokens, tokenizer, seconds)), list(tokens), seconds)
+        return WindowReading(list(_segments(tokens, tokenizer, seconds)), list(tokens), seconds)
     meets = [at for at in range(1, len(tokens)) if stamps[at - 1] and stamps[at]]
     if meets and (heard := (tokens[meets[-1] - 1] - begin) * _TICK) >= STEP:
         kept = list(tokens[: meets[-1]])
-        return Reading(list(_segments(kept, tokenizer, seconds)), kept, min(heard, seconds))
-    return Reading(list(_segments(tokens, tokenizer, seconds)), list(tokens), None)
+        return WindowReading(list(_segments(kept, tokenizer, seconds)), kept, min(heard, seconds))
+    return WindowReading(list(_segments(tokens, tokenizer, seconds)), list(tokens), None)
 
 
 def _segments(tokens: Sequence[int], tokenizer: Tokenizer, seconds: float) -> Iterable[dict[str, Any]]:

@@ -18,7 +18,7 @@ from core.errors import JobConflict
 from core.model import Artifact, Callback, Download, Job, Source, State, StepResult, now
 from core.pipeline import lifecycle
 from core.retention import holdings, sweep
-from core.retention.holdings import Finding
+from core.retention.holdings import Removable
 from core.settings import Settings
 from core.storage import commit, deliveries, files, scratch_folder
 from core.storage.job_folder import JobFolder
@@ -60,7 +60,7 @@ def make(settings: Settings) -> Make:
     return make
 
 
-def look(settings: Settings, folder: JobFolder) -> Finding | None:
+def look(settings: Settings, folder: JobFolder) -> Removable | None:
     return holdings.look(settings, folder)
 
 

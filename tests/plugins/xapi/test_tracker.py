@@ -24,7 +24,7 @@ import plugins.xapi.validation
 from core.redis import connection
 from core.settings import load
 from core.statements import submit, visitor_token
-from core.statements.outbox import LANES
+from core.statements.outbox import PARTITIONS
 from core.testing import make_clip
 
 from ...lrs import free_port
@@ -154,7 +154,7 @@ def arrived(endpoint: str) -> Arrived:
         settings = load()
         with connection.opened(settings) as client:
             box = submit.outbox(client, submit.INTAKE, settings)
-            found = [entry for lane in LANES for entry in box.head(lane, 1000).entries]
+            found = [entry for partition in PARTITIONS for entry in box.head(partition, 1000).entries]
         return [json.loads(entry.text) for entry in sorted(found, key=lambda entry: entry.put_at)]
 
     return read

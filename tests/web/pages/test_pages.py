@@ -391,8 +391,8 @@ def test_dead_statements_are_shown_with_reasons_and_sent_again(served: Browser, 
     from core.statements.outbox import Entry
 
     box = submit.outbox(connection.shared(toy_service), submit.INTAKE, toy_service)
-    lane = submit.lane_of({"actor": {"mbox": "mailto:a@b.example"}})
-    dead_letters.bury(box, lane, [(Entry("1", '{"id": "s-1", "verb": {}}'), "verb.id is missing")])
+    partition = submit.partition_of({"actor": {"mbox": "mailto:a@b.example"}})
+    dead_letters.bury(box, partition, [(Entry("1", '{"id": "s-1", "verb": {}}'), "verb.id is missing")])
     assert served.page("/records").all("a", href="/records?store=intake")
     page = served.page("/records?store=intake")
     assert "verb.id is missing" in page.text

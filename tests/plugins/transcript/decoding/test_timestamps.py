@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from whisper.tokenizer import Tokenizer, get_tokenizer
 
-from plugins.transcript.decoding.timestamps import STEP, Reading, read
+from plugins.transcript.decoding.timestamps import STEP, WindowReading, read
 
-Read = Callable[..., Reading]
+Read = Callable[..., WindowReading]
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +32,7 @@ def read_window(tokenizer: Tokenizer) -> Read:
     return lambda *written, seconds=30.0: read(tokens(tokenizer, *written), tokenizer, seconds)
 
 
-def said(reading: Reading) -> list[tuple[str, float, float]]:
+def said(reading: WindowReading) -> list[tuple[str, float, float]]:
     return [(one["text"].strip(), round(one["start"], 2), round(one["end"], 2)) for one in reading.segments]
 
 
