@@ -7,6 +7,7 @@ import pkgutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 import structlog
@@ -44,6 +45,31 @@ LOOK_EVERY = 0.5
 #: A step that nobody divides.
 WHOLE = Work()
 
+
+def _hear_nothing(_progress: Progress) -> None: ...
+
+
+def _do_nothing() -> None: ...
+
+
+@dataclass(frozen=True)
+class Observer:
+    """Who follows an attempt, and may end it as if it had never begun: by raising in `watch` or `before_commit`."""
+
+    on_progress: Callable[[Progress], None] = _hear_nothing
+    #: Called several times a second.
+    watch: Callable[[], None] = _do_nothing
+    #: Called once the work is done.
+    before_commit: Callable[[], None] = _do_nothing
+
+    def telling(self, on_progress: Callable[[Progress], None]) -> Observer:
+        """Return the same, with another to hear of progress."""
+        return replace(self, on_progress=on_progress)
+
+
+NOBODY = Observer()
+
+
 _log = structlog.get_logger()
 
 
@@ -52,15 +78,11 @@ def run_step(
     folder: JobFolder,
     step: Step,
     work: Work = WHOLE,
-    *,
-    on_progress: Callable[[Progress], None] = lambda progress: None,
-    watch: Callable[[], None] = lambda: None,
-    before_commit: Callable[[], None] = lambda: None,
+    observer: Observer = NOBODY,
 ) -> StepResult:
     """Make one attempt at a step or a part of it, and commit its result: a success, or a failure that no retry mends.
 
-    `watch` is called several times a second, `before_commit` once the work is done; what they raise ends the attempt
-    as if it had never begun. Returns the result that stands, which may be another attempt's.
+    Returns the result that stands, which may be another attempt's.
 
     Raises:
         Transient: this attempt failed, another may succeed.
@@ -79,8 +101,8 @@ def run_step(
     try:
         with _cleaned(scratch):
             started_at, run = now(), folder.run()
-            answer = _attempt(host, folder, step, work, scratch, log.following(on_progress), watch)
-            before_commit()
+            answer = _attempt(host, folder, step, work, scratch, observer.telling(log.following(observer.on_progress)))
+            observer.before_commit()
             result = _success(folder, run, fix_plan(host, folder, step), answer, scratch, started_at)
             standing = commit.commit(folder, result, scratch)
     except Permanent as error:
@@ -98,9 +120,7 @@ def divide(
     host: Host,
     folder: JobFolder,
     step: Step,
-    *,
-    on_progress: Callable[[Progress], None] = lambda progress: None,
-    watch: Callable[[], None] = lambda: None,
+    observer: Observer = NOBODY,
 ) -> Division | StepResult:
     """Return how a step is divided, decided by the first host that gets here, or the failure that this met.
 
@@ -118,7 +138,7 @@ def divide(
         scratch = _next_attempt(host, folder, name)
         step_log.examining(folder.job(), step)
         with _cleaned(scratch):
-            answer = _attempt(host, folder, step, Work(verb="divide"), scratch, on_progress, watch)
+            answer = _attempt(host, folder, step, Work(verb="divide"), scratch, observer)
     except Permanent as error:
         return fail(folder, step, str(error), error)
     except StepCrashed as error:
@@ -177,8 +197,7 @@ def _attempt(
     step: Step,
     work: Work,
     scratch: Scratch,
-    on_progress: Callable[[Progress], None],
-    watch: Callable[[], None],
+    observer: Observer,
 ) -> StepAnswer:
     job = folder.job()
     spec, plan = job.spec(step), fix_plan(host, folder, step)
@@ -193,7 +212,7 @@ def _attempt(
 
     def watch_all() -> None:
         nonlocal looked
-        watch()
+        observer.watch()
         if time.monotonic() - looked >= LOOK_EVERY:
             looked = time.monotonic()
             if manifest.is_cancelled(folder) or (work.part and manifest.result(folder, step, folder.run())):
@@ -219,7 +238,7 @@ def _attempt(
         plan=plan,
         manifest=manifest.fold(folder),
     )
-    return supervisor.run(request, on_progress=on_progress, watch=watch_all)
+    return supervisor.run(request, on_progress=observer.on_progress, watch=watch_all)
 
 
 def _success(
@@ -284,14 +303,11 @@ def run_part(
     folder: JobFolder,
     step: Step,
     part: Part,
-    *,
-    on_progress: Callable[[Progress], None] = lambda progress: None,
-    watch: Callable[[], None] = lambda: None,
-    before_commit: Callable[[], None] = lambda: None,
+    observer: Observer = NOBODY,
 ) -> StepResult:
     """As `run_step`, for a part of a divided step, which fails with it."""
     work = Work(verb="part", part=part)
-    result = run_step(host, folder, step, work, on_progress=on_progress, watch=watch, before_commit=before_commit)
+    result = run_step(host, folder, step, work, observer)
     if result.state is State.FAILED:
         fail(folder, step, f"part {part.name}: {result.reason}")
     return result
@@ -302,10 +318,7 @@ def run_join(
     folder: JobFolder,
     step: Step,
     division: Division,
-    *,
-    on_progress: Callable[[Progress], None] = lambda progress: None,
-    watch: Callable[[], None] = lambda: None,
-    before_commit: Callable[[], None] = lambda: None,
+    observer: Observer = NOBODY,
 ) -> StepResult:
     """Make the whole of a step out of its parts, which are then removed; their records stay.
 
@@ -313,7 +326,7 @@ def run_join(
         Transient: a part's record can't be seen from here yet; or as in `run_step`.
     """
     work = Work(verb="join", parts=parts.outputs(folder, step, division))
-    result = run_step(host, folder, step, work, on_progress=on_progress, watch=watch, before_commit=before_commit)
+    result = run_step(host, folder, step, work, observer)
     if result.state is State.SUCCEEDED:
         parts.remove(folder, step, division)
     return result

@@ -18,7 +18,7 @@ from core.errors import (
 )
 from core.model import Division, Manifest, Part, State, Step, StepResult
 from core.pipeline import parts
-from core.pipeline.attempt import divide, run_join, run_part, run_step
+from core.pipeline.attempt import Observer, divide, run_join, run_part, run_step
 from core.pipeline.graph import next_step
 from core.pipeline.lifecycle import finish, give_up
 from core.pipeline.planning import Host
@@ -80,17 +80,17 @@ def _run_embedded_step(
     def report(progress: Progress) -> None:
         on_progress(step, progress)
 
-    division = divide(host, folder, step, on_progress=report, watch=watch) if jobs > 1 else Division()
+    observer = Observer(report, watch)
+    division = divide(host, folder, step, observer) if jobs > 1 else Division()
     if isinstance(division, StepResult):
         return
     if not division.parts:
-        run_step(host, folder, step, on_progress=report, watch=watch)
+        run_step(host, folder, step, observer=observer)
         return
     _run_parts(host, folder, step, division, jobs, report, watch)
     if not manifest.result(folder, step, folder.run()):
-        run_join(
-            host, folder, step, division, on_progress=lambda far: report(Progress(1, 1, 0, far.doing)), watch=watch
-        )
+        whole = observer.telling(lambda far: report(Progress(1, 1, 0, far.doing)))
+        run_join(host, folder, step, division, whole)
 
 
 def _run_parts(
@@ -116,7 +116,7 @@ def _run_parts(
     def run(part: Part) -> None:
         while True:
             try:
-                run_part(each, folder, step, part, on_progress=whole.reporter(part), watch=watch_all)
+                run_part(each, folder, step, part, Observer(whole.reporter(part), watch_all))
                 return
             except StepCrashed as error:
                 _log.warning("attempt failed", step=step, part=part.name, reason=str(error), exc_info=True)

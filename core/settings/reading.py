@@ -8,9 +8,9 @@ import tomllib
 from collections.abc import Mapping
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
-from pydantic import AliasChoices, Field, ValidationError
+from pydantic import AliasChoices, BaseModel, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from core import mistakes
@@ -32,20 +32,15 @@ POD_NAMES: Mapping[str, str] = {
     "XAPI_CELERY_BROKER_URL": "pod_xapi_broker_url",
 }
 
-#: What holds a password is never repeated in a message, not even a wrong one.
-_SECRET = (
-    "broker_url",
-    "pod_api_token",
-    "pod_broker_url",
-    "pod_xapi_broker_url",
-    "runner_token",
-    "webhook_secret",
-    "xapi_anonymize_key",
-    "xapi_lrs_pwd",
-    "xapi_lrs_token",
-    "xapi_stores",
-    "xapi_visitor_key",
-)
+
+def _holds_secret(name: str, kind: object) -> bool:
+    """Tell what is never repeated in a message, not even when it is wrong: secrets, and addresses with a password."""
+    if isinstance(kind, type) and issubclass(kind, BaseModel):
+        return any(_holds_secret(field, about.annotation) for field, about in kind.model_fields.items())
+    return name == "plugin" or name.endswith("broker_url") or kind is SecretStr or any(_holds_secret(name, one) for one in get_args(kind))
+
+
+_SECRET = tuple(name for name, about in Settings.model_fields.items() if _holds_secret(name, about.annotation))
 
 
 class _Sources(Settings, BaseSettings):

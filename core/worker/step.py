@@ -20,6 +20,7 @@ from core import backoff
 from core.errors import Cancelled, HostUnfit, Transient, UnknownJob
 from core.model import Division, Step, now
 from core.pipeline import attempt, graph, lifecycle, parts
+from core.pipeline.attempt import Observer
 from core.pipeline.planning import fix_plan
 from core.queue import job_row, job_rows, lease, status
 from core.queue.job_row import JobRow, RowState
@@ -112,16 +113,16 @@ def _work(worker: WorkerContext, task: Task, held: Lease) -> None:
     mounts.check(folder.job(), worker.host.settings)
     if task.part == "":
         _start_beside(worker, task)
-        divided = attempt.divide(worker.host, folder, step, watch=watch)
+        divided = attempt.divide(worker.host, folder, step, Observer(watch=watch))
         if isinstance(divided, Division) and not divided.parts:
             report = status.reporter(worker.redis, folder.id, step, files.host_name())
-            attempt.run_step(worker.host, folder, step, on_progress=report, watch=watch, before_commit=held.confirm)
+            attempt.run_step(worker.host, folder, step, observer=Observer(report, watch, held.confirm))
         return
     division = parts.division(folder, step)
     if division is None:
         raise Transient(f"how {step} was divided can't be seen from here yet")
     if task.part == parts.JOIN:
-        attempt.run_join(worker.host, folder, step, division, watch=watch, before_commit=held.confirm)
+        attempt.run_join(worker.host, folder, step, division, Observer(watch=watch, before_commit=held.confirm))
     else:
         _work_part(worker, folder, step, division, task.part, watch, held)
 
@@ -150,7 +151,7 @@ def _work_part(
 ) -> None:
     part = next(part for part in division.parts if part.name == name)
     report = status.part_reporter(worker.redis, folder.id, step, division, part, files.host_name())
-    attempt.run_part(worker.host, folder, step, part, on_progress=report, watch=watch, before_commit=held.confirm)
+    attempt.run_part(worker.host, folder, step, part, Observer(report, watch, held.confirm))
 
 
 def _watch(worker: WorkerContext, folder: JobFolder, held: Lease) -> Callable[[], None]:

@@ -186,7 +186,7 @@ def test_killed_in_the_middle_the_next_attempt_goes_on(tmp_path: Path) -> None:
             os.kill(child, signal.SIGKILL)
 
     with pytest.raises(StepCrashed, match="transcribe was killed by SIGKILL"):
-        attempt.run_step(there, folder, "transcribe", on_progress=kill)
+        attempt.run_step(there, folder, "transcribe", observer=attempt.Observer(kill))
     result = attempt.run_step(there, folder, "transcribe")
 
     assert result.attempt == 2
