@@ -37,7 +37,9 @@ def _holds_secret(name: str, kind: object) -> bool:
     """Tell what is never repeated in a message, not even when it is wrong: secrets, and addresses with a password."""
     if isinstance(kind, type) and issubclass(kind, BaseModel):
         return any(_holds_secret(field, about.annotation) for field, about in kind.model_fields.items())
-    return name == "plugin" or name.endswith("broker_url") or kind is SecretStr or any(_holds_secret(name, one) for one in get_args(kind))
+    if name == "plugin" or name.endswith("broker_url") or kind is SecretStr:
+        return True
+    return any(_holds_secret(name, one) for one in get_args(kind))
 
 
 _SECRET = tuple(name for name, about in Settings.model_fields.items() if _holds_secret(name, about.annotation))
