@@ -20,7 +20,6 @@ from collections import defaultdict
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 _PR_SET_NAME = 15  # linux/prctl.h
@@ -93,13 +92,13 @@ def _name(name: str) -> None:
     ctypes.CDLL(None).prctl(_PR_SET_NAME, name.encode())
 
 
-def _as_lane(call: Callable[..., None]) -> Callable[..., None]:
-    """Give this thread, and those that it starts meanwhile, the name of the partition that is worked on."""
+def _as_rendition(call: Callable[..., None]) -> Callable[..., None]:
+    """Give this thread, and those that it starts meanwhile, the name of the rendition that is worked on."""
 
-    def renamed(partition: Any, *args: Any) -> None:
-        _name(f"x264 {args[0].name if args else partition.rendition.name}")
+    def renamed(encoder: Any, *args: Any) -> None:
+        _name(f"x264 {args[0].name if args else encoder.rendition.name}")
         try:
-            call(partition, *args)
+            call(encoder, *args)
         finally:
             _name("main")
 
@@ -107,8 +106,6 @@ def _as_lane(call: Callable[..., None]) -> Callable[..., None]:
 
 
 def _encode(film: Path, profile: str) -> dict[str, float]:
-    from av.packet import Packet
-
     from core.testing import fake_context, fake_job
     from plugins.encode import engine
     from plugins.encode.audio.encoders import AacEncoders, AudioFile
@@ -116,9 +113,10 @@ def _encode(film: Path, profile: str) -> dict[str, float]:
     from plugins.encode.options import EncodeOptions
     from plugins.encode.output import thumbnails
     from plugins.encode.output.package import Package
-    from plugins.encode.source import reader
+    from plugins.encode.source import tracks
     from plugins.encode.video import pictures
     from plugins.encode.video.encoder import RenditionEncoder
+    from plugins.media import decoding
 
     watch, threads = Stopwatch(), Threads()
     for part, owner, calls in (
@@ -132,9 +130,9 @@ def _encode(film: Path, profile: str) -> dict[str, float]:
     ):
         for call in calls:
             setattr(owner, call, watch.around(part, getattr(owner, call)))
-    vars(reader)["Packet"] = SimpleNamespace(decode=watch.around("decode", Packet.decode))
+    vars(tracks)["decode"] = watch.around("decode", decoding.decode)
     for call in ("__init__", "run"):
-        setattr(RenditionEncoder, call, _as_lane(getattr(RenditionEncoder, call)))
+        setattr(RenditionEncoder, call, _as_rendition(getattr(RenditionEncoder, call)))
     _name("main")
     imports = time.process_time()
     threads.start()
