@@ -14,7 +14,7 @@ from core.errors import OutOfReach, UnknownJob
 from core.job_index import JobRow, RowState, StepProgress, open_index
 from core.jobs import Status, StepStatus
 from core.model import Engine, FilePath, Job, Manifest, Model, Plan, State, StepResult
-from core.pipeline import attempt, parts
+from core.pipeline import parts
 from core.queue import job_row
 from core.retention import holdings
 from core.settings import Settings
@@ -248,7 +248,7 @@ def _attempts(folder: JobFolder, step: str, runs: int) -> Iterator[Attempt]:
     for scratch in scratch_folder.attempts(folder, step):
         if scratch.attempt not in found:
             reason = scratch_folder.failure_reason(scratch)
-            dead = reason is not None or scratch_folder.is_abandoned(scratch, attempt.ABANDONED_AFTER)
+            dead = reason is not None or scratch_folder.is_abandoned(scratch)
             state = State.FAILED if dead else State.RUNNING
             found[scratch.attempt] = Attempt(
                 number=scratch.attempt, state=state, host=_host(scratch.owner), reason=reason

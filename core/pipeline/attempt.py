@@ -36,9 +36,6 @@ from core.storage import (
 from core.storage.job_folder import JobFolder
 from core.storage.scratch_folder import Scratch
 
-#: Seconds without a sign of life after which an attempt of another host counts as dead.
-ABANDONED_AFTER = 60.0
-
 #: Seconds between two looks at the job's folder while a step runs: was it cancelled, are we still alive.
 LOOK_EVERY = 0.5
 
@@ -170,7 +167,7 @@ def _next_attempt(host: Host, folder: JobFolder, name: str) -> Scratch:
     """
     before = scratch_folder.attempts(folder, name)
     for scratch in before:
-        if scratch_folder.is_abandoned(scratch, ABANDONED_AFTER):
+        if scratch_folder.is_abandoned(scratch):
             scratch_folder.empty(scratch, "its process died without a word (killed, or the machine went down)")
     if len(before) >= host.settings.step_attempts:
         raise LimitExceeded(_gave_up(before), job=folder.id, step=name)

@@ -16,7 +16,7 @@ from core.errors import (
     Permanent,
 )
 from core.model import Job, Manifest, State, StepResult, now
-from core.pipeline.attempt import ABANDONED_AFTER, fail
+from core.pipeline.attempt import fail
 from core.pipeline.planning import Host
 from core.retention import holdings
 from core.storage import (
@@ -128,7 +128,7 @@ def give_up(host: Host, folder: JobFolder, step: str, error: AmphipodError) -> S
 
 def _close(host: Host, folder: JobFolder, ours: StepResult) -> StepResult:
     standing = commit.commit(folder, ours)
-    scratch_folder.sweep(folder, ABANDONED_AFTER)
+    scratch_folder.sweep(folder)
     whole = manifest.fold(folder)
     files.write_replacing(folder.manifest, whole.to_json())
     files.remove(folder.downloads)

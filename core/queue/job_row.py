@@ -12,7 +12,7 @@ from typing import Any, Literal
 from pydantic import ConfigDict, Field
 
 from core.model import Manifest, Model, Priority, State
-from core.pipeline import attempt, graph
+from core.pipeline import graph
 from core.queue import names
 from core.retention import holdings
 from core.storage import deliveries, manifest, scratch_folder
@@ -141,9 +141,7 @@ def working(folder: JobFolder, whole: Manifest) -> set[str]:
     if whole.state.is_final:
         return set()
     attempts = scratch_folder.attempts(folder)
-    return {
-        one.step.partition(".")[0] for one in attempts if not scratch_folder.is_abandoned(one, attempt.ABANDONED_AFTER)
-    }
+    return {one.step.partition(".")[0] for one in attempts if not scratch_folder.is_abandoned(one)}
 
 
 def shown(text: str, limit: int = _TITLE_LIMIT) -> str:

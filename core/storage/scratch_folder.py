@@ -11,6 +11,9 @@ from pathlib import Path
 from core.storage.files import clock, disk_errors, host_name, process_identity, remove, write_replacing
 from core.storage.job_folder import JobFolder
 
+#: Seconds without a sign of life after which an attempt of another host counts as dead.
+ABANDONED_AFTER = 60.0
+
 
 @dataclass(frozen=True)
 class Scratch:
@@ -69,7 +72,7 @@ def begin_attempt(folder: JobFolder, step: str, *, after: int) -> Scratch:
     return scratch
 
 
-def is_abandoned(scratch: Scratch, older_than: float) -> bool:
+def is_abandoned(scratch: Scratch, older_than: float = ABANDONED_AFTER) -> bool:
     """Tell whether nobody works in this folder any more.
 
     Exact for an attempt of this host; one of another host counts as dead when it was not touched for `older_than`
@@ -110,7 +113,7 @@ def failure_reason(scratch: Scratch) -> str | None:
         return None
 
 
-def sweep(folder: JobFolder, older_than: float) -> int:
+def sweep(folder: JobFolder, older_than: float = ABANDONED_AFTER) -> int:
     """Remove the scratch folders that nobody works in. Returns how many."""
     dead = [scratch for scratch in attempts(folder) if is_abandoned(scratch, older_than)]
     for scratch in dead:
