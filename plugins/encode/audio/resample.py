@@ -43,7 +43,8 @@ class Resampler:
         self._layout = layout
         self._resampler: AudioResampler | None = None
         self._form: tuple[str, str, int] | None = None
-        self._done = first
+        #: Samples that were given out, those before `first` included.
+        self.done = first
 
     def resample(self, frame: AudioFrame) -> list[AudioFrame]:
         """Return what is ready; raises Damaged for a frame that can't be used."""
@@ -51,7 +52,7 @@ class Resampler:
         ready = [] if form == self._form else self.flush()
         if self._resampler is None:
             self._form = form
-            options = {"async": "1", "min_hard_comp": _MOST_DRIFT, "first_pts": str(self._done)}
+            options = {"async": "1", "min_hard_comp": _MOST_DRIFT, "first_pts": str(self.done)}
             with damage():
                 self._resampler = av.AudioResampler("fltp", self._layout, RATE, frame_size=FRAME, options=options)
         stamp = frame.pts
@@ -76,8 +77,8 @@ class Resampler:
     def _stamp(self, frames: list[AudioFrame]) -> list[AudioFrame]:
         """Number the samples on; where the source has no time stamps, libavfilter gives none either."""
         for frame in frames:
-            frame.pts, frame.time_base = self._done, Fraction(1, RATE)
-            self._done += frame.samples
+            frame.pts, frame.time_base = self.done, Fraction(1, RATE)
+            self.done += frame.samples
         return frames
 
 

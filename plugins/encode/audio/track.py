@@ -11,6 +11,7 @@ from plugins.encode.audio.gain import Gain
 from plugins.encode.audio.resample import RATE, Resampler, hushed, is_sound, shortened, silence
 from plugins.encode.profiles import Voice
 from plugins.media.decoding import Damaged
+from plugins.media.limits import check_silence
 
 if TYPE_CHECKING:
     from av.audio.frame import AudioFrame
@@ -19,6 +20,10 @@ if TYPE_CHECKING:
 
 #: A codec and bit rate, and who takes its packets.
 Listener = tuple[Voice, Callable[[Sequence[EncodedAudio]], None]]
+
+
+#: Samples of a hole that is filled piece by piece.
+_LONG = 10 * RATE
 
 
 class Sound:
@@ -41,12 +46,15 @@ class Sound:
         self._listeners = listeners
         self._files = files
         self._samples = 0
+        #: Samples of silence that long holes were filled with.
+        self._filled = 0
         self.begin(scene)
 
     def begin(self, scene: Scene) -> None:
         """Sounds are this scene's from here on."""
         self._until = None if scene.until is None else round(scene.until * RATE)
         self._shift = scene.shift
+        self._path = scene.media.path
         self._resampler: Resampler | None = None
         heard = [track for track in (scene.media.audio, *scene.media.other_audio) if track]
         gain = heard[min(self._number, len(heard) - 1) if not scene.fit else 0].gain if heard else 0.0
@@ -61,12 +69,30 @@ class Sound:
         if self._resampler is None:
             self._resampler = Resampler(self._shift, self._encoders.layout, self._samples)
         for frame in frames:
+            self._bridge(frame)
             ready = self._resampler.resample(frame)
             sane = [is_sound(one) for one in ready]
             for one, is_sane in zip(ready, sane, strict=True):
                 self._level(one if is_sane else hushed(one))
             if not all(sane):
                 raise Damaged("it decodes to what is no sound")
+
+    def _bridge(self, frame: AudioFrame) -> None:
+        """Fill a long hole before a sound piece by piece: the resampler would hold all of it in memory."""
+        assert self._resampler
+        if frame.pts is None or frame.time_base is None:
+            return
+        begin = round((frame.pts * frame.time_base - self._shift) * RATE)
+        if begin - self._resampler.done < _LONG:
+            return
+        for ready in self._resampler.flush():
+            self._level(ready)
+        first, missing = self._resampler.done, begin - self._resampler.done
+        self._filled += missing
+        check_silence(self._filled / RATE, self._path)
+        for ready in silence(missing, first, self._encoders.layout):
+            self._level(ready)
+        self._resampler = Resampler(self._shift, self._encoders.layout, begin)
 
     def wait(self, until: Fraction | float) -> None:
         """Fill up to a time of the film, unless the scene's sound has begun."""

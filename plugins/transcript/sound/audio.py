@@ -19,6 +19,7 @@ from av.filter import Graph
 from core.errors import BadSource
 from plugins.media.coverage import MOMENT, Extent, Hole, SoundCoverage, loss, merged, seconds_of, stated_end
 from plugins.media.decoding import Damaged, damage, decode
+from plugins.media.limits import check_silence
 from plugins.media.source_file import open_source, packets
 from plugins.transcript.sound.downmix import Downmix
 from plugins.transcript.sound.windows import RATE
@@ -94,7 +95,7 @@ def unheard_tracks(path: Path) -> int:
 def _decoded(path: Path, lost: list[Hole]) -> Iterator[AudioFrame]:
     """Yield mono frames at `RATE`; what is damaged is left out and told in `lost`."""
     with _opened(path) as (container, stream):
-        ears = _Ears(None if len(container.streams) == 1 else float(container.start_time or 0) / av.time_base)
+        ears = _Ears(path, None if len(container.streams) == 1 else float(container.start_time or 0) / av.time_base)
         coverage, extent = SoundCoverage(), Extent()
         tracks = [stream, *container.streams.video]  # how far the film goes
         for packet in packets(container, tracks, coverage.damaged):
@@ -123,9 +124,12 @@ class _Ears:
     `origin` is the second at which the file begins; None for a file that begins with its sound.
     """
 
-    def __init__(self, origin: float | None) -> None:
+    def __init__(self, path: Path, origin: float | None) -> None:
         self.origin = origin
         self.samples = 0
+        self._path = path
+        #: Seconds of silence that were put in.
+        self._filled = 0.0
         self._resampler: AudioResampler | None = None
         self._form: tuple[str, str, int] | None = None
         self._downmix: Downmix | None = None
@@ -164,6 +168,8 @@ class _Ears:
         if missing > _LONGEST_GAP:
             self.origin += missing  # a clock that jumps, not a silence
         elif missing > _GAP:
+            self._filled += missing
+            check_silence(self._filled, self._path)
             rest = round(missing * RATE)
             yield from self._counted(_silence(min(RATE, rest - at)) for at in range(0, rest, RATE))
 

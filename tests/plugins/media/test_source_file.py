@@ -143,7 +143,9 @@ def test_a_picture_that_a_program_would_have_to_draw_is_no_watermark(tmp_path: P
     path = tmp_path / "logo.png"
     path.write_text("%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n%%EndComments\nshowpage\n")
 
-    with pytest.raises(BadSource, match=r"the watermark .*logo\.png can't be read as a picture: give a PNG"):
+    with pytest.raises(
+        BadSource, match=r"the watermark .*logo\.png can't be read as a picture \(no picture\): give a PNG"
+    ):
         draw_logo(Watermark(path=path), 180)
 
 

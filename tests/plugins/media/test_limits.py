@@ -1,0 +1,44 @@
+"""A small file that asks for a large machine is refused in a line, before it gets one."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from core import BadSource
+from plugins.media.picture_file import read_picture
+from plugins.transcript.sound.audio import iter_audio
+
+DATA = Path(__file__).parents[2] / "data"
+
+#: Bytes of address space that a child gets here: enough for an encode of a minute, not for what these files unfold to.
+ROOM = 1_500_000_000
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [("wm169M.png", "it has 169 million pixels, 50 are taken"), ("wmwide.png", "it is 1000000 pixels wide and 2 high")],
+)
+def test_a_picture_that_unfolds_to_gigabytes_is_not_decoded(name: str, words: str) -> None:
+    with pytest.raises(BadSource, match=rf"the watermark .*{name} can't be read as a picture \({words}\): give a PNG"):
+        read_picture(DATA / name, "watermark")
+
+
+def test_a_clock_that_leaps_over_days_is_no_film_of_silence() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "core.cli", "run", str(DATA / "jump_ao.mkv"), "--steps", "encode"],
+        env={"AMPHIPOD_STEP_MEMORY_LIMIT": str(ROOM), "AMPHIPOD_JOBS_ROOT": "jobs"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 1
+    assert "jump_ao.mkv has holes of 278 hours and more: its clock leaps: write it anew" in done.stderr
+
+
+def test_a_clock_that_leaps_again_and_again_is_not_listened_to() -> None:
+    with pytest.raises(BadSource, match=r"gaps12\.mkv has holes of [45] hours and more: its clock leaps"):
+        for _ in iter_audio(DATA / "gaps12.mkv"):
+            pass
