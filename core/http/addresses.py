@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 import socket
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from core.errors import BadSource
 
@@ -13,8 +15,33 @@ if TYPE_CHECKING:
 
 REMEDY = "name the host in AMPHIPOD_FETCH_HOSTS if it is yours"
 
+#: What no address has, and parsers disagree on.
+_STRANGE = re.compile(r"[\\\s\x00-\x1f\x7f]")
+
 #: IPv4 behind a translator (RFC 6052); the last four bytes are the address.
 _TRANSLATED = ipaddress.ip_network("64:ff9b::/96")
+
+
+def host_of(url: str) -> tuple[str, int | None]:
+    r"""Return host and port of an address of the web, as whoever connects to it reads it.
+
+    Two parsers may read one address differently, `http://127.0.0.1\@allowed.example/`; such a one is none.
+
+    Raises:
+        ValueError: it is no address of the web.
+    """
+    from urllib3.exceptions import LocationParseError
+    from urllib3.util import parse_url
+
+    try:
+        connected, split = parse_url(url), urlsplit(url)
+        host, port = connected.host or "", connected.port
+        is_one = (split.hostname or "") == host.strip("[]").lower() and split.port == port
+    except (LocationParseError, ValueError) as error:
+        raise ValueError("not an address of the web") from error
+    if connected.scheme not in ("http", "https") or not host or not is_one or _STRANGE.search(url):
+        raise ValueError("not an address of the web")
+    return host.strip("[]").lower(), port
 
 
 def is_public(text: str) -> bool:

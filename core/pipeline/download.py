@@ -6,7 +6,6 @@ import os
 import secrets
 import socket
 from collections.abc import Callable
-from urllib.parse import urlsplit
 
 from core.errors import BadCall, BadSource, OutOfReach
 from core.http import addresses
@@ -26,19 +25,16 @@ def check(url: str, settings: Settings) -> None:
     Raises:
         BadCall
     """
-    parts = urlsplit(url)
     try:
-        host, port = parts.hostname or "", parts.port
+        host, port = addresses.host_of(url)
     except ValueError as error:
-        raise BadCall(f"{url!r} is no address: {error}") from error
-    if parts.scheme not in ("http", "https") or not host:
-        raise BadCall(f"{url!r} is no address of the web", remedy="write https://host/lecture.mp4")
+        raise BadCall(f"{url!r} is no address of the web", remedy="write https://host/lecture.mp4") from error
     if settings.fetch_hosts:
         if host not in settings.fetch_hosts:
             raise BadCall(f"nothing is fetched from {host}", remedy="add it to AMPHIPOD_FETCH_HOSTS")
         return
     try:
-        found = socket.getaddrinfo(host, port or parts.scheme, type=socket.SOCK_STREAM)
+        found = socket.getaddrinfo(host, port or 443, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:
         raise BadCall(f"host {host} is not known here", remedy="check the address") from error
     if any(not addresses.is_public(str(one[4][0])) for one in found):
@@ -60,7 +56,7 @@ def fetch(job: Job, settings: Settings, watch: Callable[[], None] = lambda: None
 def _fetch(download: Download, settings: Settings, watch: Callable[[], None]) -> None:
     import requests
 
-    limit = settings.web_upload_limit if download.guarded else None
+    limit = settings.web_upload_limit  # of what is written: an answer of some bytes may unfold to gigabytes
     download.path.parent.mkdir(parents=True, exist_ok=True)
     new = download.path.with_name(f".{download.path.name}.{secrets.token_hex(6)}")
     try:
@@ -73,7 +69,7 @@ def _fetch(download: Download, settings: Settings, watch: Callable[[], None]) ->
             _check(download, answer.status_code)
             for piece in answer.iter_content(_PIECE):
                 file.write(piece)
-                if limit and file.tell() > limit:
+                if file.tell() > limit:
                     words = f"{download.url} has more than {limit} bytes"
                     raise BadSource(words, remedy="raise AMPHIPOD_WEB_UPLOAD_LIMIT")
                 watch()

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BaseModel, Field
 
 from core.errors import BadCall, UnknownJob
+from core.http import addresses
 from core.model import Callback, Download, Job, Source
 from core.pod import mediapackage
 from core.pod.settings_import import bit_rate
@@ -22,9 +23,7 @@ from core.storage.job_folder import JobFolder
 
 
 def _web_address(text: str) -> str:
-    parts = urlsplit(text)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ValueError("not an address of the web")
+    addresses.host_of(text)
     return text
 
 
@@ -87,7 +86,7 @@ def _folder(task: RunnerTask, settings: Settings) -> JobFolder:
 
 
 def _allowed(url: str, settings: Settings) -> str:
-    host = urlsplit(_web_address(url)).hostname
+    host, _ = addresses.host_of(url)
     if settings.runner_hosts and host not in settings.runner_hosts:
         raise BadCall(f"host {host} is not allowed", remedy="see AMPHIPOD_RUNNER_HOSTS")
     return url

@@ -44,6 +44,10 @@ def test_which_addresses_are_public(address: str, public: bool) -> None:
     ("url", "words"),
     [
         ("http://127.0.0.1:1/a.mp4", "private address"),
+        ("http://127.0.0.1\\@allowed.example/a.mp4", "is no address of the web"),
+        ("http://allowed.example\\@127.0.0.1/a.mp4", "is no address of the web"),
+        ("http://allowed.example:80\t@127.0.0.1/", "is no address of the web"),
+        ("http://allowed.example:80:90/", "is no address of the web"),
         ("http://localhost/a.mp4", "private address"),
         ("http://[::1]/a.mp4", "private address"),
         ("http://2130706433/a.mp4", "private address"),
