@@ -99,6 +99,7 @@ class TestWrapper:
         assert "ok   step encode: done by encode" in bare.run("amphipod", "doctor").stdout
 
 
+@pytest.mark.long  # it installs what reads slides, and reads four
 class TestSlides:
     example = "slides"
     needs = ("numpy", "rapidocr", "onnxruntime")

@@ -15,6 +15,8 @@ from core.model import Job, Manifest, Source, State
 from core.pipeline import in_process, lifecycle
 from core.pipeline.planning import Host
 from core.plugin_host.manager import Manager
+from core.queue import monitor
+from core.redis import connection
 from core.settings import Settings, load
 
 from ..conftest import TOY_ENGINE, InstallPlugin
@@ -104,6 +106,9 @@ def test_by_queue_it_waits_in_the_outbox_and_an_attempt_that_is_repeated_says_no
     until((folder / "manifest.json").exists, 30, "the job ends")
     until(lambda: lrs.count() == 1, what="its statement is stored")
     assert json.loads((folder / "manifest.json").read_text())["steps"]["emit"]["notes"] == ["1 statements wait for lrs"]
+
+    with connection.opened(load()) as client:  # what still has a message is not put back
+        until(lambda: not monitor.queued_jobs(client), what="its last message is taken off")
 
     (folder / "steps" / "emit.1.json").unlink()
     (folder / "steps" / "finish.1.json").unlink()
