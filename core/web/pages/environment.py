@@ -33,6 +33,7 @@ def environment(language: str) -> Environment:
     translations = languages.translations(language)
     made.install_gettext_translations(translations, newstyle=True)  # type: ignore[attr-defined]  # the extension's
     writer, sentences = Writer(language), Sentences(language)
+    tables = words.tables(translations.gettext)
     made.filters.update(
         ago=writer.ago,
         clock=languages.clock,
@@ -44,12 +45,13 @@ def environment(language: str) -> Environment:
         said=sentences.translate,
         size=writer.size,
         speed=writer.speed,
+        step=lambda name: tables["step_words"].get(name, name),  # a plugin's goes by its name
     )
     made.globals.update(
         languages=languages.LANGUAGES,
         static=_static,
         final_states=tuple(state for state in RowState if state.is_final),
-        **words.tables(translations.gettext),
+        **tables,
     )
     return made
 
