@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from core import settings as settings_module
 from core.jobs import recovery
+from core.model import Step
 from core.pipeline import lifecycle
 from core.queue import monitor
 from core.queue import status as queue_status
@@ -37,18 +38,18 @@ def cancel(job: str, *, settings: Settings | None = None) -> None:
             send_next(client, settings, folder)
 
 
-def retry(job: str, *, settings: Settings | None = None) -> None:
-    """Run the failed or cancelled steps of a job again; those that succeeded are kept.
+def retry(job: str, *, step: Step | None = None, settings: Settings | None = None) -> None:
+    """Run the failed or cancelled steps of a job again, or only one of them; those that succeeded are kept.
 
     Raises:
         UnknownJob, OutOfReach
-        JobConflict: it is not over, or has succeeded.
+        JobConflict: it is not over, or has succeeded; the step has not failed.
     """
     settings = settings or settings_module.load()
     folder = JobFolder(settings.jobs_root, job)
     with opened(settings) as client:
         client.ping()
-        lifecycle.retry(folder)
+        lifecycle.retry(folder, step)
         queue_status.forget_progress(client, job)
         send_next(client, settings, folder)
 

@@ -15,7 +15,7 @@ from core.errors import (
     JobConflict,
     Permanent,
 )
-from core.model import Job, Manifest, State, StepResult, now
+from core.model import Job, Manifest, State, Step, StepResult, now
 from core.pipeline.attempt import fail
 from core.pipeline.planning import Host
 from core.retention import holdings
@@ -163,13 +163,15 @@ def cancel(folder: JobFolder) -> None:
     tell(folder, "cancel asked for")
 
 
-def retry(folder: JobFolder) -> int:
+def retry(folder: JobFolder, step: Step | None = None) -> int:
     """Open a new run of a job that failed or was cancelled. Returns its number.
 
-    Steps that succeeded are kept; the others are run again with the plan that they had.
+    Steps that succeeded are kept; the others are run again with the plan that they had. With `step` other failures
+    stand: only it is run again, and what was never begun.
 
     Raises:
-        JobConflict: the job is not over, or has succeeded, or its files are gone.
+        JobConflict: the job is not over, or has succeeded, or its files are gone; it has no such step, or that one
+            has not failed.
     """
     whole = manifest.fold(folder)
     over = manifest.result(folder, FINISH, whole.run) is not None
@@ -179,11 +181,33 @@ def retry(folder: JobFolder) -> int:
             remedy="only a failed or cancelled job can be tried again",
             job=folder.id,
         )
+    only = {"step": step} if step else {}
+    if step:
+        _check_failed(whole, step)
     holdings.check_kept(folder, "submit it again")
-    with suppress(FileExistsError):  # somebody retries it at the same moment: one run for both
-        files.write_once(folder.retry(whole.run), json.dumps({"at": now().isoformat()}) + "\n")
-        if holdings.swept(folder):  # at this very moment
-            folder.retry(whole.run).unlink(missing_ok=True)
-            holdings.check_kept(folder, "submit it again")
-        tell(folder, "retry asked for", run=whole.run + 1)
+    try:
+        files.write_once(folder.retry(whole.run), json.dumps({"at": now().isoformat(), **only}) + "\n")
+    except FileExistsError:  # somebody retries it at the same moment: one run for both
+        other = manifest.retried_step(folder, whole.run)
+        if other in (None, step):
+            return whole.run + 1
+        words = f"somebody else has {other} of job {folder.id} tried again at this moment"
+        raise JobConflict(words, remedy="try again once that is over", job=folder.id) from None
+    if holdings.swept(folder):  # at this very moment
+        folder.retry(whole.run).unlink(missing_ok=True)
+        holdings.check_kept(folder, "submit it again")
+    tell(folder, "retry asked for", run=whole.run + 1, **only)
     return whole.run + 1
+
+
+def _check_failed(whole: Manifest, step: Step) -> None:
+    job = whole.job.id
+    one = whole.steps.get(step)
+    if one is None:
+        raise JobConflict(f"job {job} has no step {step}", remedy=f"it has {', '.join(whole.steps)}", job=job)
+    if one.state is State.SUCCEEDED:
+        raise JobConflict(f"{step} of job {job} has succeeded", remedy="what succeeded is kept", job=job)
+    if one.state is not State.FAILED and whole.state is State.FAILED:
+        failed = ", ".join(name for name, other in whole.steps.items() if other.state is State.FAILED)
+        remedy = f"try {failed} again" if failed else "try the whole job again"
+        raise JobConflict(f"{step} of job {job} has not failed", remedy=remedy, job=job)

@@ -13,15 +13,31 @@ FINISH = "finish"
 
 
 def result(folder: JobFolder, step: str, run: int) -> StepResult | None:
-    """Return what was committed for `step`: in this run, or a success of an earlier one, which is never redone."""
+    """Return what was committed for `step`: in this run, or a success of an earlier one, which is never redone.
+
+    A failure of an earlier run stands where the retries since were about another step.
+    """
     for number in range(run, 0, -1):
         try:
             found = StepResult.model_validate_json(folder.result(step, number).read_bytes())
         except FileNotFoundError:
             continue
-        if number == run or (found.state is State.SUCCEEDED and step != FINISH):
+        if number == run:
+            return found
+        if step != FINISH and (found.state is State.SUCCEEDED or _was_left_out(folder, step, range(number, run))):
             return found
     return None
+
+
+def retried_step(folder: JobFolder, run: int) -> str | None:
+    """Return the only step that the retry of a run was about; None: all that had not succeeded."""
+    step: str | None = json.loads(folder.retry(run).read_bytes()).get("step")
+    return step
+
+
+def _was_left_out(folder: JobFolder, step: str, runs: range) -> bool:
+    about = (retried_step(folder, run) for run in runs)
+    return all(one not in (None, step.partition(".")[0]) for one in about)
 
 
 def last_attempt(folder: JobFolder, step: str) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from core import jobs
-from core.model import Job
+from core.model import Job, Step
 from core.settings import Settings
 
 
@@ -26,11 +26,11 @@ class JobService(Protocol):
             JobConflict: it is over.
         """
 
-    def retry(self, job: str) -> None:
-        """Run again what failed or was cancelled; what succeeded is kept.
+    def retry(self, job: str, step: Step | None = None) -> None:
+        """Run again what failed or was cancelled, or only one step of it; what succeeded is kept.
 
         Raises:
-            JobConflict: it is not over, or has succeeded.
+            JobConflict: it is not over, or has succeeded; the step has not failed.
         """
 
     def tell(self, job: str) -> None:
@@ -53,8 +53,8 @@ class QueuedWork:
     def cancel(self, job: str) -> None:
         jobs.cancel(job, settings=self._settings)
 
-    def retry(self, job: str) -> None:
-        jobs.retry(job, settings=self._settings)
+    def retry(self, job: str, step: Step | None = None) -> None:
+        jobs.retry(job, step=step, settings=self._settings)
 
     def tell(self, job: str) -> None:
         jobs.tell(job, settings=self._settings)

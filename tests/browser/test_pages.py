@@ -178,7 +178,7 @@ def test_a_film_that_is_none_fails_with_its_reason_and_is_tried_again(visit: Vis
     page.wait_for_url(re.compile(r"/jobs/[^/?]+$"), wait_until="load")
     until(lambda: page.locator("#failure h2").count(), "it fails")
     assert "is not an audio or video file" in page.locator("#failure").inner_text()
-    page.get_by_role("button", name="Retry").click()
+    page.get_by_role("button", name="Retry", exact=True).click()
     until(lambda: "run 2" in page.locator("#head").inner_text(), "a second run")
     until(lambda: page.locator("#failure h2").count(), "it fails again")
     page.goto("/")

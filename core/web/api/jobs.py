@@ -8,13 +8,10 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Header, Query, Request, Response
 from pydantic import AwareDatetime, BaseModel, Field
 
-from core.errors import JobConflict
 from core.job_index import JobPage, JobQuery, JobRow, parse_states
 from core.jobs import removal
 from core.jobs.detail import JobDetail
 from core.model import Step
-from core.storage import manifest
-from core.storage.job_folder import JobFolder
 from core.web import submission
 from core.web.auth import MANAGE, READ, SUBMIT
 from core.web.http.problems import base
@@ -36,7 +33,7 @@ class Submitted(BaseModel):
 class Again(BaseModel):
     """What is to be tried again."""
 
-    step: Step | None = Field(None, description="Only if this is the step that failed or was cancelled.")
+    step: Step | None = Field(None, description="Only this one: others that failed stay so.")
 
 
 def router(services: Services) -> APIRouter:
@@ -94,10 +91,8 @@ def router(services: Services) -> APIRouter:
 
     @routes.post("/jobs/{job}/retry", dependencies=MANAGE)
     def retry(job: str, again: Again | None = None) -> JobRow:
-        """Run again what failed or was cancelled; what succeeded is kept."""
-        if again and again.step:
-            _check_step(services, job, again.step)
-        services.work.retry(job)
+        """Run again what failed or was cancelled, all of it or one step; what succeeded is kept."""
+        services.work.retry(job, again.step if again else None)
         return _row(services, job)
 
     @routes.post("/jobs/{job}/tell", dependencies=MANAGE)
@@ -114,12 +109,3 @@ def _row(services: Services, job: str) -> JobRow:
     if found := services.index.rows([job]):
         return found[0]
     return services.detail(job).row
-
-
-def _check_step(services: Services, job: str, step: Step) -> None:
-    whole = manifest.fold(JobFolder(services.settings.jobs_root, job))
-    one = whole.steps.get(step)
-    if one is None:
-        raise JobConflict(f"job {job} has no step {step}", remedy=f"it has {', '.join(whole.steps)}", job=job)
-    if one.state == "succeeded":
-        raise JobConflict(f"{step} of job {job} has succeeded", remedy="what succeeded is kept", job=job)

@@ -17,7 +17,7 @@ import structlog
 from core.callbacks import delivery as callbacks_delivery
 from core.context import Progress
 from core.errors import AmphipodError, BadCall, JobConflict, UnknownJob
-from core.model import Job, now
+from core.model import Job, Step, now
 from core.pipeline import graph, in_process, lifecycle
 from core.pipeline.planning import Host
 from core.pod import callback_kinds
@@ -139,15 +139,15 @@ class LocalWorker:
         with suppress(JobConflict):  # it is at work, and whoever does it notices
             self._do(folder)
 
-    def retry(self, job: str) -> None:
-        """Run again what failed or was cancelled.
+    def retry(self, job: str, step: Step | None = None) -> None:
+        """Run again what failed or was cancelled, or only one step of it.
 
         Raises:
             UnknownJob
-            JobConflict: it is not over, or has succeeded.
+            JobConflict: it is not over, or has succeeded; the step has not failed.
         """
         folder = JobFolder(self._root, job)
-        lifecycle.retry(folder)
+        lifecycle.retry(folder, step)
         self._take(folder)
 
     def tell(self, job: str) -> None:

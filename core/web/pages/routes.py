@@ -106,8 +106,10 @@ def _done(services: Services) -> APIRouter:
         "delete": partial(removal.remove, services.settings),
     }
 
-    def act(request: Request, action: Action, jobs: Sequence[str], response: RedirectResponse) -> RedirectResponse:
-        done, refused = actions.each(does[action], jobs)
+    def act(
+        request: Request, action: Action, do: Callable[[str], None], jobs: Sequence[str], response: RedirectResponse
+    ) -> RedirectResponse:
+        done, refused = actions.each(do, jobs)
         for job in jobs:
             services.hub.changed(job)
         return say(request, response, *actions.words(rendering.language(request), action, done, refused))
@@ -119,11 +121,12 @@ def _done(services: Services) -> APIRouter:
         job: Annotated[list[str] | None, Form()] = None,
         then: Text = "",
     ) -> RedirectResponse:
-        return act(request, action, job or (), back(request, then, "/jobs"))
+        return act(request, action, does[action], job or (), back(request, then, "/jobs"))
 
     @routes.post("/jobs/{job}/{action}", dependencies=[Depends(require("manage"))])
-    def one(request: Request, job: str, action: Action, then: Text = "") -> RedirectResponse:
-        return act(request, action, [job], back(request, then, f"/jobs/{job}"))
+    def one(request: Request, job: str, action: Action, then: Text = "", step: Text = "") -> RedirectResponse:
+        do = partial(work.retry, step=step) if action == "retry" and step else does[action]
+        return act(request, action, do, [job], back(request, then, f"/jobs/{job}"))
 
     @routes.post("/records/{store}/{action}", dependencies=[Depends(require("manage"))])
     def statements(request: Request, store: str, action: Literal["retry", "drop"]) -> RedirectResponse:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from core.errors import BadCall
+from core.errors import BadCall, JobConflict
 from core.model import BUILT_IN, Job, Source, State, StepSpec
 from core.model.step_spec import in_order
 from core.pipeline import in_process, lifecycle, planning
@@ -72,6 +72,39 @@ def test_it_fails_with_its_words_and_a_retry_does_it_alone(host: Host, lecture: 
     assert (failed.state, failed.reason) == (State.FAILED, "index: a.mp4: too dark to read")
     assert again.state is State.SUCCEEDED
     assert [path.name for path in (folder.path / "steps").glob("encode.*.json")] == ["encode.1.json"]
+
+
+def test_of_two_that_failed_one_is_tried_again_and_the_other_stays_so(
+    settings: Settings, install_plugin: InstallPlugin, lecture: Path
+) -> None:
+    install_plugin("toy", TOY_ENGINE)
+    install_plugin("indexer", TOY_STEP.replace('needs=("encode",)', "needs=()"))
+    host = Host(settings, Manager(settings.model_copy(update={"plugins_only": ("toy", "indexer")})))
+    options = {"fail_once": True, "do": {"refuse": "no film"}}
+    folder, _ = lifecycle.submit(job_of(host, lecture, "encode", "index", options=options), settings.jobs_root)
+
+    def states() -> tuple[State, ...]:
+        whole = in_process.run_embedded(host, folder)
+        return (whole.state, *(step.state for step in whole.steps.values()))
+
+    failed, done = State.FAILED, State.SUCCEEDED
+    assert states() == (failed, failed, failed)
+    lifecycle.retry(folder, "index")
+    assert states() == (failed, failed, done)
+    assert not folder.result("encode", 2).exists()
+    lifecycle.retry(folder)
+    assert states() == (failed, failed, done)
+    assert folder.result("encode", 3).exists()
+
+
+def test_one_that_has_not_failed_is_not_tried_again_alone(host: Host, lecture: Path) -> None:
+    job = job_of(host, lecture, "encode", "index", options={"do": {"refuse": "no film"}})
+    folder, _ = lifecycle.submit(job, host.settings.jobs_root)
+    in_process.run_embedded(host, folder)
+
+    with pytest.raises(JobConflict, match="index of job .* has not failed: try encode again"):
+        lifecycle.retry(folder, "index")
+    assert folder.run() == 1
 
 
 def test_its_options_are_checked_when_the_job_is_planned(host: Host, lecture: Path) -> None:

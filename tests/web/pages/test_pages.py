@@ -147,6 +147,16 @@ def test_a_job_is_cancelled_and_tried_again_from_its_page(browser: Browser, make
     assert folder.run() == 2
 
 
+def test_a_step_that_failed_has_a_button_of_its_own(browser: Browser, make: MakeJob) -> None:
+    folder = make(error=NOT_A_FILM)
+    page = browser.page(f"/jobs/{folder.id}")
+    assert "Retry encode" in page.text
+    assert page.all("input", name="step", value="encode")
+    browser.press(f"/jobs/{folder.id}/retry", step="encode")
+    assert manifest.retried_step(folder, 1) == "encode"
+    assert not browser.page(f"/jobs/{folder.id}").all("input", name="step")
+
+
 def test_several_jobs_are_tried_again_and_why_one_was_not_is_said(browser: Browser, make: MakeJob) -> None:
     jobs = [make(error=NOT_A_FILM).id, make(error=NOT_A_FILM).id, make().id]
     page = browser.press("/jobs/retry", job=jobs, then="/jobs?state=open")
