@@ -50,9 +50,12 @@ function morph(now, then) {
   for (const { name } of [...now.attributes]) if (!then.hasAttribute(name) && name !== "open") now.removeAttribute(name)
   for (const { name, value } of then.attributes) if (now.getAttribute(name) !== value) now.setAttribute(name, value)
   const known = new Map([...now.children].filter(one => one.id).map(one => [one.id, one]))
+  const wanted = new Set([...then.children].map(one => one.id).filter(Boolean))
   let place = now.firstChild
+  const drop = () => { const next = place.nextSibling; place.remove(); place = next }
   for (const next of [...then.childNodes]) {
     let same = next.id ? known.get(next.id) : place && !place.id && place.nodeName === next.nodeName ? place : null
+    while (next.id && same && place && place !== same && !wanted.has(place.id)) drop()  // what is moved loses the focus
     if (!same) now.insertBefore(same = document.importNode(next, true), place)
     else {
       if (same !== place) now.insertBefore(same, place)
@@ -61,7 +64,7 @@ function morph(now, then) {
     }
     place = same.nextSibling
   }
-  while (place) { const next = place.nextSibling; place.remove(); place = next }
+  while (place) drop()
 }
 
 function show(text, { announce = false } = {}) {
@@ -209,10 +212,15 @@ if (filters) {
     const asked = new URLSearchParams([...new FormData(filters)].filter(([, value]) => value))
     const address = `${filters.action}${asked.size ? `?${asked}` : ""}`
     history.replaceState(null, "", address)
-    load(address)
+    return load(address)
   }
   filters.addEventListener("input", () => { clearTimeout(typing); typing = setTimeout(ask, 200) })
-  filters.addEventListener("submit", event => { event.preventDefault(); clearTimeout(typing); ask() })
+  filters.addEventListener("submit", async event => {
+    event.preventDefault()
+    clearTimeout(typing)
+    await ask()
+    if (document.activeElement.type === "search") step(1)  // where Enter was pressed: on to what was found
+  })
 }
 
 document.addEventListener("click", async event => {
@@ -271,7 +279,8 @@ const KEYS = {
   k: () => step(-1),
   x: () => here()?.querySelector("input[name=job]")?.click(),
   r: () => {
-    const row = here()
+    const row = here(), several = $('#bulk.some [formaction$="/retry"]')
+    if (several) return several.click()
     const button = $(':scope form[action$="/retry"] button', row ?? $("#head") ?? document.createElement("p"))
     if (button) return button.click()
     if (row?.dataset.state === "failed") load(`${base}/jobs/${row.dataset.job}/retry`, { method: "POST", body: new URLSearchParams({ then: location.pathname + location.search }) })
@@ -281,8 +290,10 @@ const KEYS = {
 document.addEventListener("keydown", event => {
   const { target, key } = event
   if (event.ctrlKey || event.metaKey || event.altKey || off.checked || $("dialog[open]")) return
+  if (key === "Escape" && target.type === "search") return target.blur()
   if (target.closest?.("input:not([type=checkbox]), select, textarea, [contenteditable], media-controller, video")) return
   const place = performance.now() - gone < 1500 && $(`[data-go="${CSS.escape(key)}"]`)
+  gone = -Infinity
   if (place) place.click()
   else if (KEYS[key]) KEYS[key]()
   else return
