@@ -102,7 +102,7 @@ def test_one_that_has_not_failed_is_not_tried_again_alone(host: Host, lecture: P
     folder, _ = lifecycle.submit(job, host.settings.jobs_root)
     in_process.run_embedded(host, folder)
 
-    with pytest.raises(JobConflict, match="index of job .* has not failed: try encode again"):
+    with pytest.raises(JobConflict, match=r"index of job .* has not failed: try encode again"):
         lifecycle.retry(folder, "index")
     assert folder.run() == 1
 
