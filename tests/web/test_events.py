@@ -37,7 +37,7 @@ def test_a_deleted_job_is_told(site: Site, listen: Listen) -> None:
     job = site.submit()
     site.wait(job, "succeeded")
     listener = listen(site)
-    site("DELETE", f"/jobs/{job}")
+    until(lambda: site("DELETE", f"/jobs/{job}").status_code == 204, what="its manifest is written, and it goes")
     until(lambda: {"id": job} in listener.named("removed"), what="it is told")
 
 

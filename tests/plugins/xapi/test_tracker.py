@@ -211,8 +211,9 @@ def result(said: list[dict[str, Any]], verb: str) -> dict[str, Any]:
 
 
 def everything(arrived: Arrived) -> list[dict[str, Any]]:
+    """Return all statements, each once: a batch whose answer was lost is sent again, under the same ids."""
     until(lambda: "terminated" in verbs(arrived()), what="the last statement arrives")
-    return sorted(arrived(), key=lambda one: one["timestamp"])
+    return sorted({one["id"]: one for one in arrived()}.values(), key=lambda one: one["timestamp"])
 
 
 class TestWatching:
