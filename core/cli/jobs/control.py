@@ -128,15 +128,20 @@ def cancel(context: typer.Context, job: JobArgument, as_json: JsonOption = False
     _print(settings, jobs.status(job, settings=settings), as_json=as_json)
 
 
-def retry(context: typer.Context, job: JobArgument, as_json: JsonOption = False) -> None:
+def retry(
+    context: typer.Context,
+    job: JobArgument,
+    step: Annotated[str | None, typer.Option("--step", help="Only this one: others that failed stay so.")] = None,
+    as_json: JsonOption = False,
+) -> None:
     """Run again what failed or was cancelled; what succeeded is kept. Without a broker it is done here and now."""
     settings = _settings(context)
     if settings.broker_url:
-        jobs.retry(job, settings=settings)
+        jobs.retry(job, step=step, settings=settings)
         _print(settings, jobs.status(job, settings=settings), as_json=as_json)
         return
     host, folder = _host(context), JobFolder(settings.jobs_root, job)
-    lifecycle.retry(folder)
+    lifecycle.retry(folder, step)
     raise typer.Exit(foreground.finish(host, folder, as_json=as_json).exit_code)
 
 

@@ -86,6 +86,19 @@ def test_a_failed_job_is_tried_again_here_and_what_succeeded_is_kept(tmp: Path) 
     assert Path("result/a.vtt").exists()
 
 
+def test_only_a_step_that_failed_is_tried_again_by_its_name(tmp: Path) -> None:
+    job = run()
+    (tmp / "mended").touch()
+
+    kept = amphipod("retry", job, "--step", "encode")
+    assert (kept.returncode, kept.stderr) == (
+        2,
+        f"amphipod: encode of job {job} has succeeded: what succeeded is kept\n",
+    )
+    assert amphipod("retry", job, "--step", "transcribe").returncode == 0
+    assert Path("result/a.vtt").exists()
+
+
 def test_a_job_that_was_interrupted_goes_on_with_what_is_left(tmp: Path) -> None:
     job = stop_while_listening(tmp, signal.SIGINT)
     assert not Path("result/360p.mp4").exists()
