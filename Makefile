@@ -48,7 +48,7 @@ demo-captions: .venv/encode,transcript,web.stamp demo
 # decodes in software needs both cores for itself, so its tests come last and alone.
 test: .venv/dev.stamp debian-packages
 	$(BIN)/python -m pytest -m "not long" --numprocesses 5 --dist loadfile --no-loadscope-reorder $(or $(ARGS),--ignore tests/browser)
-	$(if $(ARGS),,$(BIN)/python -m pytest tests/browser)
+	$(if $(ARGS),,$(BIN)/python -m pytest -m "not long" tests/browser)
 
 # OpenAI's own weights hear what espeak-ng speaks, where it is installed; AMPHIPOD_TEST_WEIGHTS names base.pt, else pip
 # fetches it.

@@ -19,13 +19,39 @@ from core.settings import POD_NAMES, Settings
 InstallPlugin = Callable[..., None]
 
 
-#: Folders whose tests take longest: they begin first, so that no process is left alone with them in the end.
+#: The files that take longest come first, so that no process is left alone with one in the end; in turn one that waits
+#: for clocks and one that computes, so that both cores are busy all the time.
+LONGEST_FIRST = tuple(
+    f"{name}.py"
+    for name in (
+        *(
+            "service/test_worker",
+            "plugins/transcript/test_plugin",
+            "pod/test_contract",
+            "plugins/encode/test_transcode",
+        ),
+        *("service/test_callbacks", "plugins/encode/source/test_sources", "service/test_commands"),
+        *("plugins/encode/test_dressing", "service/test_statements", "plugins/encode/test_kinds", "service/test_parts"),
+        *("packaging/test_examples", "service/test_monitor", "packaging/test_wheel", "service/test_statement_faults"),
+        *("plugins/encode/parts/test_parts", "service/test_plugin_steps", "plugins/xapi/test_tracker"),
+        *("core/pipeline/test_lifecycle", "core/pipeline/test_parts", "service/test_graph", "core/cli/test_run"),
+        *("service/test_story", "packaging/test_shadowing", "pod/test_bridge", "core/storage/test_conflicts"),
+        *("service/test_job_index", "plugins/encode/source/test_late_tracks", "pod/test_runner", "web/test_jobs"),
+    )
+)
+
+#: Then whole folders.
 SLOW_FIRST = ("packaging", "service", "pod", "plugins")
+
+TESTS = Path(__file__).parent
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    def place(item: pytest.Item) -> int:
-        return next((at for at, name in enumerate(SLOW_FIRST) if name in item.path.parts), len(SLOW_FIRST))
+    def place(item: pytest.Item) -> tuple[int, int]:
+        name = item.path.relative_to(TESTS).as_posix() if item.path.is_relative_to(TESTS) else ""
+        file = LONGEST_FIRST.index(name) if name in LONGEST_FIRST else len(LONGEST_FIRST)
+        folder = next((at for at, part in enumerate(SLOW_FIRST) if part in item.path.parts), len(SLOW_FIRST))
+        return file, folder
 
     items.sort(key=place)
 

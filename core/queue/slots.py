@@ -78,7 +78,7 @@ class Gate:
         self._looked[queue] = clock
         slots = (self._folder / f"{self._queue}.{number}.slot" for number in range(self._slots))
         holders = [words for slot in slots if slot.exists() and (words := slot.read_text(errors="replace"))]
-        if holders != self._told.get(queue) and (count := waiting()):
+        if holders != self._told.get(queue, []) and (count := waiting()):
             self._told[queue] = holders
             _log.info("waiting for a slot", queue=queue, waiting=count, held_by="; ".join(holders))
 

@@ -261,5 +261,5 @@ def test_without_a_script_lists_and_forms_work(visit: Visit, done: str) -> None:
     page.locator("header input[name=q]").fill("thermodynamics")
     page.locator("header input[name=q]").press("Enter")
     page.locator(f"main a[href$='{done}']").first.click()
-    assert page.url.endswith(done)
+    page.wait_for_url(f"**{done}", wait_until="load")
     assert page.locator("#files a[download]").count() > 3

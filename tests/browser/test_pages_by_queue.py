@@ -151,6 +151,7 @@ def test_while_redis_is_away_the_page_says_so_and_goes_on_by_itself(
     is_seen(page, f"[data-job='{job}'], a[href$='{job}']")
 
 
+@pytest.mark.long  # as the next one, of the whole job
 def test_a_failed_job_is_tried_again_from_its_page_and_succeeds(
     visit: Visit, start: Start, ended: Ended, toy_service: Settings
 ) -> None:
@@ -239,6 +240,7 @@ def test_the_row_of_the_focus_or_those_that_are_selected_are_tried_again_by_a_ke
     until(lambda: runs() == [2, 2, 2], what="both that are selected are tried again")
 
 
+@pytest.mark.long
 def test_the_focus_stays_on_its_row_when_another_leaves_the_list(visit: Visit, failed: list[str]) -> None:
     page = visit("/jobs?state=failed")
     page.keyboard.press("k")

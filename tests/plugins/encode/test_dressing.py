@@ -103,8 +103,7 @@ def test_a_watermark_lies_in_its_corner(
         assert is_near(colour_at(image, *outside), colour_at(bare, *outside)), "and nothing lies beside it"
 
 
-@pytest.mark.parametrize("name", ["lecture.mp4", "lecture.webm"])
-@pytest.mark.parametrize("sound", [True, False])
+@pytest.mark.parametrize(("name", "sound"), [("lecture.mp4", True), ("lecture.webm", False)])
 def test_credits_stand_before_and_behind(
     clip: Clip, encode: Encode, watch: Watch, look: Any, credit_films: dict[str, str], name: str, sound: bool
 ) -> None:
