@@ -70,6 +70,7 @@ def test_dash(page: Page, tmp_path: Path) -> None:
     assert page.evaluate("video.duration") == pytest.approx(SECONDS, abs=0.1)
 
 
+@pytest.mark.long  # DASH plays the same files
 def test_hls_of_the_same_files(page: Page, tmp_path: Path) -> None:
     page.goto("/player.html?film=media/livestream.m3u8")
     page.wait_for_function(LOADED)

@@ -185,6 +185,7 @@ def test_a_film_that_is_none_fails_with_its_reason_and_is_tried_again(visit: Vis
     assert page.locator("#failed li", has_text="notes.mp4").count() == 1
 
 
+@pytest.mark.long  # as by queue
 def test_a_job_is_cancelled_and_a_second_browser_sees_it(visit: Visit, film: Path) -> None:
     first, second = visit("/submit"), visit("/jobs")
     first.locator("#files").set_input_files(film)

@@ -31,6 +31,7 @@ def test_mp4_plays_and_seeks_to_the_frame(page: Page, tmp_path: Path, name: str,
         plays(page)
 
 
+@pytest.mark.long  # the player's tests choose each quality, too
 def test_each_quality_of_the_hls_plays_and_seeks_within_a_segment(page: Page, tmp_path: Path) -> None:
     page.goto("/player.html?film=media/livestream.m3u8")
     page.wait_for_function(LOADED)

@@ -114,7 +114,7 @@ def amphipod(*arguments: str, **options: Any) -> subprocess.CompletedProcess[str
 class TestOnce:
     """Whatever breaks, each statement is stored, none twice, in the order of each actor."""
 
-    @pytest.mark.parametrize("number", [1000, pytest.param(10_000, marks=pytest.mark.long)])
+    @pytest.mark.parametrize("number", [500, pytest.param(10_000, marks=pytest.mark.long)])
     def test_through_every_fault_at_once(
         self, number: int, configure: Configure, start: Start, lrs: RecordStoreServer, redis_server: RedisServer
     ) -> None:

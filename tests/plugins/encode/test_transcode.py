@@ -47,6 +47,7 @@ def assert_keyframes_on_grid(film: Path, interval: float, look: Look) -> None:
     assert sorted(key - first for key in made.keyframes) == pytest.approx(sorted(due))
 
 
+@pytest.mark.long  # a test of the tests
 def test_the_look_that_these_tests_take_sees_a_known_fault(lecture: Any, tmp_path: Path, look: Look) -> None:
     whole = lecture.folder / "360p.ts"
     assert look(whole).faults == ()
