@@ -6,7 +6,6 @@ import ipaddress
 import re
 import socket
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 from core.errors import BadSource
 
@@ -25,7 +24,7 @@ _TRANSLATED = ipaddress.ip_network("64:ff9b::/96")
 def host_of(url: str) -> tuple[str, int | None]:
     r"""Return host and port of an address of the web, as whoever connects to it reads it.
 
-    Two parsers may read one address differently, `http://127.0.0.1\@allowed.example/`; such a one is none.
+    The standard library reads `http://127.0.0.1\@allowed.example/` otherwise than requests, which connects.
 
     Raises:
         ValueError: it is no address of the web.
@@ -34,14 +33,12 @@ def host_of(url: str) -> tuple[str, int | None]:
     from urllib3.util import parse_url
 
     try:
-        connected, split = parse_url(url), urlsplit(url)
-        host, port = connected.host or "", connected.port
-        is_one = (split.hostname or "") == host.strip("[]").lower() and split.port == port
-    except (LocationParseError, ValueError) as error:
+        parts = parse_url(url)
+    except LocationParseError as error:
         raise ValueError("not an address of the web") from error
-    if connected.scheme not in ("http", "https") or not host or not is_one or _STRANGE.search(url):
+    if parts.scheme not in ("http", "https") or not parts.host or _STRANGE.search(url):
         raise ValueError("not an address of the web")
-    return host.strip("[]").lower(), port
+    return parts.host.strip("[]").lower(), parts.port
 
 
 def is_public(text: str) -> bool:

@@ -23,19 +23,20 @@ def variable(plugin: str, field: str) -> str:
 def read(plugin: str, model: type[_M], table: Mapping[str, Any]) -> _M:
     """Return a plugin's settings: its variables, else what `[plugin.NAME]` says, else the defaults.
 
-    A variable holds JSON where its field is no plain text.
+    A variable holds JSON where its field is no plain text; a text that looks like JSON, a code of digits, stays text.
 
     Raises:
         BadSettings: names each wrong one, with what it must be.
     """
-    set_ = {field: os.environ.get(variable(plugin, field), "") for field in model.model_fields}
-    given = {**table, **{field: _value(text) for field, text in set_.items() if text}}
+    variables = {field: os.environ.get(variable(plugin, field), "") for field in model.model_fields}
+    set_ = {field: text for field, text in variables.items() if text}
+    given = {**table, **{field: _value(text) for field, text in set_.items()}}
     try:
         return model.model_validate(given)
     except ValidationError as first:
-        # What looks like JSON may be meant as text: a code, a name of digits.
+        blamed = {str(mistake["loc"][0]) for mistake in first.errors() if mistake["loc"]}
         try:
-            return model.model_validate({**table, **{field: text for field, text in set_.items() if text}})
+            return model.model_validate({**given, **{field: set_[field] for field in blamed & set_.keys()}})
         except ValidationError:
             raise BadSettings(_explain(plugin, first, set_), remedy="see `amphipod doctor`") from first
 

@@ -47,9 +47,9 @@ def options_schema(step: str) -> type[BaseModel] | None:
 
 @hookimpl
 def run_step(job: Job, manifest: Manifest, options: dict[str, Any], context: Context) -> StepOutput:
-    made = manifest.steps["encode"]
+    made = manifest.steps.get("encode")
     films = [one for one in manifest.find("rendition") if one.height and one.path.endswith(".mp4")]
-    if not films or made.folder is None:
+    if not films or made is None or made.folder is None:
         return StepOutput(notes=("no film was made, so none was compared",))
     best = max(films, key=lambda one: one.height or 0)
     source = context.made("film") or job.source.path

@@ -76,9 +76,9 @@ def file_names(step: str) -> list[str] | None:
 
 @hookimpl
 def run_step(manifest: Manifest, options: dict[str, Any], context: Context) -> StepOutput | None:
-    made = manifest.steps["encode"]
+    made = manifest.steps.get("encode")
     films = [one for one in manifest.find("rendition") if one.height and one.path.endswith(".mp4")]
-    if not films or made.folder is None:
+    if not films or made is None or made.folder is None:
         return StepOutput(notes=("there is no film, hence no slide",))
     best = max(films, key=lambda one: one.height or 0)
     slides = list(find(context.job_folder / made.folder / best.path, options, context))

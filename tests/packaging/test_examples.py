@@ -146,6 +146,10 @@ class TestQualityGate:
         assert "180p.mp4 looks worse than it may at second" in done.stderr
         assert "encode it with a lower crf" in done.stderr
 
+    def test_without_an_encode_it_says_that_nothing_was_compared(self, bare: Bare, clip: Path) -> None:
+        made = bare.json("amphipod", "run", clip, "--steps", "quality_gate", "--json")["steps"]
+        assert made["quality_gate"]["notes"] == ["no film was made, so none was compared"]
+
     def test_its_queue_is_known_where_it_is_installed(self, bare: Bare) -> None:
         done = bare.run("amphipod", "worker", "qualty", AMPHIPOD_BROKER_URL="redis://127.0.0.1:1/0")
         assert "there are encoding, transcripting, quality, xapi, callbacks" in done.stderr

@@ -15,6 +15,7 @@ from core.jobs import Status
 from core.model import State
 from core.pipeline.planning import Host
 from core.plugin_host.manager import Manager
+from core.queue import monitor
 from core.settings import Settings
 
 from ..conftest import TOY_ENGINE, TOY_STEP, InstallPlugin
@@ -36,14 +37,19 @@ def submit(settings: Settings, **options: object) -> str:
     return jobs.submit("a.mp4", steps=["index", "encode"], options=options, settings=settings)
 
 
-def test_a_worker_of_its_queue_does_it_and_a_host_without_the_plugin_publishes(
-    toy_service: Settings, start: Start, ended: Ended
+def test_the_command_serves_its_queue_and_a_host_without_the_plugin_publishes(
+    toy_service: Settings, redis_server: RedisServer, start: Start, ended: Ended
 ) -> None:
     start("encoding", "callbacks", threads=2, plugins_only="toy")
     job = submit(toy_service, words=2)
     until(lambda: jobs.status(job, settings=toy_service).unserved == "indexing", what="nobody reads its queue")
-    start("indexing")
-    assert ended(job).state is State.SUCCEEDED
+    assert monitor.counts(redis_server.client)["indexing"]["waiting"] == 1
+    worker = subprocess.Popen([sys.executable, "-m", "core.cli", "worker", "indexing"], stderr=subprocess.DEVNULL)
+    try:
+        assert ended(job).state is State.SUCCEEDED
+    finally:
+        worker.terminate()
+        worker.wait(30)
     assert result_of(toy_service, job, "index")["engine"]["plugin"] == "indexer"
 
 
@@ -73,9 +79,8 @@ def test_a_failed_one_is_retried_and_what_succeeded_is_kept(toy_service: Setting
     assert result_of(toy_service, job, "index", run=2)["state"] == "succeeded"
 
 
-def test_its_queue_is_listed_and_the_command_serves_it(toy_service: Settings, redis_server: RedisServer) -> None:
-    submit(toy_service)
-    assert "indexing" not in redis_server.client.smembers("amphipod:queues")  # nothing waits on it yet
+@pytest.mark.usefixtures("toy_service")
+def test_a_queue_that_nobody_knows_is_told_with_those_that_there_are() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "core.cli", "worker", "indxing"], capture_output=True, text=True, check=False
     )

@@ -86,7 +86,7 @@ class Sound:
         if begin - self._resampler.done < _LONG:
             return
         for ready in self._resampler.flush():
-            self._level(ready)
+            self._level(ready if is_sound(ready) else hushed(ready))
         first, missing = self._resampler.done, begin - self._resampler.done
         self._filled += missing
         check_silence(self._filled / RATE, self._path)

@@ -62,6 +62,10 @@ def test_a_private_address_is_refused_at_once(url: str, words: str, settings: Se
         download.check(url, settings)
 
 
+def test_a_host_with_letters_of_its_language_is_one_of_the_web() -> None:
+    assert addresses.host_of("https://élan.example:8443/a.mp4") == ("xn--lan-9la.example", 8443)
+
+
 def test_with_a_list_of_hosts_only_those_private_or_not(settings: Settings) -> None:
     listed = settings.model_copy(update={"fetch_hosts": ("127.0.0.1",)})
     download.check("http://127.0.0.1/a.mp4", listed)

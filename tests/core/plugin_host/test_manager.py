@@ -814,13 +814,14 @@ def configure(settings):
 
 
 def test_hook_register_settings(load: Load, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("AMPHIPOD_ONE_KEY", "hush")
+    monkeypatch.setenv("AMPHIPOD_ONE_KEY", "12345")  # looks like a number, beside a list that is JSON
     monkeypatch.setenv("AMPHIPOD_ONE_PLACES", '["a", "b"]')
     manager = load({"plugin": {"one": {"height": 240, "key": "not this"}}}, one=OWN_SETTINGS)
     own = manager.own_settings["one"]
     assert own.model_dump(exclude={"key"}) == {"height": 240, "places": ("a", "b")}
     assert loaded("one").own == own
-    assert "hush" not in repr(own)
+    assert own.model_dump()["key"].get_secret_value() == "12345"
+    assert "12345" not in repr(own)
 
 
 @pytest.mark.parametrize(
