@@ -52,7 +52,9 @@ class Resampler:
         ready = [] if form == self._form else self.flush()
         if self._resampler is None:
             self._form = form
-            options = {"async": "1", "min_hard_comp": _MOST_DRIFT, "first_pts": str(self.done)}
+            # libswresample counts `first_pts` in samples of the source, whatever its documentation says.
+            first = round(Fraction(self.done * frame.sample_rate, RATE))
+            options = {"async": "1", "min_hard_comp": _MOST_DRIFT, "first_pts": str(first)}
             with damage():
                 self._resampler = av.AudioResampler("fltp", self._layout, RATE, frame_size=FRAME, options=options)
         stamp = frame.pts
