@@ -36,9 +36,10 @@ def by_amphipod(recording: Path, weights: Path, language: str) -> dict[str, Any]
     from plugins.transcript.captions.caption_files import write
     from plugins.transcript.engine import transcribe_lecture
     from plugins.transcript.options import TranscribeOptions
+    from plugins.transcript.settings import TranscriptSettings
 
     options = TranscribeOptions(model=str(weights))
-    _name_heads(kept.load(kept.weights_for(options, language), "cpu"), weights)
+    _name_heads(kept.load(kept.weights_for(options, language, TranscriptSettings()), "cpu"), weights)
     with tempfile.TemporaryDirectory() as name:
         context = fake_context(Path(name) / "job", recording, step="transcribe", threads=1)
         heard = transcribe_lecture(fake_job(recording, language=language), recording, options, context)

@@ -21,6 +21,7 @@ from core.errors import (
 )
 from core.hookspecs import DROP, hookimpl
 from core.model import (
+    AlsoRead,
     Artifact,
     Callback,
     Destination,
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "DROP",
+    "AlsoRead",
     "AmphipodError",
     "Artifact",
     "BadCall",

@@ -30,7 +30,7 @@ def _start() -> tuple[Host, broker.Broker]:
     loaded = settings.load()
     host = Host(loaded, Manager(loaded))
     heavy = (queue for queue, is_heavy in host.manager.steps.queues().items() if is_heavy)
-    return host, broker.connect(loaded, middleware.build(loaded), heavy)
+    return host, broker.connect(loaded, middleware.build(loaded, host.manager.own_settings.values()), heavy)
 
 
 try:

@@ -44,7 +44,7 @@ def examine(host: Host) -> Iterator[Finding]:
     for root in settings.media_roots:
         readable = root.is_dir() and os.access(root, os.R_OK | os.X_OK)
         yield Finding(f"media root {root}", ok=readable, words="readable" if readable else "not a readable folder")
-    for near, words in settings_module.unknown_variables():
+    for near, words in settings_module.unknown_variables(manager.own_variables):
         yield Finding("environment", ok=False if near else None, words=words)
     yield from _plugins(manager, settings)
     yield from _steps(manager, settings)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import re
 import sys
-from collections.abc import Container, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
@@ -31,10 +31,11 @@ _SHORTEST_SECRET = 4
 _PASSWORD = re.compile(r"(\w://[^\s/:@]{0,100}:)[^\s/@]{1,200}@")
 
 
-def configure(settings: Settings, *, told: Container[str] = ()) -> None:
+def configure(settings: Settings, *, told: Container[str] = (), own: Iterable[BaseModel] = ()) -> None:
     """Send every log line of this process to standard error, as `settings.log_format` says.
 
     :param told: events that the command tells in its own words: they go into the job's story alone.
+    :param own: plugins' settings, whose secrets stay out of the lines too; known once the plugins are loaded.
     """
 
     def leave_out(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
@@ -49,7 +50,7 @@ def configure(settings: Settings, *, told: Container[str] = ()) -> None:
         structlog.processors.StackInfoRenderer(),
         # As text in all forms: a structured trace holds the local variables, passwords too.
         structlog.processors.format_exc_info,
-        hide_secrets(settings),
+        hide_secrets((settings, *own)),
         # Before lines are left out by their level: a job's story is the same whatever the terminal shows.
         story.keep(settings.jobs_root),
     ]
@@ -83,9 +84,9 @@ def configure(settings: Settings, *, told: Container[str] = ()) -> None:
     )
 
 
-def hide_secrets(settings: Settings) -> Processor:
+def hide_secrets(settings: Sequence[BaseModel]) -> Processor:
     """Return a processor that takes the settings' secrets, and passwords in addresses, out of a line."""
-    secrets = {secret for secret in _secrets(settings) if len(secret) >= _SHORTEST_SECRET}
+    secrets = {secret for secret in _secrets(tuple(settings)) if len(secret) >= _SHORTEST_SECRET}
     # The longest first: one may begin with another.
     pattern = re.compile("|".join(re.escape(one) for one in sorted(secrets, key=len, reverse=True)) or r"(?!)")
 

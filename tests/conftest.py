@@ -178,7 +178,7 @@ TOY_STEP = """
 def _own_world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No test sees the settings, the jobs or the current folder of whoever runs it."""
     for name in list(os.environ):
-        if name.startswith("AMPHIPOD_") or name in ("MEDIA_ROOT", *POD_NAMES):
+        if name.startswith(("AMPHIPOD_", "XAPI_", "TRANSCRIPTION_")) or name in ("MEDIA_ROOT", *POD_NAMES):
             monkeypatch.delenv(name)
     home = tmp_path / "home"
     for folder in (home, tmp_path / "tmp"):

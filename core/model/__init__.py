@@ -8,6 +8,7 @@ from core.model.artifact import KINDS, Artifact, Kind
 from core.model.base import CORRELATION_ID, SCHEMA, FilePath, Model, check_correlation_id, check_id, now, path_text
 from core.model.job import Callback, Download, Job, Priority, Source, State
 from core.model.manifest import Manifest, ManifestStep
+from core.model.plugin_settings import AlsoRead
 from core.model.statement import Destination, Receipt, Statement
 from core.model.step import Division, Engine, Part, PartOutput, Plan, StepOutput, StepResult, Work
 from core.model.step_spec import ALL, BUILT_IN, COMPOSE, STEP_NAME, Step, StepSpec
@@ -21,6 +22,7 @@ __all__ = [
     "KINDS",
     "SCHEMA",
     "STEP_NAME",
+    "AlsoRead",
     "Artifact",
     "Callback",
     "Destination",

@@ -219,10 +219,7 @@ def _attempt(
     download.fetch(job, host.settings, watch_all)
     request = StepRequest(
         parent=os.getpid(),
-        # A broker's address may hold a password, and a step has no business with it.
-        settings=host.settings.model_copy(
-            update={"broker_url": None, "pod_broker_url": None, "pod_xapi_broker_url": None}
-        ),
+        settings=host.manager.settings_for_child(host.manager.working(step, plan)),
         root=folder.root.resolve(),
         job=job.id,
         step=step,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Container, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -37,6 +37,7 @@ from core.plugin_host import answers, built_in_steps
 from core.plugin_host.caller import HookCaller
 from core.plugin_host.loader import PluginInfo, PluginState, load
 from core.plugin_host.step_table import CORE, StepTable
+from core.settings import plugin_settings
 
 if TYPE_CHECKING:
     import typer
@@ -100,6 +101,26 @@ class Manager:
                 self._leave_out(name, "failed", error)
         return found
 
+    @property
+    def own_variables(self) -> Mapping[str, Collection[str]]:
+        """Variables of the environment that plugins say they read, by plugin."""
+        return {
+            name: [plugin_settings.variable(name, field) for field in type(own).model_fields]
+            for name, own in self.own_settings.items()
+        }
+
+    def settings_for_child(self, plugins: Container[str]) -> Settings:
+        """Return the settings of a child process in which `plugins` work: it gets their secrets, and nobody else's.
+
+        A broker's address may hold a password too, and a step has no business with it.
+        """
+        tables = {name: table for name, table in self.settings.plugin.items() if name in plugins}
+        for name, own in self.own_settings.items():
+            # What isn't revealed is a SecretStr still, which is serialised as asterisks.
+            tables[name] = plugin_settings.revealed(own.model_dump()) if name in plugins else own.model_dump()
+        hidden = {"broker_url": None, "pod_broker_url": None, "pod_xapi_broker_url": None}
+        return self.settings.model_copy(update={**hidden, "plugin": tables})
+
     def _leave_out(self, name: str, state: PluginState, error: AmphipodError) -> None:
         self._plugins.unregister(name=name)
         self.infos = tuple(
@@ -154,6 +175,11 @@ class Manager:
         )
         overlays = [(name, self._caller.ask("step_options", name, job=job, step=step)) for name in names]
         return [(name, answer) for name, answers in overlays for answer in answers]
+
+    def working(self, step: Step, plan: Plan) -> set[str]:
+        """Return the plugins that do a step: its engines, and for captions those who write them."""
+        writers = self._caller.providers("write_captions") if step == "transcribe" else set()
+        return {*(engine.plugin for engine in plan.engines), *writers}
 
     def file_names(self, job: Job, step: Step, plan: Plan) -> tuple[str, ...] | None:
         """Return patterns of the names that a step's files may have; None when one of those who write doesn't say."""

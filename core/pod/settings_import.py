@@ -11,7 +11,7 @@ from typing import Any
 
 from core.errors import BadCall
 
-#: Where a value goes: a setting, or an option of jobs by name ("options.crf").
+#: Where a value goes: a setting, an option of jobs ("options.crf"), or a plugin's setting ("plugin.xapi.lrs_url").
 Target = str
 
 
@@ -46,9 +46,9 @@ USED: Mapping[str, tuple[Target, Callable[[Any], Any]]] = {
     "XAPI_CELERY_BROKER_URL": ("pod_xapi_broker_url", _same),
     "POD_API_URL": ("pod_api_url", _same),
     "POD_API_TOKEN": ("pod_api_token", _same),
-    "XAPI_LRS_URL": ("xapi_lrs_url", _same),
-    "XAPI_LRS_LOGIN": ("xapi_lrs_login", _same),
-    "XAPI_LRS_PWD": ("xapi_lrs_pwd", _same),
+    "XAPI_LRS_URL": ("plugin.xapi.lrs_url", _same),
+    "XAPI_LRS_LOGIN": ("plugin.xapi.lrs_login", _same),
+    "XAPI_LRS_PWD": ("plugin.xapi.lrs_pwd", _same),
     "VIDEO_RENDITIONS": ("options.renditions", _renditions),
     "FFMPEG_CRF": ("options.crf", float),
     "FFMPEG_PRESET": ("options.preset", _same),
@@ -89,7 +89,7 @@ IGNORED: Mapping[str, str] = {
 class Imported:
     """What came of a file."""
 
-    #: Our settings, "options" among them.
+    #: Our settings; those of a table by its name, "options" or "plugin.xapi".
     settings: dict[str, Any] = field(default_factory=dict)
     #: By Pod's name: where it went.
     used: dict[str, str] = field(default_factory=dict)
@@ -159,10 +159,15 @@ def _take(imported: Imported, name: str, node: ast.expr) -> None:
 
 def to_toml(settings: Mapping[str, Any], source: Path) -> str:
     """Write settings as amphipod.toml."""
-    plain = {name: value for name, value in settings.items() if name != "options"}
+    tables = {
+        name: table
+        for name, table in settings.items()
+        if name in {target.rpartition(".")[0] for target, _ in USED.values()}
+    }
+    plain = {name: value for name, value in settings.items() if name not in tables}
     lines = [f"# From {source.name}, by `amphipod pod import-settings`.", *map(_line, plain.items())]
-    if options := settings.get("options"):
-        lines += ["", "[options]", *map(_line, options.items())]
+    for name, table in tables.items():
+        lines += ["", f"[{name}]", *map(_line, table.items())]
     return "\n".join(lines) + "\n"
 
 

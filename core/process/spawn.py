@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from core.settings import PREFIX, Settings
+from core.settings import PREFIX, Settings, plugin_settings
 
 #: Seconds that a child may take to exit once it has answered.
 _EXIT_GRACE = 10.0
@@ -100,7 +100,7 @@ class Keeper:
         if (
             child.process.poll() is None
             and idle < settings.keep_seconds
-            and child.key == (settings, child_environment())
+            and child.key == (settings, child_environment(settings))
         ):
             return child
         child.end()
@@ -149,7 +149,7 @@ def start(settings: Settings, complaints: Path, *, kept: bool) -> Child:
         if kept:
             settings.run_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
             lock = os.open(settings.run_dir / "child.kept", os.O_RDWR | os.O_CREAT, 0o600)
-        process = _spawner().submit(_spawn, writer, lock, complaints).result()
+        process = _spawner().submit(_spawn, settings, writer, lock, complaints).result()
     except BaseException:
         os.close(reader)
         if lock is not None:
@@ -157,10 +157,10 @@ def start(settings: Settings, complaints: Path, *, kept: bool) -> Child:
         raise
     finally:
         os.close(writer)
-    return Child(process, reader, (settings, child_environment()), lock)
+    return Child(process, reader, (settings, child_environment(settings)), lock)
 
 
-def _spawn(writer: int, lock: int | None, complaints: Path) -> subprocess.Popen[bytes]:
+def _spawn(settings: Settings, writer: int, lock: int | None, complaints: Path) -> subprocess.Popen[bytes]:
     with complaints.open("wb") as stderr:
         return subprocess.Popen(
             # -P: the folder we are started from must not shadow `core` or `plugins`.
@@ -170,16 +170,17 @@ def _spawn(writer: int, lock: int | None, complaints: Path) -> subprocess.Popen[
             stderr=stderr,
             pass_fds=(writer,) if lock is None else (writer, lock),
             start_new_session=True,
-            env=child_environment(),
+            env=child_environment(settings),
         )
 
 
-def child_environment() -> dict[str, str]:
-    """Return what a child sees of our environment: what programs need, and plugins' own settings.
+def child_environment(settings: Settings) -> dict[str, str]:
+    """Return what a child sees of our environment: what programs need, and what plugins read there by themselves.
 
-    Ours reach it in the request, less what it has no use for.
+    The settings, those that plugins declare among them, reach it in the request, less what it has no use for.
     """
     ours = {PREFIX + name.upper() for name in Settings.model_fields}
+    ours |= {plugin_settings.variable(plugin, field) for plugin, own in settings.plugin.items() for field in own}
     return {
         name: value
         for name, value in os.environ.items()

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 import os
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, SecretStr, ValidationError
 
 from core import mistakes
 from core.errors import BadSettings
+from core.model import AlsoRead
 
 _M = TypeVar("_M", bound=BaseModel)
 
@@ -28,8 +30,9 @@ def read(plugin: str, model: type[_M], table: Mapping[str, Any]) -> _M:
     Raises:
         BadSettings: names each wrong one, with what it must be.
     """
-    variables = {field: os.environ.get(variable(plugin, field), "") for field in model.model_fields}
-    set_ = {field: text for field, text in variables.items() if text}
+    other = {field: os.environ.get(name, "") for field, name in also_read(model).items() if field not in table}
+    ours = {field: os.environ.get(variable(plugin, field), "") for field in model.model_fields}
+    set_ = {field: text for field in model.model_fields if (text := ours[field] or other.get(field, ""))}
     given = {**table, **{field: _value(text) for field, text in set_.items()}}
     try:
         return model.model_validate(given)
@@ -38,7 +41,26 @@ def read(plugin: str, model: type[_M], table: Mapping[str, Any]) -> _M:
         try:
             return model.model_validate({**given, **{field: set_[field] for field in blamed & set_.keys()}})
         except ValidationError:
-            raise BadSettings(_explain(plugin, first, set_), remedy="see `amphipod doctor`") from first
+            raise BadSettings(_explain(plugin, model, first, set_), remedy="see `amphipod doctor`") from first
+
+
+def also_read(model: type[BaseModel]) -> dict[str, str]:
+    """Return the other variables by field."""
+    return {
+        field: mark.variable
+        for field, about in model.model_fields.items()
+        for mark in about.metadata
+        if isinstance(mark, AlsoRead)
+    }
+
+
+def revealed(value: Any) -> Any:
+    """Return a dumped value with its secrets in plain text: for a child process that works with them."""
+    if isinstance(value, SecretStr):
+        return value.get_secret_value()
+    if isinstance(value, Mapping):
+        return {key: revealed(one) for key, one in value.items()}
+    return [revealed(one) for one in value] if isinstance(value, list | tuple) else value
 
 
 def _value(text: str) -> Any:
@@ -48,10 +70,21 @@ def _value(text: str) -> Any:
         return text
 
 
-def _explain(plugin: str, error: ValidationError, variables: Mapping[str, str]) -> str:
+def _explain(plugin: str, model: type[BaseModel], error: ValidationError, given: Mapping[str, str]) -> str:
+    other = also_read(model)
+
+    def place(field: str) -> str:
+        if field not in given:
+            return f"{field} in [plugin.{plugin}]"
+        ours = variable(plugin, field)
+        return ours if os.environ.get(ours) else other[field]
+
     told = []
     for mistake in error.errors(include_url=False, include_input=False):
         name, *rest = (str(part) for part in mistake["loc"] or ("",))
-        place = variable(plugin, name) if variables.get(name) else f"{name} in [plugin.{plugin}]"
-        told.append(f"{'.'.join([place, *rest])} {mistakes.words(mistake)}")
+        if mistake["type"] == "extra_forbidden" and not rest:
+            near = difflib.get_close_matches(name, model.model_fields, n=1)
+            told.append(f"{place(name)} is no setting{f', did you mean {near[0]}?' if near else ''}")
+        else:
+            told.append(f"{'.'.join([place(name), *rest])} {mistakes.words(mistake)}")
     return "; ".join(told)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import difflib
 import os
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from importlib.metadata import entry_points
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, get_args
 
 from pydantic import AliasChoices, BaseModel, Field, SecretStr, ValidationError
@@ -22,10 +23,6 @@ CONFIG_FILE = "amphipod.toml"
 
 #: Esup-Pod's names for some of our settings; ours win.
 POD_NAMES: Mapping[str, str] = {
-    "XAPI_LRS_URL": "xapi_lrs_url",
-    "XAPI_LRS_LOGIN": "xapi_lrs_login",
-    "XAPI_LRS_PWD": "xapi_lrs_pwd",
-    "XAPI_ANONYMIZE_ACTOR": "xapi_anonymize_actor",
     "POD_API_URL": "pod_api_url",
     "POD_API_TOKEN": "pod_api_token",
     "ENCODING_TRANSCODING_CELERY_BROKER_URL": "pod_broker_url",
@@ -83,6 +80,7 @@ def load(config: Path | None = None, **overrides: Any) -> Settings:
             raise BadSettings(f"{file}: {error.strerror}", path=str(file)) from error
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise BadSettings(f"{file}: not TOML: {error}", path=str(file)) from error
+    values = _with_tables(values)
     try:
         pod = {field: os.environ[name] for name, field in POD_NAMES.items() if os.environ.get(name)}
         found = _Sources(**(pod | values)).model_dump()
@@ -94,19 +92,36 @@ def load(config: Path | None = None, **overrides: Any) -> Settings:
         raise BadSettings(_explain(error, values, file), remedy="correct them, then run `amphipod doctor`") from error
 
 
-def unknown_variables() -> list[tuple[str | None, str]]:
+def _with_tables(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Move what stands above all tables and begins with a plugin's name into its table: settings stood there once."""
+    ours, tables = dict(values), dict(values.get("plugin", {}))
+    for key in values.keys() - Settings.model_fields.keys():
+        for prefix, plugin in _prefixes().items():
+            if key.startswith(prefix):
+                tables[plugin] = {key.removeprefix(prefix): ours.pop(key), **tables.get(plugin, {})}
+                break
+    return {**ours, "plugin": tables} if tables else ours
+
+
+def _prefixes() -> dict[str, str]:
+    """Return how the settings of each installed plugin begin, and its name."""
+    return {point.name.replace("-", "_") + "_": point.name for point in entry_points(group="amphipod")}
+
+
+def unknown_variables(own: Mapping[str, Iterable[str]] = MappingProxyType({})) -> list[tuple[str | None, str]]:
     """Say which `AMPHIPOD_*` of the environment nobody reads: the setting that may be meant, and a sentence.
 
-    Those that begin with a plugin's name are its own, unless they are nearly one of ours.
+    :param own: variables that plugins say they read. Where a plugin doesn't say, what begins with its name is its own,
+        unless it is nearly one of ours.
     """
-    known = {PREFIX + name.upper() for name in Settings.model_fields} | {f"{PREFIX}CONFIG"}
+    known = {PREFIX + name.upper() for name in Settings.model_fields} | {f"{PREFIX}CONFIG"} | set().union(*own.values())
     strange = sorted(name for name in os.environ if name.startswith(PREFIX) and name not in known)
     if not strange:
         return []
-    plugins = {point.name.upper().replace("-", "_") for point in entry_points(group="amphipod")}
+    plugins = [prefix.upper() for prefix, name in _prefixes().items() if name not in own]
     found: list[tuple[str | None, str]] = []
     for name in strange:
-        is_theirs = any(name.startswith(f"{PREFIX}{plugin}_") for plugin in plugins)
+        is_theirs = any(name.startswith(PREFIX + plugin) for plugin in plugins)
         rests = {one.removeprefix(PREFIX): one for one in known}
         near = difflib.get_close_matches(name.removeprefix(PREFIX), rests, n=1, cutoff=0.9 if is_theirs else 0.6)
         if near or not is_theirs:

@@ -14,8 +14,6 @@ from core.settings.values import (
     Names,
     Options,
     Paths,
-    RecordStore,
-    RecordStores,
     Tables,
     default_jobs_root,
     default_run_dir,
@@ -182,41 +180,9 @@ class Settings(BaseModel):
     runner_token: SecretStr | None = Field(
         default=None, description="token by which an Esup-Pod knows us as its runner manager, and we know it"
     )
-    xapi_lrs_url: str | None = Field(
-        default=None,
-        description="statements resource of the learning record store, https://lrs.univ.fr/xAPI/statements",
-    )
-    xapi_lrs_login: str | None = Field(default=None, description="login at that store")
-    xapi_lrs_pwd: SecretStr | None = Field(default=None, description="password at that store")
-    xapi_lrs_token: SecretStr | None = Field(default=None, description="bearer token, instead of login and password")
-    xapi_stores: RecordStores = Field(
-        default=(), description="more stores, each with its own filter, as JSON; see [xapi.md](xapi.md)"
-    )
-    xapi_validation: Literal["off", "warn", "strict"] = Field(
-        default="warn", description="what to do about a statement that Ralph's models refuse"
-    )
-    xapi_anonymize_actor: bool = Field(
-        default=False, description="replace people by pseudonyms before a statement leaves"
-    )
-    xapi_anonymize_key: SecretStr | None = Field(
-        default=None, description="secret that the pseudonyms depend on; keep it, a new key makes new people"
-    )
-    xapi_pseudonym_form: Literal["account", "mailbox"] = Field(
-        default="account", description="how a pseudonym is written; mailbox is Esup-Pod's form"
-    )
-    xapi_pseudonym_home: str = Field(
-        default="https://pseudonym.invalid",
-        description="home page of the pseudonyms' accounts, host of their mailboxes",
-    )
-    xapi_pipeline_statements: bool = Field(default=False, description="say in a statement that a lecture was published")
-    xapi_activity_url: str | None = Field(
-        default=None,
-        description="address of a published lecture for that statement; {id} is its job or the job's attribute `id`",
-    )
     xapi_batch_seconds: float = Field(
         default=2.0, gt=0, description="seconds that a statement may wait for others to be sent with"
     )
-    xapi_time_limit: float = Field(default=60.0, gt=0, description="seconds that a store gets to answer")
     xapi_longest_delay: float = Field(
         default=300.0, gt=0, description="longest pause before a store that failed is asked again, whatever it asks for"
     )
@@ -259,17 +225,3 @@ class Settings(BaseModel):
             BadSettings: names each wrong one, with what it must be.
         """
         return plugin_settings.read(name, model, self.plugin.get(name, {}))
-
-    @property
-    def record_stores(self) -> tuple[RecordStore, ...]:
-        """All stores: the one of Esup-Pod's settings, named "lrs", and the others."""
-        if self.xapi_lrs_url is None:
-            return self.xapi_stores
-        first = RecordStore(
-            name="lrs",
-            url=self.xapi_lrs_url,
-            login=self.xapi_lrs_login,
-            password=self.xapi_lrs_pwd,
-            token=self.xapi_lrs_token,
-        )
-        return (first, *self.xapi_stores)

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
+from pydantic import BeforeValidator, Field
 from pydantic_settings import NoDecode
 
 from core.model import Step
@@ -54,29 +54,3 @@ def default_jobs_root() -> Path:
 
 def default_run_dir() -> Path:
     return Path(os.environ.get("XDG_RUNTIME_DIR") or tempfile.gettempdir()) / f"amphipod-{os.getuid()}"
-
-
-class RecordStore(BaseModel):
-    """A learning record store (LRS), and which statements it gets."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    #: In `amphipod statements`.
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,31}$")
-    #: Of its statements resource, .../xAPI/statements.
-    url: str
-    login: str | None = None
-    password: SecretStr | None = None
-    #: Bearer token, instead of login and password.
-    token: SecretStr | None = None
-    #: Only these verbs, by the last word of their IRI: ("played", "completed"); none: all.
-    verbs: tuple[str, ...] = ()
-    #: Only about activities whose id begins with one of these; none: all.
-    activities: tuple[str, ...] = ()
-    #: None: as `xapi_anonymize_actor` says.
-    anonymize: bool | None = None
-    #: Certificates to trust instead of the system's.
-    ca_file: Path | None = None
-
-
-RecordStores = Annotated[tuple[RecordStore, ...], NoDecode, BeforeValidator(_from_json)]

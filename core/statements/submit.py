@@ -164,10 +164,9 @@ def remember_store(client: redis.Redis, name: str) -> None:
 def stores(client: redis.Redis, settings: Settings, known: Iterable[str] = ()) -> list[str]:
     """Return the names of the outboxes: the intake, and every store that anybody knows of.
 
-    `known` are those of the plugins; what Redis remembers of other hosts, the settings and the disk say the others.
+    `known` are those of the plugins; what Redis remembers of other hosts, and the disk, say the others.
     """
     remembered = cast("set[str]", client.smembers(_STORES))
     folder = settings.jobs_root / FOLDER
     on_disk = {path.name for path in folder.iterdir() if path.is_dir()} if folder.is_dir() else set()
-    set_here = {store.name for store in settings.record_stores}
-    return [INTAKE, *sorted((remembered | on_disk | set_here | set(known)) - {INTAKE})]
+    return [INTAKE, *sorted((remembered | on_disk | set(known)) - {INTAKE})]

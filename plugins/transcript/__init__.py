@@ -17,42 +17,57 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
     from core import Context, Job, Transcript
+    from core.settings import Settings
+    from plugins.transcript.settings import TranscriptSettings
 
 
-@hookimpl
-def configure() -> None:
-    if not all(map(find_spec, ("av", "whisper", "silero_vad"))):
-        raise PluginUnavailable("pip install 'amphipod[transcript]'", step="transcribe")
+class Plugin:
+    """What the host's settings say, for the hooks."""
+
+    _own: TranscriptSettings
+
+    @hookimpl
+    def configure(self, settings: Settings) -> None:
+        if not all(map(find_spec, ("av", "whisper", "silero_vad"))):
+            raise PluginUnavailable("pip install 'amphipod[transcript]'", step="transcribe")
+        from plugins.transcript.settings import TranscriptSettings
+
+        self._own = settings.of_plugin("transcript", TranscriptSettings)
+
+    @hookimpl
+    def register_settings(self) -> type[BaseModel]:
+        from plugins.transcript.settings import TranscriptSettings
+
+        return TranscriptSettings
+
+    @hookimpl
+    def options_schema(self, step: str) -> type[BaseModel] | None:
+        from plugins.transcript.options import TranscribeOptions
+
+        return TranscribeOptions if step == "transcribe" else None
+
+    @hookimpl
+    def check_step(self, job: Job, step: str, options: Mapping[str, Any]) -> None:
+        from plugins.transcript import weights
+        from plugins.transcript.language import known
+        from plugins.transcript.options import TranscribeOptions
+
+        if step == "transcribe":
+            language = "auto" if job.language == "auto" else known(job.language)
+            weights.check(TranscribeOptions.model_validate(dict(options)), language, self._own)
+
+    @hookimpl
+    def transcribe(self, job: Job, audio: Path, options: Mapping[str, Any], context: Context) -> Transcript:
+        from plugins.transcript.engine import transcribe_lecture
+        from plugins.transcript.options import TranscribeOptions
+
+        return transcribe_lecture(job, audio, TranscribeOptions.model_validate(dict(options)), context, self._own)
+
+    @hookimpl
+    def register_commands(self, cli: typer.Typer) -> None:
+        from plugins.transcript.commands import app
+
+        cli.add_typer(app, name="models")
 
 
-@hookimpl
-def options_schema(step: str) -> type[BaseModel] | None:
-    from plugins.transcript.options import TranscribeOptions
-
-    return TranscribeOptions if step == "transcribe" else None
-
-
-@hookimpl
-def check_step(job: Job, step: str, options: Mapping[str, Any]) -> None:
-    from plugins.transcript import weights
-    from plugins.transcript.language import known
-    from plugins.transcript.options import TranscribeOptions
-
-    if step == "transcribe":
-        language = "auto" if job.language == "auto" else known(job.language)
-        weights.check(TranscribeOptions.model_validate(dict(options)), language)
-
-
-@hookimpl
-def transcribe(job: Job, audio: Path, options: Mapping[str, Any], context: Context) -> Transcript:
-    from plugins.transcript.engine import transcribe_lecture
-    from plugins.transcript.options import TranscribeOptions
-
-    return transcribe_lecture(job, audio, TranscribeOptions.model_validate(dict(options)), context)
-
-
-@hookimpl
-def register_commands(cli: typer.Typer) -> None:
-    from plugins.transcript.commands import app
-
-    cli.add_typer(app, name="models")
+plugin = Plugin()

@@ -16,6 +16,7 @@ from plugins.transcript.decoding.batches import encode, listen, tasks_of
 from plugins.transcript.decoding.decoder import Listener
 from plugins.transcript.decoding.losses import find_losses
 from plugins.transcript.language import LanguageVerdict, elect, known, spread_evenly
+from plugins.transcript.settings import TranscriptSettings
 from plugins.transcript.sound.audio import Recording, gain_for, iter_audio, record, unheard_tracks
 from plugins.transcript.sound.vad import find_speech
 from plugins.transcript.sound.windows import LENGTH, RATE, pack
@@ -30,16 +31,19 @@ if TYPE_CHECKING:
     from plugins.transcript.sound.windows import Window
 
 
-def transcribe_lecture(job: Job, audio: Path, options: TranscribeOptions, context: Context) -> Transcript:
-    """Write down what is said in a media file.
+def transcribe_lecture(
+    job: Job, audio: Path, options: TranscribeOptions, context: Context, own: TranscriptSettings | None = None
+) -> Transcript:
+    """Write down what is said in a media file; `own` are the host's settings, None: the defaults.
 
     :raises BadSource: it has no sound, or none that can be decoded.
     :raises BadCall: whisper does not know the job's language.
     :raises Permanent: the model is not on this host.
     """
+    own = own or TranscriptSettings()
     asked = "auto" if job.language == "auto" else known(job.language)
     device = _prepare(context.threads)
-    listener = Listener(_load(weights.weights_for(options, asked), device, context), options)
+    listener = Listener(_load(weights.weights_for(options, asked, own), device, context), options)
     context.doing("reading the sound")
     recording = _record(audio, options, context)
     notebook = Notebook(context.kept, _key(audio, asked, options))
@@ -51,7 +55,7 @@ def transcribe_lecture(job: Job, audio: Path, options: TranscribeOptions, contex
     if not notebook.windows:
         return _silent(notebook.verdict, asked, recording)
     language = notebook.verdict.language
-    listener.model = _load(weights.weights_for(options, language), device, context)
+    listener.model = _load(weights.weights_for(options, language, own), device, context)
     listener.language = language if listener.model.is_multilingual else None
     if listener.language is None and language != "en":
         raise weights.only_english(language)

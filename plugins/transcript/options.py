@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
-
-from core.errors import BadSettings
 
 
 def _from_text(value: object) -> object:
@@ -67,18 +64,6 @@ class CaptionOptions(BaseModel):
         return self.gap_frames / self.frame_rate
 
 
-def _model_table() -> Mapping[str, Any]:
-    """Read the host's table of models; Esup-Pod's name for it is known too."""
-    text = os.environ.get("AMPHIPOD_TRANSCRIPT_MODELS") or os.environ.get("TRANSCRIPTION_MODEL_PARAM") or "{}"
-    try:
-        return dict(json.loads(text))
-    except (TypeError, ValueError) as error:
-        raise BadSettings(
-            f"AMPHIPOD_TRANSCRIPT_MODELS (or TRANSCRIPTION_MODEL_PARAM) is no table in JSON: {error}",
-            remedy='write {"fr": {"model": "medium"}}',
-        ) from error
-
-
 class TranscribeOptions(CaptionOptions):
     """The built-in engine's options and their defaults."""
 
@@ -89,7 +74,8 @@ class TranscribeOptions(CaptionOptions):
     model: str | None = None
     #: Models by language, in the form of Esup-Pod's TRANSCRIPTION_MODEL_PARAM:
     #: `{"WHISPER": {"fr": {"model": "medium", "download_root": "/srv/models"}}}`; "auto" holds while it isn't known.
-    models: Annotated[Mapping[str, Any], BeforeValidator(_from_text)] = Field(default_factory=_model_table)
+    #: None: as the host's settings say.
+    models: Annotated[Mapping[str, Any], BeforeValidator(_from_text)] = {}
     #: Bring the sound to `normalize_target` first (Esup-Pod: TRANSCRIPTION_NORMALIZE); for quiet or uneven recordings.
     normalize: bool = False
     #: LUFS (EBU R 128).

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from core.errors import BadCall, OutOfReach, Permanent, PluginUnavailable
 from plugins.transcript.options import TranscribeOptions
+from plugins.transcript.settings import TranscriptSettings
 
 if TYPE_CHECKING:
     from whisper import Whisper
@@ -43,21 +44,22 @@ class Weights:
         return self.name or str(self.path)
 
 
-def folder() -> Path:
-    """Return where weights that have a name lie: what AMPHIPOD_TRANSCRIPT_FOLDER says, else whisper's own cache."""
+def folder(own: TranscriptSettings) -> Path:
+    """Return where weights that have a name lie: what the settings say, else whisper's own cache."""
     cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(os.environ.get("AMPHIPOD_TRANSCRIPT_FOLDER") or f"{cache}/whisper").expanduser()
+    return (own.folder or Path(cache, "whisper")).expanduser()
 
 
-def weights_for(options: TranscribeOptions, language: str) -> Weights:
+def weights_for(options: TranscribeOptions, language: str, own: TranscriptSettings) -> Weights:
     """Return the weights for a language, "auto" while it isn't known: the job's, the table's, else the default's.
 
     :raises Permanent: they aren't on this host.
     """
-    table = options.models.get("WHISPER", options.models)
+    models = options.models or own.models
+    table = models.get("WHISPER", models)
     found = table.get(language) or table.get("auto") or {}
     entry: Mapping[str, Any] = {"model": found} if isinstance(found, str) else found
-    root = Path(entry["download_root"]) if entry.get("download_root") and not options.model else folder()
+    root = Path(entry["download_root"]) if entry.get("download_root") and not options.model else folder(own)
     named = options.model or str(entry.get("model") or DEFAULT)
     weights = (
         Weights(named, root / f"{OFFICIAL[named]}.pt") if named in OFFICIAL else Weights(None, Path(named).expanduser())
@@ -78,14 +80,14 @@ def weights_for(options: TranscribeOptions, language: str) -> Weights:
     )
 
 
-def check(options: TranscribeOptions, language: str) -> None:
+def check(options: TranscribeOptions, language: str, own: TranscriptSettings) -> None:
     """Refuse before any work what will not be possible.
 
     :raises BadCall: there is no such model, or it does not know the language.
     :raises PluginUnavailable: the weights aren't on this host.
     """
     try:
-        weights = weights_for(options, language)
+        weights = weights_for(options, language, own)
     except BadCall:
         raise
     except Permanent as error:
@@ -132,8 +134,8 @@ def load(weights: Weights, device: str) -> Whisper:
     return _loaded[key]
 
 
-def pull(name: str) -> Path:
-    """Download official weights into `folder()`, unless they are there; their checksum is verified.
+def pull(name: str, place: Path) -> Path:
+    """Download official weights into the folder `place`, unless they are there; their checksum is verified.
 
     :raises Permanent: no weights have this name.
     :raises OutOfReach: they can't be fetched.
@@ -144,6 +146,6 @@ def pull(name: str) -> Path:
 
     url = whisper._MODELS[name]
     try:
-        return Path(whisper._download(url, str(folder()), in_memory=False))  # load_model would load it, too
+        return Path(whisper._download(url, str(place), in_memory=False))  # load_model would load it, too
     except (OSError, RuntimeError) as error:
-        raise OutOfReach(f"{url} can't be fetched ({error})", remedy=f"try again, or copy it to {folder()}") from error
+        raise OutOfReach(f"{url} can't be fetched ({error})", remedy=f"try again, or copy it to {place}") from error

@@ -11,14 +11,15 @@ from core import DROP, Destination, Job, Manifest, PluginUnavailable, Receipt, S
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
-    from core.settings import RecordStore, Settings
+    from core.settings import Settings
     from plugins.xapi.lrs import Client
+    from plugins.xapi.settings import RecordStore, XapiSettings
 
 
 class Plugin:
     """What the settings say, for the hooks."""
 
-    _settings: Settings
+    _settings: XapiSettings
     _stores: Mapping[str, RecordStore]
     _clients: Mapping[str, Client]
 
@@ -32,10 +33,17 @@ class Plugin:
                 step="emit",
             )
         from plugins.xapi import lrs, stores
+        from plugins.xapi.settings import XapiSettings
 
-        self._settings = settings
-        self._stores = stores.of(settings)
-        self._clients = {name: lrs.Client(one, settings.xapi_time_limit) for name, one in self._stores.items()}
+        self._settings = own = settings.of_plugin("xapi", XapiSettings)
+        self._stores = stores.of(own)
+        self._clients = {name: lrs.Client(one, own.time_limit) for name, one in self._stores.items()}
+
+    @hookimpl
+    def register_settings(self) -> type[BaseModel]:
+        from plugins.xapi.settings import XapiSettings
+
+        return XapiSettings
 
     @hookimpl
     def options_schema(self, step: str) -> type[BaseModel] | None:
@@ -45,20 +53,20 @@ class Plugin:
 
     @hookimpl
     def build_statements(self, job: Job, manifest: Manifest) -> Sequence[Statement] | None:
-        if not self._settings.xapi_pipeline_statements:
+        if not self._settings.pipeline_statements:
             return None
         from plugins.xapi import statements
 
-        return [statements.published(job, manifest, self._settings.xapi_activity_url)]
+        return [statements.published(job, manifest, self._settings.activity_url)]
 
     @hookimpl
     def check_statement(self, statement: Statement) -> str | None:
-        if self._settings.xapi_validation == "off":
+        if self._settings.validation == "off":
             return None
         from plugins.xapi import validation
 
         complaint = validation.complaint(statement)
-        if complaint and self._settings.xapi_validation == "warn":
+        if complaint and self._settings.validation == "warn":
             validation.warn(statement, complaint)
             return None
         return complaint

@@ -18,7 +18,7 @@ from core import Receipt, Statement
 if TYPE_CHECKING:
     import requests
 
-    from core.settings import RecordStore
+    from plugins.xapi.settings import RecordStore
 
 #: Of xAPI; a strict store refuses a request without it.
 _VERSION = "1.0.3"

@@ -13,10 +13,10 @@ from core.errors import BadSettings
 from plugins.xapi.anonymize import Scheme
 
 if TYPE_CHECKING:
-    from core.settings import RecordStore, Settings
+    from plugins.xapi.settings import RecordStore, XapiSettings
 
 
-def of(settings: Settings) -> Mapping[str, RecordStore]:
+def of(settings: XapiSettings) -> Mapping[str, RecordStore]:
     """Return the stores by name, with all that the settings say of each.
 
     Raises:
@@ -31,12 +31,12 @@ def of(settings: Settings) -> Mapping[str, RecordStore]:
     return stores
 
 
-def _completed(store: RecordStore, settings: Settings) -> RecordStore:
+def _completed(store: RecordStore, settings: XapiSettings) -> RecordStore:
     """Fill in the default for anonymising, and take a password out of the URL, which is shown and logged."""
     parts = urlsplit(store.url)
     changes: dict[str, object] = {}
     if store.anonymize is None:
-        changes["anonymize"] = settings.xapi_anonymize_actor
+        changes["anonymize"] = settings.anonymize_actor
     if parts.username:
         changes["url"] = urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
         changes["login"] = store.login or unquote(parts.username)
@@ -44,30 +44,30 @@ def _completed(store: RecordStore, settings: Settings) -> RecordStore:
     return store.model_copy(update=changes)
 
 
-def _check_scheme(settings: Settings) -> None:
-    if settings.xapi_anonymize_key is None:
+def _check_scheme(settings: XapiSettings) -> None:
+    if settings.anonymize_key is None:
         raise BadSettings(
             "anonymising needs a secret, and AMPHIPOD_XAPI_ANONYMIZE_KEY is not set",
             remedy="set it to a long random text and keep it; or, where Esup-Pod has hidden its people already, "
             "take XAPI_ANONYMIZE_ACTOR out of our settings",
             step="emit",
         )
-    home = urlsplit(settings.xapi_pseudonym_home)
-    if not home.hostname or (settings.xapi_pseudonym_form == "mailbox" and home.hostname.endswith(".invalid")):
+    home = urlsplit(settings.pseudonym_home)
+    if not home.hostname or (settings.pseudonym_form == "mailbox" and home.hostname.endswith(".invalid")):
         raise BadSettings(
-            f"AMPHIPOD_XAPI_PSEUDONYM_HOME is {settings.xapi_pseudonym_home}",
+            f"AMPHIPOD_XAPI_PSEUDONYM_HOME is {settings.pseudonym_home}",
             remedy="set it to an address of yours, https://video.univ.fr; stores refuse mailboxes at .invalid",
             step="emit",
         )
 
 
-def scheme(settings: Settings) -> Scheme:
+def scheme(settings: XapiSettings) -> Scheme:
     """Return how people are renamed. Call it only where a store anonymises."""
-    assert settings.xapi_anonymize_key
+    assert settings.anonymize_key
     return Scheme(
-        settings.xapi_anonymize_key.get_secret_value().encode(),
-        settings.xapi_pseudonym_form,
-        settings.xapi_pseudonym_home,
+        settings.anonymize_key.get_secret_value().encode(),
+        settings.pseudonym_form,
+        settings.pseudonym_home,
     )
 
 

@@ -125,11 +125,20 @@ def test_variables_that_nobody_reads_are_told_with_the_nearest_that_is(monkeypat
     for name in ("BROKER", "XAPI_LRS_URLL", "SLOTS", "CONFIG", "TRANSCRIPT_FOLDER", "ZZZ"):
         monkeypatch.setenv(f"AMPHIPOD_{name}", "1")
 
-    assert unknown_variables() == [
+    assert unknown_variables({"xapi": ["AMPHIPOD_XAPI_LRS_URL"]}) == [
         ("AMPHIPOD_BROKER_URL", "AMPHIPOD_BROKER is no setting: did you mean AMPHIPOD_BROKER_URL?"),
         ("AMPHIPOD_XAPI_LRS_URL", "AMPHIPOD_XAPI_LRS_URLL is no setting: did you mean AMPHIPOD_XAPI_LRS_URL?"),
         (None, "AMPHIPOD_ZZZ is no setting"),
     ]
+
+
+def test_a_plugin_s_settings_may_stand_above_all_tables_as_they_once_did() -> None:
+    write(
+        'xapi_lrs_url = "http://old"\nxapi_validation = "off"\nxapi_batch_seconds = 3\n[plugin.xapi]\nlrs_url = "http://new"'
+    )
+    loaded = load()
+    assert loaded.plugin["xapi"] == {"lrs_url": "http://new", "validation": "off"}
+    assert loaded.xapi_batch_seconds == 3, "ours"
 
 
 def test_a_slip_in_the_file_is_told_with_the_nearest_setting() -> None:

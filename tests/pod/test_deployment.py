@@ -9,8 +9,12 @@ import sys
 from pathlib import Path
 
 import pytest
+from pydantic import BaseModel
 
 from core.settings import POD_NAMES, Settings
+from core.settings.plugin_settings import also_read, variable
+from plugins.transcript.settings import TranscriptSettings
+from plugins.xapi.settings import XapiSettings
 
 POD = Path(__file__).parents[2] / "examples" / "pod"
 
@@ -43,6 +47,9 @@ def test_compose_accepts_its_file(tmp_path: Path) -> None:
 def test_the_environment_names_settings_that_exist() -> None:
     names = re.findall(r"^([A-Z_]+)=", (POD / "pod.env.example").read_text(), re.MULTILINE)
     known = {"MEDIA_ROOT", *POD_NAMES, *(f"AMPHIPOD_{name.upper()}" for name in Settings.model_fields)}
+    owned: dict[str, type[BaseModel]] = {"xapi": XapiSettings, "transcript": TranscriptSettings}
+    for plugin, model in owned.items():
+        known |= {variable(plugin, field) for field in model.model_fields} | {*also_read(model).values()}
     assert not set(names) - known
 
 

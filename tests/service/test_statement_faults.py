@@ -23,12 +23,13 @@ from core import submit_statements
 from core.errors import BadCall, OutOfReach
 from core.queue import lease
 from core.redis import connection
-from core.settings import RecordStore, Settings
+from core.settings import Settings
 from core.statements import dead_letters
 from core.statements import submit as waiting
 from core.statements.outbox import PARTITIONS
 from core.statements.submit import PartlyKept
 from plugins.xapi.lrs import Client
+from plugins.xapi.settings import RecordStore
 
 from ..conftest import InstallPlugin
 from .conftest import RedisServer, Start, until

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -61,7 +61,7 @@ class Call:
 
     def settings(self, **overrides: Any) -> Settings:
         """Read the settings; None in `overrides` means "not given"."""
-        _warn_of_variables()
+        _warn_of_variables({})
         given = {name: value for name, value in overrides.items() if value is not None}
         return settings.load(self.config, **given)
 
@@ -73,13 +73,21 @@ class Call:
 
         loaded = self.settings(**overrides)
         logs.configure(loaded, told=told)
-        return Host(loaded, Manager(loaded))
+        host = Host(loaded, Manager(loaded))
+        logs.configure(loaded, told=told, own=host.manager.own_settings.values())
+        _warn_of_variables(host.manager.own_variables)
+        return host
+
+
+def _warn_of_variables(own: Mapping[str, Iterable[str]]) -> None:
+    """Tell each variable that nobody reads; `own` are those that plugins read."""
+    for _, words in settings.unknown_variables(own):
+        _warn(words)
 
 
 @cache
-def _warn_of_variables() -> None:
-    for _, words in settings.unknown_variables():
-        typer.echo(f"amphipod: {words}", err=True)
+def _warn(words: str) -> None:
+    typer.echo(f"amphipod: {words}", err=True)
 
 
 def sources_of(files: Sequence[Path], presentation: Path | None, roots: Sequence[Path]) -> list[tuple[Source, ...]]:

@@ -16,20 +16,23 @@ from core.worker.middleware.sweeper import Sweeper
 from core.worker.middleware.worker_setup import WorkerSetup
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from dramatiq.middleware import Middleware
+    from pydantic import BaseModel
 
     from core.settings import Settings
 
 
-def build(settings: Settings) -> list[Middleware]:
-    """Return the middleware of a worker.
+def build(settings: Settings, own: Collection[BaseModel] = ()) -> list[Middleware]:
+    """Return the middleware of a worker; `own` are plugins' settings, whose secrets are not logged.
 
     Log context comes first, because Dramatiq runs "after" hooks in reverse: a retry's log line still has its ids.
     Dramatiq's time limit is left out: it can't interrupt C code, core/process/supervisor.py can.
     """
     return [
         LogContext(settings),
-        WorkerSetup(settings),
+        WorkerSetup(settings, own),
         Registry(settings),
         RedisCheck(settings),
         Recovery(settings),

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import dramatiq
 from dramatiq.middleware import Middleware
+from pydantic import BaseModel
 
 from core import logs
 from core.queue import names
@@ -12,11 +15,11 @@ from core.settings import Settings
 
 
 class WorkerSetup(Middleware):
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
+    def __init__(self, settings: Settings, own: Collection[BaseModel]) -> None:
+        self._settings, self._own = settings, own
 
     def after_process_boot(self, _broker: dramatiq.Broker) -> None:
-        logs.configure(self._settings)
+        logs.configure(self._settings, own=self._own)
 
     def before_worker_boot(self, broker: dramatiq.Broker, worker: dramatiq.Worker) -> None:
         assert isinstance(broker, Broker)

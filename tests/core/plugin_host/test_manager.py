@@ -48,6 +48,7 @@ from core.process.step import run
 from core.settings import Settings
 from core.storage.job_folder import store
 from core.storage.manifest import fold
+from plugins.xapi.settings import XapiSettings
 
 from ...conftest import InstallPlugin
 
@@ -822,6 +823,31 @@ def test_hook_register_settings(load: Load, monkeypatch: pytest.MonkeyPatch) -> 
     assert loaded("one").own == own
     assert own.model_dump()["key"].get_secret_value() == "12345"
     assert "12345" not in repr(own)
+
+
+def test_a_child_is_told_the_secrets_of_the_plugins_that_work_in_it(load: Load) -> None:
+    manager = load({"plugin": {"one": {"key": "s3cret"}, "two": {"undeclared": "0ther"}}}, one=OWN_SETTINGS)
+    assert manager.settings_for_child({"one"}).plugin["one"]["key"] == "s3cret"
+    others = manager.settings_for_child({"encode"}).model_dump_json()
+    assert "s3cret" not in others
+    assert "0ther" not in others
+
+
+def test_a_setting_that_a_plugin_doesn_t_have_is_told_with_the_nearest(tmp_path: Path) -> None:
+    with pytest.raises(BadSettings, match=r"lrs_uri in \[plugin.xapi\] is no setting, did you mean lrs_url\?"):
+        Settings(plugin={"xapi": {"lrs_uri": "http://lrs"}}).of_plugin("xapi", XapiSettings)
+
+
+def test_a_variable_of_another_s_is_read_where_ours_is_not_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XAPI_LRS_URL", "http://pod")
+    assert Settings().of_plugin("xapi", XapiSettings).lrs_url == "http://pod"
+    assert (
+        Settings(plugin={"xapi": {"lrs_url": "http://file"}}).of_plugin("xapi", XapiSettings).lrs_url == "http://file"
+    )
+    monkeypatch.setenv("AMPHIPOD_XAPI_LRS_URL", "http://ours")
+    assert (
+        Settings(plugin={"xapi": {"lrs_url": "http://file"}}).of_plugin("xapi", XapiSettings).lrs_url == "http://ours"
+    )
 
 
 @pytest.mark.parametrize(

@@ -182,10 +182,12 @@ def test_a_child_over_its_memory_limit_fails_alone(request_for: Request) -> None
 def test_the_environment_of_the_child_holds_no_secrets(request_for: Request, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DATABASE_PASSWORD", "secret")
     monkeypatch.setenv("AMPHIPOD_TOY_COLOUR", "green")
+    monkeypatch.setenv("AMPHIPOD_TOY_TOKEN", "secret")
     monkeypatch.setenv("AMPHIPOD_BROKER_URL", "redis://:secret@redis")
 
-    environment = spawn.child_environment()
+    environment = spawn.child_environment(Settings(plugin={"toy": {"token": "it is in the request"}}))
 
+    assert "AMPHIPOD_TOY_TOKEN" not in environment
     assert "DATABASE_PASSWORD" not in environment
     assert "AMPHIPOD_BROKER_URL" not in environment
     assert environment["AMPHIPOD_TOY_COLOUR"] == "green"

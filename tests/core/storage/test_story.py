@@ -175,8 +175,8 @@ class TestSecrets:
         secret = settings.model_copy(
             update={
                 "broker_url": "redis://:redis-pw%21@redis.example/0",
-                **Settings(pod_api_token="pod-token", xapi_lrs_pwd="lrs-password").model_dump(
-                    include={"pod_api_token", "xapi_lrs_pwd"}
+                **Settings(pod_api_token="pod-token", webhook_secret="lrs-password").model_dump(
+                    include={"pod_api_token", "webhook_secret"}
                 ),
             }
         )

@@ -19,9 +19,11 @@ from numpy.typing import NDArray
 from whisper.tokenizer import get_encoding
 
 from core import Transcript
+from core.settings import load as load_settings
 from core.testing import fake_context, fake_job
 from plugins.transcript.engine import transcribe_lecture
 from plugins.transcript.options import TranscribeOptions
+from plugins.transcript.settings import TranscriptSettings
 from plugins.transcript.sound.audio import iter_audio
 from plugins.transcript.sound.windows import RATE
 
@@ -95,8 +97,9 @@ def transcribe(checkpoint: Path, tmp_path: Path) -> Transcribe:
     ) -> Transcript:
         context = context or fake_context(tmp_path / job, audio, step="transcribe", threads=1)
         options = {"model": str(checkpoint)} | options
+        own = load_settings().of_plugin("transcript", TranscriptSettings)
         return transcribe_lecture(
-            fake_job(audio, language=language, steps=("transcribe",)), audio, TranscribeOptions(**options), context
+            fake_job(audio, language=language, steps=("transcribe",)), audio, TranscribeOptions(**options), context, own
         )
 
     return run

@@ -14,8 +14,10 @@ import pytest
 import whisper
 
 from core.errors import BadCall, BadSettings, OutOfReach, Permanent, PluginUnavailable
+from core.settings import load as load_settings
 from plugins.transcript import weights
 from plugins.transcript.options import TranscribeOptions
+from plugins.transcript.settings import TranscriptSettings
 from plugins.transcript.weights import OFFICIAL, Weights, load, pull, weights_for
 
 from .conftest import DATA
@@ -30,8 +32,12 @@ def models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
+def own() -> TranscriptSettings:
+    return load_settings().of_plugin("transcript", TranscriptSettings)
+
+
 def found(language: str = "fr", **options: Any) -> Weights:
-    return weights_for(TranscribeOptions(**options), language)
+    return weights_for(TranscribeOptions(**options), language, own())
 
 
 def test_by_name_in_the_configured_folder(models: Path) -> None:
@@ -76,7 +82,7 @@ def test_a_table_may_name_models_alone(models: Path) -> None:
 @pytest.mark.parametrize("table", ["not JSON", "[1]", "7"])
 def test_a_table_that_is_none_is_told(table: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AMPHIPOD_TRANSCRIPT_MODELS", table)
-    with pytest.raises(BadSettings, match=r"AMPHIPOD_TRANSCRIPT_MODELS .* is no table in JSON"):
+    with pytest.raises(BadSettings, match="AMPHIPOD_TRANSCRIPT_MODELS must be a table"):
         found()
 
 
@@ -136,18 +142,18 @@ class TestPull:
     @pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
     @pytest.mark.usefixtures("_server")
     def test_what_was_pulled_is_found(self, models: Path) -> None:
-        assert pull("tiny") == models / "tiny.pt"
+        assert pull("tiny", models) == models / "tiny.pt"
         assert found(model="tiny").path == models / "tiny.pt"
-        assert pull("tiny") == models / "tiny.pt"
+        assert pull("tiny", models) == models / "tiny.pt"
 
     @pytest.mark.usefixtures("_server")
-    def test_a_server_that_refuses_is_told(self) -> None:
+    def test_a_server_that_refuses_is_told(self, models: Path) -> None:
         with pytest.raises(OutOfReach, match=r"base\.pt can't be fetched"):
-            pull("base")
+            pull("base", models)
 
     def test_a_name_that_nobody_knows_is_told(self) -> None:
         with pytest.raises(Permanent, match="there is no model micro: there are tiny"):
-            pull("micro")
+            pull("micro", Path("models"))
 
 
 class TestBeforeAnyWork:
@@ -155,21 +161,21 @@ class TestBeforeAnyWork:
 
     def test_weights_that_are_not_here_are_this_host_s_lack(self) -> None:
         with pytest.raises(PluginUnavailable, match=r"small is not on this host .* `amphipod models pull small`"):
-            weights.check(TranscribeOptions(), "auto")
+            weights.check(TranscribeOptions(), "auto", own())
 
     def test_a_name_that_nobody_knows_is_a_wrong_call(self) -> None:
         with pytest.raises(BadCall, match="there is no model smal"):
-            weights.check(TranscribeOptions(model="smal"), "auto")
+            weights.check(TranscribeOptions(model="smal"), "auto", own())
 
     def test_a_file_that_is_not_here_may_be_elsewhere(self, tmp_path: Path) -> None:
         with pytest.raises(PluginUnavailable):
-            weights.check(TranscribeOptions(model=str(tmp_path / "ours.pt")), "auto")
+            weights.check(TranscribeOptions(model=str(tmp_path / "ours.pt")), "auto", own())
 
     def test_an_english_model_hears_no_french(self, models: Path) -> None:
         (models / "tiny.en.pt").touch()
-        weights.check(TranscribeOptions(model="tiny.en"), "en")
+        weights.check(TranscribeOptions(model="tiny.en"), "en", own())
         with pytest.raises(BadCall, match="knows only English"):
-            weights.check(TranscribeOptions(model="tiny.en"), "fr")
+            weights.check(TranscribeOptions(model="tiny.en"), "fr", own())
 
 
 def test_languages_are_known_without_torch() -> None:

@@ -17,9 +17,10 @@ from pydantic import SecretStr
 from core.errors import BadCall, BadSettings
 from core.pipeline import planning
 from core.plugin_host.manager import Manager
-from core.settings import RecordStore, Settings, load
+from core.settings import Settings, load
 from core.testing import fake_job
 from plugins.xapi import stores
+from plugins.xapi.settings import RecordStore, XapiSettings
 from plugins.xapi.validation import complaint
 
 POD = [
@@ -37,6 +38,10 @@ def test_a_mistyped_option_is_refused_though_the_job_emits_too(tmp_path: Path) -
         planning.check_options(Manager(settings), job)
 
 
+def own() -> XapiSettings:
+    return load().of_plugin("xapi", XapiSettings)
+
+
 class TestStores:
     def test_esup_pod_s_names_describe_one(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("XAPI_LRS_URL", "https://lrs.univ-demo.fr/xAPI/statements")
@@ -44,7 +49,7 @@ class TestStores:
         monkeypatch.setenv("XAPI_LRS_PWD", "s3cret")
         monkeypatch.setenv("XAPI_ANONYMIZE_ACTOR", "True")
         monkeypatch.setenv("AMPHIPOD_XAPI_ANONYMIZE_KEY", "k")
-        (store,) = stores.of(load()).values()
+        (store,) = stores.of(own()).values()
         assert (store.name, store.url) == ("lrs", "https://lrs.univ-demo.fr/xAPI/statements")
         assert (store.login, store.password) == ("pod", SecretStr("s3cret"))
         assert store.anonymize
@@ -52,10 +57,10 @@ class TestStores:
     def test_our_names_win_over_esup_pod_s(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("XAPI_LRS_URL", "https://old.example")
         monkeypatch.setenv("AMPHIPOD_XAPI_LRS_URL", "https://new.example")
-        assert load().xapi_lrs_url == "https://new.example"
+        assert own().lrs_url == "https://new.example"
 
     def test_a_password_in_the_address_is_taken_out_of_it(self) -> None:
-        (store,) = stores.of(Settings(xapi_lrs_url="https://me:s%40fe@lrs.example:8443/xAPI/statements")).values()
+        (store,) = stores.of(XapiSettings(lrs_url="https://me:s%40fe@lrs.example:8443/xAPI/statements")).values()
         assert (store.url, store.login) == ("https://lrs.example:8443/xAPI/statements", "me")
         assert store.password
         assert store.password.get_secret_value() == "s@fe"
@@ -63,18 +68,18 @@ class TestStores:
     def test_two_stores_of_one_name_are_refused(self) -> None:
         two = (RecordStore(name="a", url="http://x"), RecordStore(name="a", url="http://y"))
         with pytest.raises(BadSettings, match="two record stores have one name"):
-            stores.of(Settings(xapi_stores=two))
+            stores.of(XapiSettings(stores=two))
 
     def test_anonymising_without_a_key_is_refused(self) -> None:
         with pytest.raises(BadSettings, match="AMPHIPOD_XAPI_ANONYMIZE_KEY is not set"):
-            stores.of(Settings(xapi_lrs_url="http://x", xapi_anonymize_actor=True))
+            stores.of(XapiSettings(lrs_url="http://x", anonymize_actor=True))
 
     def test_mailboxes_need_a_host_that_a_store_takes(self) -> None:
-        settings = Settings(
-            xapi_lrs_url="http://x",
-            xapi_anonymize_actor=True,
-            xapi_anonymize_key=SecretStr("k"),
-            xapi_pseudonym_form="mailbox",
+        settings = XapiSettings(
+            lrs_url="http://x",
+            anonymize_actor=True,
+            anonymize_key=SecretStr("k"),
+            pseudonym_form="mailbox",
         )
         with pytest.raises(BadSettings, match="AMPHIPOD_XAPI_PSEUDONYM_HOME"):
             stores.of(settings)
