@@ -13,12 +13,12 @@ from core.errors import UnknownJob
 from core.job_index import rebuild
 from core.model import Priority, now
 from core.pipeline import graph
+from core.pipeline.task import CallbackTask, Task
 from core.queue import job_row, job_rows, monitor, names, status
 from core.queue.job_row import JobRow, RowState
 from core.redis.keys import NAMESPACE
 from core.settings import Settings
 from core.storage import files, job_folder
-from core.storage.deliveries import DELIVER
 from core.storage.job_folder import JobFolder
 
 if TYPE_CHECKING:
@@ -48,8 +48,8 @@ class Unsent:
     priority: Priority
     #: How it stands; None when only its end is left to be told.
     row: JobRow | None
-    #: Step, its queue, and which part of it.
-    tasks: tuple[tuple[str, str, str], ...]
+    #: With the queue of each.
+    tasks: tuple[tuple[Task, str], ...]
 
 
 def look(folder: JobFolder) -> Unsent | None:
@@ -61,8 +61,8 @@ def look(folder: JobFolder) -> Unsent | None:
     tasks = graph.next_tasks(folder)
     if not tasks:
         return None
-    row, job = job_row.row_of(folder) if tasks[0][0] != DELIVER else None, folder.job()
-    return Unsent(job.id, job.priority, row, tuple((step, names.queue_of(step, job), part) for step, part in tasks))
+    row, job = job_row.row_of(folder) if not isinstance(tasks[0], CallbackTask) else None, folder.job()
+    return Unsent(job.id, job.priority, row, tuple((task, names.queue_of(task.step, job)) for task in tasks))
 
 
 def unsent(root: Path, jobs: Sequence[str]) -> Iterator[Unsent]:
@@ -115,8 +115,8 @@ def _put_off(row: JobRow, until: datetime | None) -> JobRow:
 
 
 def _messages(one: Unsent) -> Iterator[dramatiq.Message[None]]:
-    for step, queue, part in one.tasks:
-        yield names.message(step, one.job, queue, one.priority, part=part)
+    for task, queue in one.tasks:
+        yield names.message(task.step, one.job, queue, one.priority, part=task.part)
 
 
 class Recheck:

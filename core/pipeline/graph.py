@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 from core.model import ALL, Job, Plan, State, Step, StepSpec
 from core.pipeline import parts
+from core.pipeline.task import CallbackTask, JoinTask, PartTask, StepTask, Task
 from core.storage import deliveries, manifest
-from core.storage.deliveries import DELIVER
 from core.storage.job_folder import JobFolder
 from core.storage.manifest import FINISH
 
@@ -60,15 +60,14 @@ def _keeps_time(folder: JobFolder, step: str) -> bool:
         return False
 
 
-def next_tasks(folder: JobFolder, after: str | None = None) -> list[tuple[Step | str, str]]:
-    """Return all that can be worked on now: a step, with "", the name of a part that is missing, or `parts.JOIN`.
+def next_tasks(folder: JobFolder, after: str | None = None) -> list[Task]:
+    """Return all that can be worked on now; of a job that is over, what is still to be told.
 
-    Of a job that is over, what is still to be told: `DELIVER`, with a delivery's id. With `after`, only that step and
-    what waits for it: the others' messages are on their way already.
+    With `after`, only that step and what waits for it: the others' messages are on their way already.
     """
     steps = next_steps(folder)
     if not steps:
-        return [(DELIVER, delivery) for delivery in deliveries.due(folder)]
+        return [CallbackTask(delivery) for delivery in deliveries.due(folder)]
     if after is not None:
         job = folder.job()
         steps = tuple(step for step in steps if step in (FINISH, after) or _waits_for(folder, job, step, after))
@@ -81,9 +80,9 @@ def _waits_for(folder: JobFolder, job: Job, step: Step, other: str) -> bool:
     return other in needs(spec, job) and not (other in spec.beside and folder.beside(other).exists())
 
 
-def _tasks(folder: JobFolder, step: str) -> list[tuple[str, str]]:
+def _tasks(folder: JobFolder, step: str) -> Sequence[Task]:
     divided = parts.division(folder, step)
     if not (divided and divided.parts):
-        return [(step, "")]
+        return [StepTask(step)]
     missing = parts.missing(folder, step, divided)
-    return [(step, part.name) for part in missing] or [(step, parts.JOIN)]
+    return [PartTask(step, part.name) for part in missing] or [JoinTask(step)]

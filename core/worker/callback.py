@@ -17,14 +17,15 @@ from core import backoff
 from core.callbacks import delivery
 from core.callbacks.delivery import Contract
 from core.errors import UnknownJob
+from core.pipeline.task import CallbackTask
 from core.queue import job_row, job_rows, lease, names, status
 from core.queue.lease import LeaseHeld
 from core.settings import Settings
 from core.storage import deliveries
-from core.storage.deliveries import DELIVER, Delivery
+from core.storage.deliveries import Delivery
 from core.storage.job_folder import JobFolder
 from core.worker.step import LOOKS_FOR_FOLDER, elsewhere
-from core.worker.task import Task, WorkerContext, send
+from core.worker.task import WorkerContext, WorkItem, send
 
 #: Seconds until a delivery is tried whose receiver keeps as many threads busy as it may.
 _BUSY_WAIT = 5.0
@@ -62,42 +63,42 @@ def serve(
 ) -> None:
     """Try a delivery. Returns only when Redis has the message for the next try, if there is to be one."""
     folder = JobFolder(worker.host.settings.jobs_root, job)
-    task = Task(folder, DELIVER, names.CALLBACKS, delivery, tries)
+    item = WorkItem(folder, CallbackTask(delivery), names.CALLBACKS, tries)
     if not worker.broker.root.is_open():
-        elsewhere(worker, task, worker.broker.root.fault)
+        elsewhere(worker, item, worker.broker.root.fault)
         return
     wait: float | None
     try:
         receiver = _receiver(worker.host.settings, folder, delivery)
         with destinations.enter(receiver, worker.broker.threads_for_destination) as room:
-            wait, reason = _try(worker, task, contracts) if room else (_BUSY_WAIT, f"{receiver} is slow to answer")
+            wait, reason = _try(worker, item, contracts) if room else (_BUSY_WAIT, f"{receiver} is slow to answer")
     except LeaseHeld as busy:
         wait, reason = busy.seconds_left + 0.1, str(busy)
     except (redis.RedisError, ConnectionClosed) as error:
         wait, reason = worker.host.settings.callback_retry_seconds, str(error)
     except (OSError, UnknownJob) as error:
         if not worker.broker.root.is_open(now=True):
-            elsewhere(worker, task, worker.broker.root.fault or str(error))
+            elsewhere(worker, item, worker.broker.root.fault or str(error))
             return
         if isinstance(error, UnknownJob) and tries >= LOOKS_FOR_FOLDER:
             _log.error("portal not told: its job's record is gone", reason=str(error))
             return
         # A network file system shows it late.
-        task = replace(task, tries=tries + 1)
+        item = replace(item, tries=tries + 1)
         wait, reason = _delay(worker.host.settings, tries), f"its record can't be seen from here yet ({error})"
     except Exception as error:  # noqa: BLE001  # an ack now would lose the delivery
         _log.exception("unexpected fault", reason=str(error))
-        task = replace(task, tries=tries + 1)
+        item = replace(item, tries=tries + 1)
         wait, reason = _delay(worker.host.settings, tries), f"{type(error).__name__}: {error}"
     if wait is not None:
-        send(worker, task, wait, reason)
+        send(worker, item, wait, reason)
 
 
-def _try(worker: WorkerContext, task: Task, contracts: Mapping[str, Contract]) -> tuple[float | None, str]:
+def _try(worker: WorkerContext, item: WorkItem, contracts: Mapping[str, Contract]) -> tuple[float | None, str]:
     """Make one try. Returns the seconds until the next one, None when there is to be none, and the answer."""
-    with lease.hold(worker.redis, task.name, worker.host.settings.lease_seconds):
-        record, wait = delivery.attempt(worker.host.settings, task.folder, task.part, contracts)
-    _show(worker, task.folder, record)
+    with lease.hold(worker.redis, item.name, worker.host.settings.lease_seconds):
+        record, wait = delivery.attempt(worker.host.settings, item.folder, item.task.part, contracts)
+    _show(worker, item.folder, record)
     return wait, record.answer
 
 

@@ -22,16 +22,17 @@ from core.model import Division, Step, now
 from core.pipeline import attempt, graph, lifecycle, parts
 from core.pipeline.attempt import Observer
 from core.pipeline.planning import fix_plan
+from core.pipeline.task import CallbackTask, JoinTask, PartTask, StepTask
+from core.pipeline.task import read as read_task
 from core.queue import job_row, job_rows, lease, status
 from core.queue.job_row import JobRow, RowState
 from core.queue.lease import Lease, LeaseHeld
 from core.storage import files
-from core.storage.deliveries import DELIVER
 from core.storage.job_folder import JobFolder
 from core.storage.manifest import FINISH
 from core.worker import mounts
 from core.worker.middleware.shutdown import HandBack
-from core.worker.task import Task, WorkerContext, insist, send, words
+from core.worker.task import WorkerContext, WorkItem, insist, send, words
 
 #: Seconds between two questions to Redis whether a running job was cancelled.
 _ASK_EVERY = 0.5
@@ -51,55 +52,55 @@ def serve(worker: WorkerContext, step: str, job: str, part: str, tries: int, que
     Idempotent: what is done is not done again, but what comes next is sent all the same. Returns only when Redis has
     taken what must be sent, so that the message may be acknowledged.
     """
-    task = Task(JobFolder(worker.host.settings.jobs_root, job), step, queue, part, tries)
+    item = WorkItem(JobFolder(worker.host.settings.jobs_root, job), read_task(step, part), queue, tries)
     try:
-        _serve(worker, task)
+        _serve(worker, item)
     except Exception as error:  # noqa: BLE001  # not even its failure could be kept; an ack now would lose the job
         _log.exception("unexpected fault", reason=str(error))
-        _again(worker, task, _delay(worker, tries), f"{type(error).__name__}: {error}")
+        _again(worker, item, _delay(worker, tries), f"{type(error).__name__}: {error}")
 
 
-def _serve(worker: WorkerContext, task: Task) -> None:
+def _serve(worker: WorkerContext, item: WorkItem) -> None:
     if not worker.broker.root.is_open():
-        elsewhere(worker, task, worker.broker.root.fault)
+        elsewhere(worker, item, worker.broker.root.fault)
         return
     try:
-        with lease.hold(worker.redis, task.name, worker.host.settings.lease_seconds) as held:
-            _work(worker, task, held)
+        with lease.hold(worker.redis, item.name, worker.host.settings.lease_seconds) as held:
+            _work(worker, item, held)
     except HandBack:
-        _again(worker, task, 0, "the worker stops")
+        _again(worker, item, 0, "the worker stops")
     except Cancelled:
         _log.info("stopped: the job was cancelled, or another part of it has failed")
-        _send_following(worker, task)
+        _send_following(worker, item)
     except Exception as error:  # noqa: BLE001  # an ack now would lose the job; its reason is kept and it is tried again
-        _meet(worker, task, error)
+        _meet(worker, item, error)
     else:
-        _send_following(worker, task)
+        _send_following(worker, item)
 
 
-def _meet(worker: WorkerContext, task: Task, error: Exception) -> None:
+def _meet(worker: WorkerContext, item: WorkItem, error: Exception) -> None:
     """Put a message back that met an error; whose fault it is decides whether that counts as a try."""
     match error:
         case LeaseHeld():
-            _again(worker, task, error.seconds_left + 0.1, str(error), at_work=True)
+            _again(worker, item, error.seconds_left + 0.1, str(error), at_work=True)
         case redis.RedisError() | ConnectionClosed():
-            _again(worker, task, 1, words(worker, error))
+            _again(worker, item, 1, words(worker, error))
         case HostUnfit():
-            elsewhere(worker, task, str(error))
+            elsewhere(worker, item, str(error))
         case Transient() | UnknownJob() | OSError() if not worker.broker.root.is_open(now=True):
-            elsewhere(worker, task, worker.broker.root.fault or str(error))
+            elsewhere(worker, item, worker.broker.root.fault or str(error))
         case UnknownJob():
-            _look_again(worker, task, error)
+            _look_again(worker, item, error)
         case Transient():
-            _retry(worker, task, error)
+            _retry(worker, item, error)
         case _:
             _log.exception("unexpected fault", reason=str(error))
-            _retry(worker, task, Transient(f"{type(error).__name__}: {error}"))
+            _retry(worker, item, Transient(f"{type(error).__name__}: {error}"))
 
 
-def _work(worker: WorkerContext, task: Task, held: Lease) -> None:
-    folder, step = task.folder, task.step
-    if task.step == FINISH:
+def _work(worker: WorkerContext, item: WorkItem, held: Lease) -> None:
+    folder, step = item.folder, item.task.step
+    if step == FINISH:
         mounts.check_output(folder.job(), worker.host.settings)
         lifecycle.finish(worker.host, folder, lock=_output_lock(worker))
         _tell(worker, job_row.row_of(folder))
@@ -108,11 +109,11 @@ def _work(worker: WorkerContext, task: Task, held: Lease) -> None:
         return
     if step not in worker.host.manager.steps.specs:
         raise HostUnfit(f"no plugin here brings the step {step}")
-    _tell(worker, _running(folder, task.step))
+    _tell(worker, _running(folder, item.task.step))
     watch = _watch(worker, folder, held)
     mounts.check(folder.job(), worker.host.settings)
-    if task.part == "":
-        _start_beside(worker, task)
+    if isinstance(item.task, StepTask):
+        _start_beside(worker, item)
         divided = attempt.divide(worker.host, folder, step, Observer(watch=watch))
         if isinstance(divided, Division) and not divided.parts:
             report = status.reporter(worker.redis, folder.id, step, files.host_name())
@@ -121,23 +122,27 @@ def _work(worker: WorkerContext, task: Task, held: Lease) -> None:
     division = parts.division(folder, step)
     if division is None:
         raise Transient(f"how {step} was divided can't be seen from here yet")
-    if task.part == parts.JOIN:
+    if isinstance(item.task, JoinTask):
         attempt.run_join(worker.host, folder, step, division, Observer(watch=watch, before_commit=held.confirm))
     else:
-        _work_part(worker, folder, step, division, task.part, watch, held)
+        _work_part(worker, folder, step, division, item.task.part, watch, held)
 
 
-def _start_beside(worker: WorkerContext, task: Task) -> None:
+def _start_beside(worker: WorkerContext, item: WorkItem) -> None:
     """Send what may run beside a step, once its plan says so."""
-    folder, job = task.folder, task.folder.job()
-    others = [step for step in job.steps if task.step in job.spec(step).beside]
-    if not others or folder.beside(task.step).exists() or not fix_plan(worker.host, folder, task.step).keeps_time:
+    folder, job = item.folder, item.folder.job()
+    others = [step for step in job.steps if item.task.step in job.spec(step).beside]
+    if (
+        not others
+        or folder.beside(item.task.step).exists()
+        or not fix_plan(worker.host, folder, item.task.step).keeps_time
+    ):
         return
     ready = graph.next_steps(folder)
     for step in others:
         if step in ready:
-            send(worker, replace(task, step=step, tries=0), 0)
-    folder.beside(task.step).touch()
+            send(worker, replace(item, task=StepTask(step), tries=0), 0)
+    folder.beside(item.task.step).touch()
 
 
 def _work_part(
@@ -191,12 +196,12 @@ def _running(folder: JobFolder, step: str) -> JobRow:
     return job_row.row_of(folder).model_copy(update=about)
 
 
-def _tell_put_off(worker: WorkerContext, task: Task, delay: float, reason: str) -> None:
+def _tell_put_off(worker: WorkerContext, item: WorkItem, delay: float, reason: str) -> None:
     """Tell lists that a job waits for its next try, unless it is over or at another step already."""
-    row = _row(worker, task.folder)
-    if row is None or row.step != task.step or row.state.is_final:
+    row = _row(worker, item.folder)
+    if row is None or row.step != item.task.step or row.state.is_final:
         return
-    about: dict[str, object] = {"state": RowState.WAITING, "tries": task.tries, "changed_at": now()}
+    about: dict[str, object] = {"state": RowState.WAITING, "tries": item.tries, "changed_at": now()}
     if delay:
         about |= {"state": RowState.DELAYED, "next_try": now() + timedelta(seconds=delay), "reason": reason}
     _tell(worker, row.model_copy(update=about))
@@ -215,61 +220,61 @@ def _row(worker: WorkerContext, folder: JobFolder) -> JobRow | None:
 # Sending
 
 
-def elsewhere(worker: WorkerContext, task: Task, why: str) -> None:
+def elsewhere(worker: WorkerContext, item: WorkItem, why: str) -> None:
     """Leave a message to another host, or to this one when it is fit again; nothing is counted against the job."""
-    why = why or f"{task.folder.root}: no job was ever submitted with this folder"
-    _again(worker, task, _delay(worker, 0), f"this host can't serve it: {why}")
+    why = why or f"{item.folder.root}: no job was ever submitted with this folder"
+    _again(worker, item, _delay(worker, 0), f"this host can't serve it: {why}")
 
 
-def _look_again(worker: WorkerContext, task: Task, error: UnknownJob) -> None:
-    if task.tries < LOOKS_FOR_FOLDER:
-        _again(worker, replace(task, tries=task.tries + 1), _delay(worker, task.tries), str(error))
+def _look_again(worker: WorkerContext, item: WorkItem, error: UnknownJob) -> None:
+    if item.tries < LOOKS_FOR_FOLDER:
+        _again(worker, replace(item, tries=item.tries + 1), _delay(worker, item.tries), str(error))
         return
     reason = str(error)
-    if not task.folder.request.exists():
+    if not item.folder.request.exists():
         reason = f"{error.message}, though the folder of the service is there: the job's was removed"
     _log.error("job given up", reason=reason)
-    if row := _row(worker, task.folder):
+    if row := _row(worker, item.folder):
         _tell(worker, row.model_copy(update={"state": RowState.FAILED, "reason": reason, "changed_at": now()}))
 
 
-def _retry(worker: WorkerContext, task: Task, error: Transient) -> None:
-    if task.tries < worker.host.settings.step_retries:
-        _again(worker, replace(task, tries=task.tries + 1), _delay(worker, task.tries), str(error), error)
+def _retry(worker: WorkerContext, item: WorkItem, error: Transient) -> None:
+    if item.tries < worker.host.settings.step_retries:
+        _again(worker, replace(item, tries=item.tries + 1), _delay(worker, item.tries), str(error), error)
         return
-    lifecycle.give_up(worker.host, task.folder, task.step, error)
-    if task.step == FINISH:
-        _tell(worker, job_row.row_of(task.folder))
-    _send_following(worker, task)
+    lifecycle.give_up(worker.host, item.folder, item.task.step, error)
+    if item.task.step == FINISH:
+        _tell(worker, job_row.row_of(item.folder))
+    _send_following(worker, item)
 
 
 def _delay(worker: WorkerContext, tries: int) -> float:
     return backoff.pause(tries + 1, first=worker.host.settings.retry_seconds, longest=LONGEST_DELAY)
 
 
-def _send_following(worker: WorkerContext, task: Task) -> None:
-    folder, step = task.folder, task.step
-    if step not in graph.next_steps(folder) or task.part in ("", parts.JOIN):
+def _send_following(worker: WorkerContext, item: WorkItem) -> None:
+    folder, step = item.folder, item.task.step
+    if step not in graph.next_steps(folder) or not isinstance(item.task, PartTask):
         following = graph.next_tasks(folder, after=step)
-        if following and following[0][0] != DELIVER:
+        if following and not isinstance(following[0], CallbackTask):
             _tell(worker, job_row.row_of(folder).model_copy(update={"changed_at": now()}))
-        for next_step, part in following:
-            send(worker, replace(task, step=next_step, part=part, tries=0), 0)
+        for task in following:
+            send(worker, replace(item, task=task, tries=0), 0)
         return
     division = parts.division(folder, step)
     assert division
     missing = {part.name for part in parts.missing(folder, step, division)}
-    if task.part in missing:  # given up for a cancel that this host's view of the files doesn't show yet
-        send(worker, task, 1)
+    if item.task.part in missing:  # given up for a cancel that this host's view of the files doesn't show yet
+        send(worker, item, 1)
         return
-    done = insist(worker, lambda: status.part_done(worker.redis, folder.id, step, folder.run(), task.part))
+    done = insist(worker, lambda: status.part_done(worker.redis, folder.id, step, folder.run(), item.task.part))
     if done >= len(division.parts) or not missing:
-        send(worker, replace(task, part=parts.JOIN, tries=0), 0)
+        send(worker, replace(item, task=JoinTask(step), tries=0), 0)
 
 
 def _again(
     worker: WorkerContext,
-    task: Task,
+    item: WorkItem,
     delay: float,
     reason: str,
     error: Transient | None = None,
@@ -281,13 +286,13 @@ def _again(
     `at_work` says that another worker is at it, so that lists need not know.
     """
     with suppress(UnknownJob, OSError):
-        if delay and task.step not in graph.next_steps(task.folder):
+        if delay and item.task.step not in graph.next_steps(item.folder):
             delay = min(delay, 1.0)  # done by another: only what comes next is left to send
     about = {"reason": reason, "next_try": round(delay, 1)}
     if error:
-        _log.warning("put back", **about, tries=task.tries, exc_info=error)
+        _log.warning("put back", **about, tries=item.tries, exc_info=error)
     else:
         _log.info("put back", **about)
     if not at_work:
-        _tell_put_off(worker, task, delay, reason)
-    send(worker, task, delay, reason)
+        _tell_put_off(worker, item, delay, reason)
+    send(worker, item, delay, reason)

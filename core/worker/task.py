@@ -17,6 +17,7 @@ from core import backoff
 from core.errors import UnknownJob
 from core.model import Priority
 from core.pipeline.planning import Host
+from core.pipeline.task import Task
 from core.queue import lease, names
 from core.queue.broker import Broker
 from core.redis import connection
@@ -42,34 +43,34 @@ class WorkerContext:
 
 
 @dataclass(frozen=True)
-class Task:
-    """What a message asks for."""
+class WorkItem:
+    """A message as it came: what it asks for, of which job."""
 
     folder: JobFolder
-    step: str
+    task: Task
     #: Bare name of the queue of the message, for as long as the job can't be seen from here.
     queue: str
-    #: "", the name of a part, or `parts.JOIN`.
-    part: str = ""
     #: Passing faults that it has met so far.
     tries: int = 0
 
     @property
     def name(self) -> str:
-        return lease.name_of(self.folder.id, self.step, self.part)
+        return lease.name_of(self.folder.id, self.task.step, self.task.part)
 
 
-def send(worker: WorkerContext, task: Task, delay: float, reason: str = "") -> None:
-    """Enqueue the message of a task, for `delay` seconds from now; returns when Redis has it.
+def send(worker: WorkerContext, item: WorkItem, delay: float, reason: str = "") -> None:
+    """Enqueue the message of a work item, for `delay` seconds from now; returns when Redis has it.
 
     `reason` says why it is put back, for whoever looks at what is delayed.
     """
-    queue = task.queue
+    queue = item.queue
     priority: Priority = "normal"
     with suppress(UnknownJob, OSError):
-        job = task.folder.job()
-        queue, priority = names.queue_of(task.step, job), job.priority
-    message = names.message(task.step, task.folder.id, queue, priority, part=task.part, tries=task.tries, reason=reason)
+        job = item.folder.job()
+        queue, priority = names.queue_of(item.task.step, job), job.priority
+    message = names.message(
+        item.task.step, item.folder.id, queue, priority, part=item.task.part, tries=item.tries, reason=reason
+    )
     insist(worker, lambda: worker.broker.enqueue(message, delay=round(delay * 1000) if delay else None))
 
 

@@ -69,7 +69,7 @@ def transcode(
     """
     with ExitStack() as stack:
         encoders = AacEncoders((rendition.spec.voice for rendition in renditions if film.has_sound), film.layout)
-        lanes: list[RenditionEncoder] = []
+        videos: list[RenditionEncoder] = []
         packages: list[Package] = []
 
         def open_package(rendition: Rendition, video: VideoStream) -> Package:
@@ -88,15 +88,15 @@ def transcode(
 
         for rendition in renditions:
             assert film.media.video
-            lane = RenditionEncoder(rendition, film.media.video, profile, context.threads, open_package)
-            stack.callback(lane.abandon)
-            lane.start()
-            lanes.append(lane)
+            video = RenditionEncoder(rendition, film.media.video, profile, context.threads, open_package)
+            stack.callback(video.abandon)
+            video.start()
+            videos.append(video)
         files = []
         for path in audio_files:
             files.append(AudioFile(path, film.layout))
             stack.callback(files[-1].abandon)
-        pictures = Pictures(film, profile, lanes, stills, context.workdir) if film.media.video else None
+        pictures = Pictures(film, profile, videos, stills, context.workdir) if film.media.video else None
         voices, names = _voices(renditions), _track_names(film)
         tracks: list[AudioTrackPackage] = []
 
@@ -106,7 +106,7 @@ def transcode(
             stack.callback(tracks[-1].abandon)
             return voice, tracks[-1].take
 
-        listeners: list[Listener] = [(lane.rendition.spec.voice, lane.put) for lane in lanes]
+        listeners: list[Listener] = [(video.rendition.spec.voice, video.put) for video in videos]
         if film.has_sound and profile.segments == "cmaf":
             listeners += [open_track(film.main_audio, encoders, voice) for voice in voices]
         sounds = [Sound(film.scenes[0], encoders, listeners, files)] if film.has_sound else []
@@ -116,19 +116,19 @@ def transcode(
             sounds.append(Sound(film.scenes[0], own, hearers, [], number))
         # Playlists of sound are as long as those of the pictures.
         reading = read(film, pictures, sounds, subtitles, context, fill=bool(tracks))
-        for lane in lanes:
-            lane.put(None)
+        for video in videos:
+            video.put(None)
         for file in files:
             file.close()
         for opened in tracks:
             opened.close()
-        wait_for(lanes, context)
+        wait_for(videos, context)
         end = max([pictures.timeline.end if pictures else 0.0, *(sound.end for sound in sounds)])
         context.progress(end, end)
         return Transcoded(
             renditions=tuple(
-                package.encoded(lane.encoder.extradata, lane.frames)
-                for lane, package in zip(lanes, packages, strict=True)
+                package.encoded(video.encoder.extradata, video.frames)
+                for video, package in zip(videos, packages, strict=True)
             ),
             audio_tracks=tuple(tracks),
             duration=end,
@@ -157,11 +157,11 @@ def _track_names(film: Film) -> dict[int, str]:
     return names
 
 
-def wait_for(lanes: Sequence[RenditionEncoder], context: Context) -> None:
+def wait_for(encoders: Sequence[RenditionEncoder], context: Context) -> None:
     """Wait for the encoders' last frames; an error in any of them ends all."""
-    running = list(lanes)
+    running = list(encoders)
     while running:
-        running = [lane for lane in running if not lane.wait()]
+        running = [encoder for encoder in running if not encoder.wait()]
         context.raise_if_cancelled()
 
 

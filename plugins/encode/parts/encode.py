@@ -90,20 +90,20 @@ def _encode_pictures(told: Assignment, options: EncodeOptions, context: Context)
         return PacketWriter(path, encoder.time_base, encoder.extradata or b"", start, end)
 
     with ExitStack() as stack:
-        lanes: list[RenditionEncoder] = []
+        encoders: list[RenditionEncoder] = []
         for rendition in renditions_for(video, profile):
-            lanes.append(RenditionEncoder(rendition, video, profile, context.threads, open_writer))
-            stack.callback(lanes[-1].abandon)
-            lanes[-1].start()
-        pictures = Pictures(film, profile, lanes, stills, context.workdir)
+            encoders.append(RenditionEncoder(rendition, video, profile, context.threads, open_writer))
+            stack.callback(encoders[-1].abandon)
+            encoders[-1].start()
+        pictures = Pictures(film, profile, encoders, stills, context.workdir)
         reel = Reel(film.media.path, video, stretch, context)
         for frame in reel.frames():
             reel.hand_on(frame, pictures.take)
             context.progress(pictures.timeline.end - first, last - first)
         pictures.finish()
-        for lane in lanes:
-            lane.put(None)
-        wait_for(lanes, context)
+        for encoder in encoders:
+            encoder.put(None)
+        wait_for(encoders, context)
     stills.save_tiles(context.output / TILES)
     holes = in_film(film.lecture, reel.holes())
     own = [(max(one, start or one), min(other, other if end is None else end)) for one, other in holes]

@@ -128,16 +128,16 @@ def _write(
     with ExitStack() as stack:
         layout = heard.audio.output_layout if heard and heard.audio else "stereo"
         encoders = AacEncoders([_SOUND_RATE] if heard else [], layout)
-        lane = RenditionEncoder(
+        encoder = RenditionEncoder(
             Rendition(path.stem, film.width, film.height, rate, level, spec),
             film,
             profile,
             context.threads,
             lambda _, video: FilmFile(path, video, encoders.template(_SOUND_RATE) if heard else None),
         )
-        stack.callback(lane.abandon)
-        lane.start()
-        sound = Sound(scenes[heard.path], encoders, [(_SOUND_RATE, lane.put)], []) if heard else None
+        stack.callback(encoder.abandon)
+        encoder.start()
+        sound = Sound(scenes[heard.path], encoders, [(_SOUND_RATE, encoder.put)], []) if heard else None
         takes = [
             Take(scenes[media.path], size, sound if heard == media else None, context)
             for media, size in zip(shown, stage.sizes, strict=True)
@@ -149,20 +149,20 @@ def _write(
             frames = [frame for take in takes if (frame := take.at(number * clock))]
             picture = stage.compose(frames, number, clock)
             timeline.stamp(picture)
-            lane.put(picture)
+            encoder.put(picture)
             context.progress(timeline.end, float(length))
         for take in takes:
             take.finish()
         if sound:
             sound.finish()
-        lane.put(None)
-        wait_for([lane], context)
+        encoder.put(None)
+        wait_for([encoder], context)
         lost = [f"{take.path.name}: {note}" for take in takes for note in take.reading.notes]
-        return film, timeline.end, lane.frames, lost
+        return film, timeline.end, encoder.frames, lost
 
 
 class FilmFile:
-    """The MP4 that a lane writes."""
+    """The MP4 that an encoder writes."""
 
     def __init__(self, path: Path, video: VideoStream, audio: Any) -> None:
         self._path = path

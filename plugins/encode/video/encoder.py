@@ -93,7 +93,7 @@ class RenditionEncoder(threading.Thread):
     def put(self, item: VideoFrame | Sequence[EncodedAudio] | None) -> None:
         """Hand over a frame, sounds, or None as the last item; waits while the encoder is behind.
 
-        A frame belongs to the lane from here on: don't read it again.
+        A frame belongs to the encoder from here on: don't read it again.
         """
         while True:
             if self._error:

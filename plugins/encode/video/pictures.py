@@ -204,17 +204,17 @@ def dark(track: VideoTrack, start: Fraction, end: Fraction, shift: Fraction) -> 
 
 
 class Pictures:
-    """Gives each decoded frame to every lane, in its size, and to the stills."""
+    """Gives each decoded frame to every encoder, in its size, and to the stills."""
 
     def __init__(
-        self, film: Film, profile: Profile, lanes: Sequence[RenditionEncoder], stills: Stills | None, workdir: Path
+        self, film: Film, profile: Profile, encoders: Sequence[RenditionEncoder], stills: Stills | None, workdir: Path
     ) -> None:
         assert film.media.video
         self._frame = film.media.video
         self._workdir = workdir
         self.timeline = Timeline(profile.keyframe_seconds, self._frame.rate, self._frame.time_base)
         # Largest first, for the cascade; the last one's frames are also the stills'.
-        self._lanes = [(lane, Scaler(lane.rendition)) for lane in reversed(lanes)]
+        self._encoders = [(encoder, Scaler(encoder.rendition)) for encoder in reversed(encoders)]
         self._cascade = profile.cascade
         self._twins = Twins()
         self._stills = stills
@@ -266,10 +266,10 @@ class Pictures:
 
     def _hand_out(self, frame: VideoFrame) -> None:
         time = self.timeline.stamp(frame)
-        # All scaling comes before the first hand-over: it writes into the frame that it reads, which may be a lane's.
+        # All scaling comes before the first hand-over: it writes into the frame it reads, maybe an encoder's.
         scaled: list[VideoFrame] = []
         above = frame
-        for _, scaler in self._lanes:
+        for _, scaler in self._encoders:
             picture = scaler.scale(above if self._cascade else frame)
             if any(picture is other for other in scaled):
                 picture = self._twins.copy(picture)
@@ -278,8 +278,8 @@ class Pictures:
         # A still is the frame shown at a time, known when the next one comes; until then the smallest is held back.
         self._release(time)
         self._held = scaled.pop()
-        for (lane, _), picture in zip(self._lanes, scaled, strict=False):
-            lane.put(picture)
+        for (encoder, _), picture in zip(self._encoders, scaled, strict=False):
+            encoder.put(picture)
 
     def finish(self) -> None:
         self.end_scene()
@@ -289,5 +289,5 @@ class Pictures:
         if self._held is not None:
             if self._stills:
                 self._stills.show(self._held, until)
-            self._lanes[-1][0].put(self._held)
+            self._encoders[-1][0].put(self._held)
             self._held = None

@@ -8,6 +8,7 @@ import pytest
 
 from core.model import Job, Plan, Source, State, StepResult, StepSpec, now
 from core.pipeline import graph, lifecycle
+from core.pipeline.task import StepTask
 from core.storage import commit
 from core.storage.job_folder import JobFolder
 from core.storage.manifest import FINISH
@@ -67,13 +68,13 @@ def test_after_a_step_only_what_has_waited_for_it_is_sent(folder: JobFolder) -> 
     planned(folder, keeps_time=True)
     folder.beside("encode").touch()
     ended(folder, "encode")
-    assert graph.next_tasks(folder, after="encode") == [("slides", ""), ("gate", "")]
+    assert graph.next_tasks(folder, after="encode") == [StepTask("slides"), StepTask("gate")]
     ended(folder, "slides")
     assert graph.next_tasks(folder, after="slides") == []
-    assert graph.next_tasks(folder) == [("transcribe", ""), ("gate", "")]
+    assert graph.next_tasks(folder) == [StepTask("transcribe"), StepTask("gate")]
 
 
 def test_what_was_to_be_told_and_was_not_is_told_in_the_end(folder: JobFolder) -> None:
     planned(folder, keeps_time=True)
     ended(folder, "encode")
-    assert ("transcribe", "") in graph.next_tasks(folder, after="encode")
+    assert StepTask("transcribe") in graph.next_tasks(folder, after="encode")

@@ -17,6 +17,7 @@ from core.errors import Transient
 from core.model import Division, Job, Part, Source, State, StepResult, Work
 from core.pipeline import attempt, graph, in_process, lifecycle, parts
 from core.pipeline.planning import Host
+from core.pipeline.task import JoinTask, PartTask, StepTask
 from core.plugin_host.manager import Manager
 from core.settings import Settings
 from core.storage import manifest
@@ -161,7 +162,7 @@ class TestFaults:
 
         lifecycle.retry(folder)
 
-        assert sorted(part for _, part in graph.next_tasks(folder)) == sorted(set("abc") - set(done))
+        assert sorted(task.part for task in graph.next_tasks(folder)) == sorted(set("abc") - set(done))
 
     def test_an_interrupt_ends_all_parts_at_once(self, host: Host, submit: Submit) -> None:
         folder = submit(a={"sleep": 60}, b={"sleep": 60})
@@ -185,18 +186,18 @@ def results(folder: JobFolder) -> dict[str, StepResult]:
 class TestErrands:
     def test_they_are_the_parts_that_are_missing_then_the_join_then_the_end(self, host: Host, submit: Submit) -> None:
         folder = submit()
-        assert graph.next_tasks(folder) == [("encode", "")]
+        assert graph.next_tasks(folder) == [StepTask("encode")]
         division = attempt.divide(host, folder, "encode")
         assert isinstance(division, Division)
-        assert graph.next_tasks(folder) == [("encode", name) for name in "abc"]
+        assert graph.next_tasks(folder) == [PartTask("encode", name) for name in "abc"]
 
         for part in division.parts:
             attempt.run_part(host, folder, "encode", part)
             assert manifest.fold(folder).steps["encode"].state is State.RUNNING
-        assert graph.next_tasks(folder) == [("encode", parts.JOIN)]
+        assert graph.next_tasks(folder) == [JoinTask("encode")]
 
         joined = attempt.run_join(host, folder, "encode", division)
-        assert graph.next_tasks(folder) == [(manifest.FINISH, "")]
+        assert graph.next_tasks(folder) == [StepTask(manifest.FINISH)]
         assert attempt.run_join(host, folder, "encode", division) == joined
 
     def test_a_join_that_cannot_see_a_part_yet_is_tried_again(self, host: Host, submit: Submit) -> None:

@@ -23,13 +23,13 @@ TRACK = VideoTrack(0, 640, 360, 0, Fraction(25), Fraction(1, 25), Colour(2, 2, 2
 
 
 @pytest.fixture
-def lane(tmp_path: Path) -> Iterator[RenditionEncoder]:
+def encoder(tmp_path: Path) -> Iterator[RenditionEncoder]:
     def open_package(rendition: Rendition, video: VideoStream) -> Package:
         return Package(tmp_path, rendition, video, None, segment_seconds=2)
 
-    lane = RenditionEncoder(renditions_for(TRACK, POD)[0], TRACK, POD, 1, open_package)
-    yield lane
-    lane.abandon()
+    encoder = RenditionEncoder(renditions_for(TRACK, POD)[0], TRACK, POD, 1, open_package)
+    yield encoder
+    encoder.abandon()
 
 
 def frame(number: int) -> av.VideoFrame:
@@ -38,46 +38,46 @@ def frame(number: int) -> av.VideoFrame:
     return frame
 
 
-def feed(lane: RenditionEncoder, frames: int) -> None:
+def feed(encoder: RenditionEncoder, frames: int) -> None:
     for number in range(frames):
-        lane.put(frame(number))
+        encoder.put(frame(number))
 
 
-def test_a_lane_turns_frames_into_files(lane: RenditionEncoder, tmp_path: Path) -> None:
-    lane.start()
-    feed(lane, frames=30)
-    lane.put(None)
-    while not lane.wait():
+def test_an_encoder_turns_frames_into_files(encoder: RenditionEncoder, tmp_path: Path) -> None:
+    encoder.start()
+    feed(encoder, frames=30)
+    encoder.put(None)
+    while not encoder.wait():
         pass
-    assert lane.frames == 30
+    assert encoder.frames == 30
     assert (tmp_path / "360p.m3u8").exists()
 
 
-def test_the_error_of_a_dead_encoder_reaches_whoever_feeds_it(lane: RenditionEncoder) -> None:
-    lane.start()
-    lane.put([EncodedAudio(b"x", 0, 1024)])  # This lane has no track for sound.
+def test_the_error_of_a_dead_encoder_reaches_whoever_feeds_it(encoder: RenditionEncoder) -> None:
+    encoder.start()
+    encoder.put([EncodedAudio(b"x", 0, 1024)])  # This encoder has no track for sound.
     begun = time.monotonic()
     with pytest.raises(KeyError, match="audio"):
-        feed(lane, frames=1000)
+        feed(encoder, frames=1000)
     assert time.monotonic() - begun < 1
     with pytest.raises(KeyError, match="audio"):
-        lane.wait()
+        encoder.wait()
 
 
-def test_a_lane_that_waits_for_frames_can_be_abandoned(lane: RenditionEncoder) -> None:
-    lane.start()
-    lane.put(frame(0))
-    lane.abandon()
-    assert not lane.is_alive()
+def test_a_lane_that_waits_for_frames_can_be_abandoned(encoder: RenditionEncoder) -> None:
+    encoder.start()
+    encoder.put(frame(0))
+    encoder.abandon()
+    assert not encoder.is_alive()
 
 
-def test_a_lane_with_a_full_queue_can_be_abandoned(lane: RenditionEncoder) -> None:
-    feed(lane, frames=12)
-    lane.start()
-    lane.abandon()
-    assert not lane.is_alive()
+def test_a_lane_with_a_full_queue_can_be_abandoned(encoder: RenditionEncoder) -> None:
+    feed(encoder, frames=12)
+    encoder.start()
+    encoder.abandon()
+    assert not encoder.is_alive()
 
 
-def test_a_lane_that_never_ran_leaves_no_thread(lane: RenditionEncoder) -> None:
-    lane.abandon()
-    assert lane not in threading.enumerate()
+def test_a_lane_that_never_ran_leaves_no_thread(encoder: RenditionEncoder) -> None:
+    encoder.abandon()
+    assert encoder not in threading.enumerate()
