@@ -21,6 +21,7 @@ from core.errors import (
 )
 from core.hookspecs import DROP, hookimpl
 from core.model import (
+    Access,
     AlsoRead,
     Artifact,
     Callback,
@@ -51,6 +52,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "DROP",
+    "Access",
     "AlsoRead",
     "AmphipodError",
     "Artifact",

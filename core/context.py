@@ -63,6 +63,8 @@ class Context:
     threads: int = 0
     report: Callable[[Progress], None] = lambda progress: None
     is_cancelled: Callable[[], bool] = lambda: False
+    #: To be told how long the source is, in seconds, once that is known: what a step may cost goes by it.
+    lasts: Callable[[float], None] = lambda seconds: None
     _started: float = field(default_factory=time.monotonic)
     _reported: float = 0.0
     _done: float = 0.0
@@ -72,7 +74,7 @@ class Context:
     def kept(self) -> Path:
         """Folder that outlives an attempt: what one that crashed has saved there, the next one finds.
 
-        Yours to make, and gone once the step has succeeded.
+        There from the start, and gone once the step has succeeded.
         """
         return self.job_folder / "scratch" / f"{self.step}.kept"
 

@@ -22,6 +22,7 @@ from core.pipeline.planning import Host, missing_steps
 from core.plugin_host import installation
 from core.plugin_host.manager import Manager
 from core.pod import doctor as pod_checkup
+from core.process import confinement
 from core.redis import shared_root
 from core.settings import Settings
 from core.storage import files
@@ -53,6 +54,7 @@ def examine(host: Host) -> Iterator[Finding]:
         yield Finding("AMPHIPOD_ENGINES", ok=None, words=words)
     if problem := planning.unknown_options(manager):
         yield Finding("AMPHIPOD_OPTIONS", ok=False, words=problem)
+    yield _confinement(settings)
     yield from _reports(settings)
     if find_spec("fastapi"):
         yield _player()
@@ -104,6 +106,15 @@ def _steps(manager: Manager, settings: Settings) -> Iterator[Finding]:
             yield Finding(f"step {step}", ok=True, words=", ".join(words))
     if not any(map(manager.engines, manager.steps.specs)):
         yield Finding("steps", ok=False, words="no step is done here: pip install 'amphipod[all]'")
+
+
+def _confinement(settings: Settings) -> Finding:
+    if settings.confinement == "off":
+        words = "off: whoever takes over a decoder by a film reads and writes all that this user may"
+        return Finding("confinement", ok=None, words=words)
+    lacks = [f"no {fence.name} ({fence.lack})" for fence in confinement.fences() if fence.lack]
+    words = ", ".join(lacks) or "a step's process reaches its own files, no network and no program"
+    return Finding("confinement", ok=not lacks or (None if settings.confinement == "auto" else False), words=words)
 
 
 def _reports(settings: Settings) -> Iterator[Finding]:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from core.callbacks.delivery import Case, Verdict
     from core.context import Context
     from core.model import (
+        Access,
         Artifact,
         Destination,
         Division,
@@ -119,6 +120,17 @@ def check_step(job: Job, step: Step, options: Mapping[str, Any]) -> None:
     (a model's file): the first is refused also where other hosts do the job. Must be quick, and open no media.
 
     :param options: as your engine will get them.
+    """
+
+
+@hookspec
+def child_access(job: Job, step: Step, options: Mapping[str, Any]) -> Access | None:
+    """Say what the child process of a step needs beside its inputs, the code and its own folders.
+
+    Asked of the plugins that work in it, before it starts. It can read nothing else of this host, write nowhere else,
+    connect to nobody and start no program, where the kernel has the means (docs/service.md).
+
+    :param options: as your engine will get them; files that they name can be read in any case.
     """
 
 

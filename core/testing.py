@@ -89,7 +89,7 @@ def fake_context(
     workdir, output = folder / "work", folder / "out"
     workdir.mkdir(parents=True)
     output.mkdir()
-    return Context(
+    context = Context(
         step=step,
         attempt=1,
         workdir=workdir,
@@ -102,6 +102,8 @@ def fake_context(
         report=report,
         is_cancelled=is_cancelled,
     )
+    context.kept.mkdir(parents=True)
+    return context
 
 
 def make_clip(

@@ -65,7 +65,11 @@ TOY_ENGINE = """
     import os, signal, time
     from pathlib import Path
 
-    from core import Artifact, BadSource, StepOutput, hookimpl
+    from core import Access, Artifact, BadSource, StepOutput, hookimpl
+
+    @hookimpl
+    def child_access():
+        return Access(write=(os.environ["TMPDIR"],))
 
     @hookimpl
     def encode(job, source, options, context):
@@ -139,7 +143,7 @@ TOY_STEP = """
 
     from pydantic import BaseModel, ConfigDict
 
-    from core import Artifact, BadSource, StepOutput, StepSpec, hookimpl
+    from core import Access, Artifact, BadSource, StepOutput, StepSpec, hookimpl
 
     class Options(BaseModel):
         model_config = ConfigDict(extra="forbid")
@@ -157,10 +161,15 @@ TOY_STEP = """
         return Options if step == "index" else None
 
     @hookimpl
+    def child_access(step):
+        return Access(write=(os.environ["TMPDIR"],)) if step == "index" else None
+
+    @hookimpl
     def run_step(job, step, manifest, options, context):
         film = context.made("rendition")
-        if options["fail_once"] and not (context.job_folder / "tried").exists():
-            (context.job_folder / "tried").touch()
+        tried = Path(os.environ["TMPDIR"], f"tried-{job.id}")
+        if options["fail_once"] and not tried.exists():
+            tried.touch()
             raise BadSource(f"{job.source.path.name}: too dark to read")
         Path(os.environ["TMPDIR"], f"child-{job.id}").write_text(str(os.getpid()))
         end = time.monotonic() + options["linger"]

@@ -4,7 +4,11 @@ PARTS_ENGINE = """
     import os, signal, time
     from pathlib import Path
 
-    from core import Artifact, BadSource, Division, Part, PartOutput, StepOutput, hookimpl
+    from core import Access, Artifact, BadSource, Division, Part, PartOutput, StepOutput, hookimpl
+
+    @hookimpl
+    def child_access():
+        return Access(write=(os.environ["TMPDIR"],))
 
     @hookimpl
     def job_started(job):

@@ -4,6 +4,7 @@ Paths inside an artifact are relative to the folder that holds the step's output
 moved, published elsewhere or read from another mount. Times are UTC, durations seconds, rates bits per second.
 """
 
+from core.model.access import Access
 from core.model.artifact import KINDS, Artifact, Kind
 from core.model.base import CORRELATION_ID, SCHEMA, FilePath, Model, check_correlation_id, check_id, now, path_text
 from core.model.job import Callback, Download, Job, Priority, Source, State
@@ -22,6 +23,7 @@ __all__ = [
     "KINDS",
     "SCHEMA",
     "STEP_NAME",
+    "Access",
     "AlsoRead",
     "Artifact",
     "Callback",

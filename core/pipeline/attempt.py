@@ -24,7 +24,7 @@ from core.model import Division, Part, Plan, State, Step, StepResult, Work, now
 from core.pipeline import download, parts, step_log
 from core.pipeline.planning import Host, fix_plan, foresee
 from core.pipeline.step_log import StepLog
-from core.process import supervisor
+from core.process import confinement, supervisor
 from core.process.supervisor import StepAnswer, StepRequest
 from core.storage import (
     commit,
@@ -231,7 +231,10 @@ def _attempt(
         published=(job.output or folder.out / scratch.path.name).absolute(),
         plan=plan,
         manifest=manifest.fold(folder),
+        access=host.manager.child_access(job, step, plan),
     )
+    if host.settings.confinement == "required":
+        confinement.demand()
     return supervisor.run(request, on_progress=observer.on_progress, watch=watch_all)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pydantic import BaseModel
 
 from core.errors import HookFailed
-from core.model import Artifact, Destination, Division, PartOutput, Receipt, StepOutput, StepSpec, Transcript
+from core.model import Access, Artifact, Destination, Division, PartOutput, Receipt, StepOutput, StepSpec, Transcript
 
 _Fits = Callable[[object], bool]
 
@@ -45,6 +45,7 @@ _DUE: Mapping[str, tuple[_Fits, str]] = {
     "run_step": _a(StepOutput),
     "options_schema": (_is_schema, "a class of pydantic's BaseModel"),
     "step_options": (_is_options, "a mapping of options by name"),
+    "child_access": _a(Access),
     "file_names": _list_of(str, "patterns"),
     "encode": _a(StepOutput),
     "keeps_time": _a(bool),

@@ -16,6 +16,7 @@ from core import hookspecs
 from core.errors import AmphipodError, BadSettings, EngineMissing, PluginUnavailable
 from core.hookspecs import NAME
 from core.model import (
+    Access,
     Artifact,
     Destination,
     Division,
@@ -33,6 +34,7 @@ from core.model import (
     StepResult,
     Transcript,
 )
+from core.model.access import union
 from core.plugin_host import answers, built_in_steps
 from core.plugin_host.caller import HookCaller
 from core.plugin_host.loader import PluginInfo, PluginState, load
@@ -180,6 +182,15 @@ class Manager:
         """Return the plugins that do a step: its engines, and for captions those who write them."""
         writers = self._caller.providers("write_captions") if step == "transcribe" else set()
         return {*(engine.plugin for engine in plan.engines), *writers}
+
+    def child_access(self, job: Job, step: Step, plan: Plan) -> Access:
+        """Return what those who do a step need beside what every step gets."""
+        asked = sorted(self.working(step, plan) & self._caller.providers("child_access"))
+        return union(
+            answer
+            for name in asked
+            for answer in self._caller.ask("child_access", name, job=job, step=step, options=plan.options)
+        )
 
     def file_names(self, job: Job, step: Step, plan: Plan) -> tuple[str, ...] | None:
         """Return patterns of the names that a step's files may have; None when one of those who write doesn't say."""

@@ -8,12 +8,12 @@ import json
 import logging
 import os
 import queue
-import resource
 import signal
 import sys
 import threading
 import traceback
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import astuple
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ from core.context import Context, Progress
 from core.errors import AmphipodError, HookFailed
 from core.model import Division
 from core.plugin_host.manager import Manager
-from core.process import step
+from core.process import fence, step
 from core.process.supervisor import COMPLAINTS, StepAnswer, StepRequest
 from core.storage import commit
 from core.storage.files import disk_errors
@@ -54,8 +54,7 @@ def main() -> None:
         return  # it died before the kernel knew that we wanted to follow it
     send = _sender(int(sys.argv[1]))
     _send_logs(send, request.settings.log_level)
-    if limit := request.settings.step_memory_limit:
-        resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+    fence.begin(request)
     _serve(request, send)
     while request.kept:
         try:
@@ -69,8 +68,13 @@ def main() -> None:
 
 def _serve(request: StepRequest, send: Send) -> None:
     try:
-        answer: dict[str, Any] = {"answer": _run(request, send).model_dump(mode="json")}
+        # In a thread of its own: what a thread is shut off from stays shut, and the next job reads other files.
+        with ThreadPoolExecutor(1, thread_name_prefix="step") as thread:
+            made = thread.submit(_run, request, send).result()
+        answer: dict[str, Any] = {"answer": made.model_dump(mode="json")}
     except AmphipodError as error:
+        if isinstance(error.__cause__, PermissionError) and not error.remedy:
+            error.remedy = "a plugin that needs more than its job's files says so with the hook child_access"
         trace = (isinstance(error, HookFailed) and error.trace) or traceback.format_exc()
         answer = {"error": error.to_dict(), "trace": trace[-_TRACE_LIMIT:]}
     if request.kept:
@@ -103,10 +107,13 @@ def _run(request: StepRequest, send: Send) -> StepAnswer:
         log=structlog.get_logger(),
         threads=request.settings.threads,
         report=report,
+        lasts=lambda seconds: fence.limit_cpu(request.settings, seconds),
     )
     with disk_errors(scratch.path):
         manager = Manager(request.settings)
-        engine, made = step.run(request.step, request.work, manager, folder.job(), request.plan, context)
+        job = folder.job()
+        fence.shut(request, job)
+        engine, made = step.run(request.step, request.work, manager, job, request.plan, context)
     if isinstance(made, Division):
         return StepAnswer(engine=engine, division=made)
     artifacts = commit.measure(made.artifacts, scratch.output)

@@ -15,12 +15,16 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
+from core.model import Access
 from core.settings import PREFIX, Settings, plugin_settings
+from core.storage import inputs
 
 #: Seconds that a child may take to exit once it has answered.
 _EXIT_GRACE = 10.0
@@ -33,13 +37,28 @@ _ENVIRONMENT = (
 )
 
 
+@dataclass(frozen=True)
+class Key:
+    """What a child was started with, and can't be changed in it: a job that needs another gets another child."""
+
+    settings: Settings
+    environment: Mapping[str, str]
+    access: Access
+    #: Files that the options name: weights, say. What it was not shown at first stays shut to it.
+    files: frozenset[Path]
+
+    @classmethod
+    def of(cls, settings: Settings, access: Access, options: Mapping[str, Any]) -> Key:
+        return cls(settings, child_environment(settings), access, frozenset(inputs.named(options)))
+
+
 @dataclass
 class Child:
-    """A process of child.py. `key` is what it was started with: another host's settings need another child."""
+    """A process of child.py."""
 
     process: subprocess.Popen[bytes]
     reader: int
-    key: tuple[Settings, dict[str, str]]
+    key: Key
     #: Open file of the lock that says that this host keeps a child; None where it has the lock, or needs none.
     lock: int | None = None
     idle_since: float = 0.0
@@ -90,25 +109,21 @@ class Keeper:
         self._mutex = threading.Lock()
         self._child: Child | None = None
 
-    def take(self, settings: Settings) -> Child | None:
+    def take(self, key: Key) -> Child | None:
         """Return the kept child if it can be used, and end one that can't."""
         with self._mutex:
             child, self._child = self._child, None
         if child is None:
             return None
         idle = time.monotonic() - child.idle_since
-        if (
-            child.process.poll() is None
-            and idle < settings.keep_seconds
-            and child.key == (settings, child_environment(settings))
-        ):
+        if child.process.poll() is None and idle < key.settings.keep_seconds and child.key == key:
             return child
         child.end()
         return None
 
     def put(self, child: Child) -> None:
         """Keep a child that has answered, unless it has grown too large or this host keeps one already."""
-        settings = child.key[0]
+        settings = child.key.settings
         limit = settings.keep_memory_limit or os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
         child.idle_since = time.monotonic()
         with self._mutex:
@@ -141,15 +156,16 @@ keeper = Keeper()
 atexit.register(keeper.end)
 
 
-def start(settings: Settings, complaints: Path, *, kept: bool) -> Child:
+def start(key: Key, complaints: Path, *, kept: bool) -> Child:
     """Start a child, maybe to be kept; what it prints goes to `complaints`."""
     reader, writer = os.pipe()
     lock = None
     try:
         if kept:
-            settings.run_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-            lock = os.open(settings.run_dir / "child.kept", os.O_RDWR | os.O_CREAT, 0o600)
-        process = _spawner().submit(_spawn, settings, writer, lock, complaints).result()
+            run_dir = key.settings.run_dir
+            run_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+            lock = os.open(run_dir / "child.kept", os.O_RDWR | os.O_CREAT, 0o600)
+        process = _spawner().submit(_spawn, key, writer, lock, complaints).result()
     except BaseException:
         os.close(reader)
         if lock is not None:
@@ -157,10 +173,10 @@ def start(settings: Settings, complaints: Path, *, kept: bool) -> Child:
         raise
     finally:
         os.close(writer)
-    return Child(process, reader, (settings, child_environment(settings)), lock)
+    return Child(process, reader, key, lock)
 
 
-def _spawn(settings: Settings, writer: int, lock: int | None, complaints: Path) -> subprocess.Popen[bytes]:
+def _spawn(key: Key, writer: int, lock: int | None, complaints: Path) -> subprocess.Popen[bytes]:
     with complaints.open("wb") as stderr:
         return subprocess.Popen(
             # -P: the folder we are started from must not shadow `core` or `plugins`.
@@ -170,7 +186,7 @@ def _spawn(settings: Settings, writer: int, lock: int | None, complaints: Path) 
             stderr=stderr,
             pass_fds=(writer,) if lock is None else (writer, lock),
             start_new_session=True,
-            env=child_environment(settings),
+            env=dict(key.environment),
         )
 
 

@@ -12,12 +12,14 @@ The child of a step that is declared so is kept for the next job when it has suc
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import select
 import signal
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -26,9 +28,9 @@ import structlog
 from core import errors
 from core.context import Progress
 from core.errors import LimitExceeded, StepCrashed
-from core.model import Division, Engine, FilePath, Manifest, Model, Plan, Step, StepOutput, Work
-from core.process import spawn
-from core.process.spawn import Child, keeper
+from core.model import Access, Division, Engine, FilePath, Manifest, Model, Plan, Step, StepOutput, Work
+from core.process import confinement, spawn
+from core.process.spawn import Child, Key, keeper
 from core.settings import Settings
 from core.storage import files
 
@@ -60,6 +62,10 @@ class StepRequest(Model):
     published: FilePath
     plan: Plan
     manifest: Manifest
+    #: What the plugins that do it need beside that.
+    access: Access = Access()
+    #: Of system calls, in base 64; "" where there is none (core/process/syscall_filter.py).
+    filter: str = ""
 
 
 class StepAnswer(Model):
@@ -84,16 +90,17 @@ def run(
 
     Raises:
         StepCrashed: the child died without an answer.
-        LimitExceeded: it ran for longer than `settings.step_time_limit`.
+        LimitExceeded: it ran for longer than `settings.step_time_limit`, or computed more than `step_cpu_limit` allows.
         AmphipodError: whatever the step itself raised.
     """
     deadline = time.monotonic() + request.settings.step_time_limit
     complaints = request.scratch / COMPLAINTS
-    child = keeper.take(request.settings) if request.kept else None
-    child = child or spawn.start(request.settings, complaints, kept=request.kept)
+    key = Key.of(request.settings, request.access, request.plan.options)
+    child = keeper.take(key) if request.kept else None
+    child = child or spawn.start(key, complaints, kept=request.kept)
     answer = None
     try:
-        child.send(request.model_dump_json())
+        child.send(request.model_copy(update={"filter": _filter(request, child)}).model_dump_json())
         for message in _messages(child, deadline, request, watch):
             if "progress" in message:
                 on_progress(Progress(*message["progress"]))
@@ -105,8 +112,15 @@ def run(
                 answer = StepAnswer.model_validate(message["answer"])
                 files.remove(request.scratch.parent / f"{request.step}.kept")
                 return answer
-        last_words = _last_words(complaints)
-        death = StepCrashed(_obituary(child.wait(), last_words, request.step), job=request.job, step=request.step)
+        last_words, code = _last_words(complaints), child.wait()
+        if code == -signal.SIGXCPU:
+            raise LimitExceeded(
+                f"{request.step} took more CPU time than sources of this length may",
+                remedy="raise AMPHIPOD_STEP_CPU_LIMIT if it has to",
+                job=request.job,
+                step=request.step,
+            )
+        death = StepCrashed(_obituary(code, last_words, request.step), job=request.job, step=request.step)
         raise _with_trace(death, "\n".join(last_words), request.step)
     finally:
         if answer and request.kept:
@@ -115,6 +129,16 @@ def run(
             if answer:
                 child.wait()
             child.end()
+        with suppress(OSError):  # not empty: what this attempt has saved there is for the next one
+            (request.scratch.parent / f"{request.step}.kept").rmdir()
+
+
+def _filter(request: StepRequest, child: Child) -> str:
+    if request.settings.confinement == "off":
+        return ""
+    access = request.access
+    program = confinement.compiled(child.process.pid, network=access.network, programs=access.programs)
+    return base64.b64encode(program).decode()
 
 
 def _messages(

@@ -53,7 +53,21 @@ class Settings(BaseModel):
     step_attempts: int = Field(default=3, ge=1, description="times that a step may crash before its job fails")
     step_time_limit: float = Field(default=6 * 3600, gt=0, description="seconds after which a running step is ended")
     step_memory_limit: int = Field(
-        default=0, ge=0, description="bytes of address space that a step's process may take; 0: no limit"
+        default=0,
+        ge=0,
+        description="bytes of address space that a step's process may take; 0: data of three quarters of the memory",
+    )
+    step_cpu_limit: float = Field(
+        default=500.0,
+        ge=0,
+        description="CPU seconds that a step may take for each second of its source, and for ten more; 0: no limit",
+    )
+    step_file_limit: int = Field(
+        default=64 * 2**30, ge=2**20, description="bytes of the largest file that a step's process may write"
+    )
+    confinement: Literal["off", "auto", "required"] = Field(
+        default="auto",
+        description="whether a step's process reaches only its own files: as far as the kernel can, or no work without",
     )
     slots: int = Field(default=1, ge=1, description="heavy steps of one kind that this host does at the same time")
     run_dir: Path = Field(

@@ -31,6 +31,13 @@ def of(job: Job, options: Iterable[Mapping[str, Any]]) -> dict[FileId, Path]:
     return {found: Path(path) for path in reversed(paths) if (found := file_id(path)) and not Path(path).is_dir()}
 
 
+def named(options: Mapping[str, Any]) -> Iterator[Path]:
+    """Yield the files that options name by their paths."""
+    for text in _texts(options):
+        if file_id(text) and not Path(text).is_dir():
+            yield Path(text)
+
+
 def _texts(value: Any) -> Iterator[str]:
     """Yield the texts in options; one that is JSON, as the command line gives it, is not looked into: a plan has it."""
     if isinstance(value, str):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
-from core import BadSource, Context, Job, Permanent, Segment, Transcript, Word, hookimpl
+from core import Access, BadSource, Context, Job, Permanent, Segment, Transcript, Word, hookimpl
 from plugins.transcript.options import CaptionOptions
 
 if TYPE_CHECKING:
@@ -28,6 +28,11 @@ class Options(CaptionOptions):
 @hookimpl
 def options_schema(step: str) -> type[BaseModel] | None:
     return Options if step == "transcribe" else None
+
+
+@hookimpl
+def child_access(step: str, options: Mapping[str, Any]) -> Access | None:
+    return Access(read=(options["folder"],)) if step == "transcribe" else None
 
 
 @hookimpl

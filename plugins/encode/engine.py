@@ -56,6 +56,7 @@ def _encode(job: Job, film: Film, options: EncodeOptions, context: Context) -> S
     start = time.time()
     profile, output, media = options.ladder, context.output, film.media
     renditions = renditions_for(media.video, profile) if media.video else ()
+    context.lasts(film.duration)
     stills = Stills(output, media.video, film.duration, options) if media.video else None
     subtitles = readers_for(media.subtitles, output, film.lecture)
     audio = [output / name for name in audio_names(film)]

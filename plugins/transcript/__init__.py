@@ -10,7 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from core import PluginUnavailable, hookimpl
+from core import Access, PluginUnavailable, hookimpl
 
 if TYPE_CHECKING:
     import typer
@@ -55,6 +55,15 @@ class Plugin:
         if step == "transcribe":
             language = "auto" if job.language == "auto" else known(job.language)
             weights.check(TranscribeOptions.model_validate(dict(options)), language, self._own)
+
+    @hookimpl
+    def child_access(self, step: str, options: Mapping[str, Any]) -> Access | None:
+        from plugins.transcript import weights
+        from plugins.transcript.options import TranscribeOptions
+
+        if step != "transcribe":
+            return None
+        return Access(read=tuple(weights.places(TranscribeOptions.model_validate(dict(options)), self._own)))
 
     @hookimpl
     def transcribe(self, job: Job, audio: Path, options: Mapping[str, Any], context: Context) -> Transcript:

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from core import hookimpl
+from core import Access, hookimpl
 
 if TYPE_CHECKING:
     from core import Artifact, Context, Job, Transcript
@@ -33,6 +33,15 @@ class Captions:
         if step != "transcribe":
             return None
         return [f"transcript_*.{suffix}" for suffix in CaptionOptions.model_validate(dict(options)).formats]
+
+    @hookimpl
+    def child_access(self, job: Job, step: str, options: Mapping[str, Any]) -> Access | None:
+        from plugins.transcript.captions.caption_files import place_for_pod
+        from plugins.transcript.options import CaptionOptions
+
+        if step != "transcribe" or not CaptionOptions.model_validate(dict(options)).pod_temp:
+            return None
+        return Access(write=(place_for_pod(job, self._media_roots),))
 
     @hookimpl
     def write_captions(

@@ -99,6 +99,7 @@ def _record(audio: Path, options: TranscribeOptions, context: Context) -> Record
     gain = gain_for(audio, options.normalize_target) if options.normalize else None
     lost: list[Hole] = []
     recording = record(iter_audio(audio, gain, lost), context.workdir / "sound.s16")
+    context.lasts(recording.seconds)
     return replace(recording, lost=lost, end_notes=end_notes(audio), unheard_tracks=unheard_tracks(audio))
 
 

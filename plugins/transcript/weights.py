@@ -50,13 +50,19 @@ def folder(own: TranscriptSettings) -> Path:
     return (own.folder or Path(cache, "whisper")).expanduser()
 
 
+def _table(options: TranscribeOptions, own: TranscriptSettings) -> Mapping[str, Any]:
+    """Return the models by language: the job's own, else the host's."""
+    models = options.models or own.models
+    table: Mapping[str, Any] = models.get("WHISPER", models)
+    return table
+
+
 def weights_for(options: TranscribeOptions, language: str, own: TranscriptSettings) -> Weights:
     """Return the weights for a language, "auto" while it isn't known: the job's, the table's, else the default's.
 
     :raises Permanent: they aren't on this host.
     """
-    models = options.models or own.models
-    table = models.get("WHISPER", models)
+    table = _table(options, own)
     found = table.get(language) or table.get("auto") or {}
     entry: Mapping[str, Any] = {"model": found} if isinstance(found, str) else found
     root = Path(entry["download_root"]) if entry.get("download_root") and not options.model else folder(own)
@@ -78,6 +84,15 @@ def weights_for(options: TranscribeOptions, language: str, own: TranscriptSettin
         remedy=f"name a file (.pt, .pt.gz) or one of {', '.join(OFFICIAL)}",
         path=str(weights.path),
     )
+
+
+def places(options: TranscribeOptions, own: TranscriptSettings) -> list[Path]:
+    """Return the folders and files that weights may be read from, whichever language is spoken."""
+    found = [folder(own), Path(options.model or "").expanduser()]
+    for entry in _table(options, own).values():
+        one = {"model": entry} if isinstance(entry, str) else entry
+        found += [Path(one.get(key) or "").expanduser() for key in ("model", "download_root")]
+    return [path for path in found if path.is_absolute() and path.exists()]
 
 
 def check(options: TranscribeOptions, language: str, own: TranscriptSettings) -> None:

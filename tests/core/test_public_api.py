@@ -10,6 +10,8 @@ import core
 
 def test_the_public_names() -> None:
     assert sorted(core.__all__) == [
+        "Access",
+        "AlsoRead",
         "AmphipodError",
         "Artifact",
         "BadCall",

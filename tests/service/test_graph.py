@@ -25,7 +25,11 @@ Ended = Callable[..., Status]
 EAR = """
     import os
     from pathlib import Path
-    from core import Artifact, Segment, Transcript, hookimpl
+    from core import Access, Artifact, Segment, Transcript, hookimpl
+
+    @hookimpl
+    def child_access():
+        return Access(write=(os.environ["TMPDIR"],))
 
     @hookimpl
     def transcribe(job, audio):

@@ -60,6 +60,7 @@ def compose_takes(job: Job, sources: Sequence[Source], options: ComposeOptions, 
         raise BadSource(f"no {options.layout} with pictures was given", remedy="choose another layout")
     heard = next((media for media in (takes.get("presenter"), *takes.values()) if media and media.audio), None)
     scenes = _common_clock(shown, heard, options)
+    context.lasts(max(float(scene.media.duration) for scene in scenes.values()))
     name = film_name(job)
     with output_errors(context.output):
         track, seconds, frames, lost = _write(scenes, shown, heard, options, context, context.output / name)

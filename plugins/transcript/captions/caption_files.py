@@ -34,6 +34,22 @@ def leave_for_pod(job: Job, transcript: Transcript, options: CaptionOptions, med
 
     Pod takes the base name of what the callback says and looks in MEDIA_ROOT/temp, then deletes the file.
     """
+    transcript = correct(transcript, options.corrections)
+    path = place_for_pod(job, media_roots) / f"{job.id}.vtt"
+    partial = path.with_suffix(".vtt.part")
+    partial.write_text(
+        webvtt(transcript, build_cues(transcript.segments, transcript.language, options)), encoding="utf-8"
+    )
+    partial.chmod(0o664)
+    partial.replace(path)
+    return path
+
+
+def place_for_pod(job: Job, media_roots: Sequence[Path]) -> Path:
+    """Return the folder `temp` of the media root that holds a job's source, made if it isn't there.
+
+    :raises UnsafePath: none holds it.
+    """
     source = job.source.path.resolve()
     root = next((root for root in media_roots if source.is_relative_to(root.resolve())), None)
     if root is None:
@@ -42,17 +58,9 @@ def leave_for_pod(job: Job, transcript: Transcript, options: CaptionOptions, med
             remedy="set MEDIA_ROOT, or leave out the option pod_temp",
             path=str(source),
         )
-    transcript = correct(transcript, options.corrections)
     folder = root / "temp"
     folder.mkdir(exist_ok=True)
-    path = folder / f"{job.id}.vtt"
-    partial = path.with_suffix(".vtt.part")
-    partial.write_text(
-        webvtt(transcript, build_cues(transcript.segments, transcript.language, options)), encoding="utf-8"
-    )
-    partial.chmod(0o664)
-    partial.replace(path)
-    return path
+    return folder
 
 
 def _safe(language: str) -> str:

@@ -21,7 +21,11 @@ CAPTIONS = """
     import os, time
     from pathlib import Path
 
-    from core import Artifact, BadSource, Transcript, hookimpl
+    from core import Access, Artifact, BadSource, Transcript, hookimpl
+
+    @hookimpl
+    def child_access():
+        return Access(write=(os.environ["TMPDIR"],))
 
     @hookimpl
     def transcribe(context):

@@ -25,6 +25,7 @@ from core.errors import (
     Permanent,
 )
 from core.model import (
+    Access,
     Artifact,
     Destination,
     Job,
@@ -573,6 +574,13 @@ def test_hook_check_step(load: Load, job: Job) -> None:
         manager.check_step(job.model_copy(update={"language": "fr"}), "encode", plan)
     with pytest.raises(BadCall, match=r"^nobody knows Klingon$"):
         manager.check_step(job.model_copy(update={"language": "tlh"}), "encode", plan)
+
+
+def test_hook_child_access(load: Load, job: Job) -> None:
+    access = "\n@hookimpl\ndef child_access(options):\n    return Access(read=(options.get('model', '/srv/models'),))\n"
+    manager = load(able=ENGINE + access, other=access.replace("models", "elsewhere"))
+    plan = planning.make_plan(manager, job, "encode")
+    assert manager.child_access(job, "encode", plan) == Access(read=(Path("/srv/models"),)), "others don't work in it"
 
 
 def test_a_transcription_that_nobody_can_write_down_is_refused(load: Load, job: Job) -> None:

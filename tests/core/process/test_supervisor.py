@@ -15,7 +15,7 @@ import structlog
 
 from core.context import Progress
 from core.errors import BadSource, Cancelled, HookFailed, LimitExceeded, StepCrashed
-from core.model import Job, Source
+from core.model import Access, Job, Source
 from core.pipeline import attempt, lifecycle, planning
 from core.pipeline.planning import Host
 from core.plugin_host.manager import Manager
@@ -50,6 +50,7 @@ def request_for(toy_host: Host, tmp_path: Path) -> Request:
             published=folder.out / "encode.1",
             plan=planning.fix_plan(toy_host, folder, "encode"),
             manifest=manifest.fold(folder),
+            access=Access(write=(Path(os.environ["TMPDIR"]),)),
         )
 
     return make
@@ -231,7 +232,7 @@ EAR = """
         if "refuse" in job.options:
             raise BadSource("mumbling")
         if "kept" in job.options:
-            context.kept.mkdir()
+            context.kept.mkdir(exist_ok=True)
             (context.kept / "half").touch()
         print(f"I hear {job.id}", flush=True)
         said = f"{os.getpid()} {len(calls)} {sorted(path.name for path in context.workdir.parent.iterdir())}"

@@ -1,0 +1,104 @@
+"""The system calls that a child process has no business with: a program for the kernel's seccomp.
+
+The worker compiles it, because libseccomp takes longer to load than all else that confines a child; the child has only
+to hand it to the kernel. What is not named is allowed: codecs and numerical libraries need more calls than anybody can
+list.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import importlib
+import os
+import tempfile
+from collections.abc import Mapping
+from functools import cache
+from types import ModuleType
+
+#: Refused in any case: other processes, the kernel's own, and what looks past the other two fences (io_uring past this
+#: one, a file handle past Landlock).
+_NEVER = (
+    *("ptrace", "process_vm_readv", "process_vm_writev", "pidfd_open", "pidfd_getfd", "pidfd_send_signal"),
+    *("process_madvise", "process_mrelease", "kcmp", "rt_sigqueueinfo", "rt_tgsigqueueinfo", "setsid", "setpgid"),
+    *("mount", "umount2", "pivot_root", "chroot", "setns", "unshare", "move_mount", "open_tree", "fsopen", "fspick"),
+    *("bpf", "perf_event_open", "userfaultfd", "keyctl", "add_key", "request_key", "syslog", "quotactl", "acct"),
+    *("init_module", "finit_module", "delete_module", "kexec_load", "kexec_file_load", "reboot", "swapon", "swapoff"),
+    *("settimeofday", "clock_settime", "clock_adjtime", "adjtimex", "sethostname", "setdomainname"),
+    *("io_uring_setup", "io_uring_enter", "io_uring_register", "open_by_handle_at", "mknod", "mknodat"),
+)
+
+#: Refused unless a plugin says that it connects. Descriptors of sockets come from nowhere else.
+_NETWORK = ("socket", "connect", "bind", "listen", "accept", "accept4")
+
+#: Refused unless a plugin says that it starts programs.
+_PROGRAMS = ("execve", "execveat", "fork", "vfork")
+
+_CLONE_THREAD = 0x00010000  # linux/sched.h
+_PR_SET_DUMPABLE, _PR_SET_PDEATHSIG = 4, 1  # linux/prctl.h
+_SECCOMP_SET_MODE_FILTER, _SECCOMP_FILTER_FLAG_TSYNC = 1, 1  # linux/seccomp.h
+_SYS_SECCOMP: Mapping[str, int] = {"x86_64": 317, "aarch64": 277}
+
+#: Bytes of an instruction, struct sock_filter of linux/filter.h.
+_INSTRUCTION = 8
+
+
+class _Program(ctypes.Structure):
+    """Of linux/filter.h: struct sock_fprog."""
+
+    _fields_ = (("len", ctypes.c_ushort), ("filter", ctypes.c_void_p))
+
+
+def build(pid: int, *, network: bool, programs: bool) -> bytes:
+    """Return the program for the process `pid`, which may signal itself alone; one with programs also those.
+
+    Raises:
+        OSError, ImportError: libseccomp is not here.
+    """
+    seccomp = _library()
+    refused = seccomp.ERRNO(errno.EPERM)
+    rules = seccomp.SyscallFilter(seccomp.ALLOW)
+
+    def refuse(name: str, *arguments: object, action: int = refused) -> None:
+        try:
+            rules.add_rule(action, name, *arguments)
+        except (OSError, ValueError):  # this libseccomp, or this architecture, doesn't know the call
+            return
+
+    for name in (*_NEVER, *(() if network else _NETWORK), *(() if programs else _PROGRAMS)):
+        refuse(name)
+    if not programs:
+        refuse("clone", seccomp.Arg(0, seccomp.MASKED_EQ, _CLONE_THREAD, 0))
+        # Its flags lie in memory, where no filter sees them; libraries then take clone.
+        refuse("clone3", action=seccomp.ERRNO(errno.ENOSYS))
+        for name in ("kill", "tgkill"):
+            refuse(name, seccomp.Arg(0, seccomp.NE, pid))
+        refuse("tkill")
+    for option in (_PR_SET_DUMPABLE, _PR_SET_PDEATHSIG):
+        refuse("prctl", seccomp.Arg(0, seccomp.EQ, option))
+    with tempfile.TemporaryFile() as file:
+        rules.export_bpf(file)
+        file.seek(0)
+        return file.read()
+
+
+@cache
+def _library() -> ModuleType:
+    return importlib.import_module("pyseccomp")
+
+
+def load(program: bytes) -> None:
+    """Put the program into force for all threads of this process, which then gain no privileges by programs any more.
+
+    Raises:
+        OSError: the kernel does not take it.
+    """
+    number = _SYS_SECCOMP.get(os.uname().machine)
+    if number is None:
+        raise OSError(errno.ENOSYS, f"no seccomp for {os.uname().machine}")
+    libc = ctypes.CDLL(None, use_errno=True)
+    buffer = ctypes.create_string_buffer(program, len(program))
+    packed = _Program(len(program) // _INSTRUCTION, ctypes.addressof(buffer))
+    if libc.syscall(number, _SECCOMP_SET_MODE_FILTER, _SECCOMP_FILTER_FLAG_TSYNC, ctypes.byref(packed)) != 0:
+        code = ctypes.get_errno()
+        raise OSError(code, f"seccomp: {os.strerror(code)}")
