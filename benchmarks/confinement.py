@@ -2,8 +2,8 @@
 
     python -m benchmarks.confinement [ROUNDS]
 
-Alternating attempts with `AMPHIPOD_CONFINEMENT` off and auto, at the encode of a lecture of 30 s and at a step that does
-nothing. Gates: at most 1 % more CPU for the lecture, at most 50 ms more for a child.
+Alternating attempts with `AMPHIPOD_CONFINEMENT` off and auto, at the encode of a lecture of 30 s and at a step that
+does nothing. Gates: at most 1 % more CPU for the lecture, at most 50 ms more for a child.
 """
 
 from __future__ import annotations

@@ -13,6 +13,7 @@ import sys
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from core.errors import HostUnfit
@@ -40,8 +41,8 @@ _SYSTEM = (
     *("/dev/urandom", "/dev/random", "/dev/zero"),
 )
 
-#: Written too: nothing of it is anybody's.
-_DEVICES = ("/dev/null", "/dev/shm")  # noqa: S108
+#: Written too, and nobody else's; CUDA names its threads in /proc/self.
+_DEVICES = ("/dev/null", "/dev/shm", "/proc/self")  # noqa: S108
 
 #: Of graphics processors, which do a transcription.
 _PROCESSORS = ("nvidia*", "dri", "kfd")
@@ -135,11 +136,16 @@ def restrict(read: Iterable[Path | str | int], write: Iterable[Path | str], *, p
         allow(place, reading)
     for place in (*_DEVICES, *write):
         allow(place, writing)
-    for pattern in _PROCESSORS:
-        for device in Path("/dev").glob(pattern):
-            allow(device, writing | FSAccess.IOCTL_DEV)
+    for device in _processors():
+        allow(device, writing | FSAccess.IOCTL_DEV)
     rules.apply()
     os.close(rules._fd)
+
+
+@cache
+def _processors() -> list[Path]:
+    """Return the devices of graphics processors; once, because whoever is shut off can't list them any more."""
+    return [device for pattern in _PROCESSORS for device in Path("/dev").glob(pattern)]
 
 
 def code() -> set[str]:
@@ -147,7 +153,9 @@ def code() -> set[str]:
     places = {sys.prefix, sys.base_prefix, *filter(os.path.isabs, sys.path)}
     below = tuple(f"{place}/" for place in places)
     for name, module in list(sys.modules.items()):
-        if "." not in name:
+        if name.startswith("__editable__"):  # setuptools' finder of what was installed with pip's --editable
+            places.update(getattr(module, "MAPPING", {}).values())
+        elif "." not in name:
             found = getattr(module, "__path__", None) or [getattr(module, "__file__", None) or sys.prefix]
             places.update(path for path in found if not path.startswith(below))
     return places

@@ -67,7 +67,8 @@ def transcribe_lecture(
     losses = find_losses(notebook)
     for note in losses.notes:
         context.log.warning(note)
-    return _transcript(notebook, options, recording, resumed, losses)
+    made = _transcript(notebook, options, recording, resumed, losses)
+    return made.model_copy(update={"facts": {**made.facts, "device": device}})
 
 
 def _load(wanted: weights.Weights, device: str, context: Context) -> Whisper:

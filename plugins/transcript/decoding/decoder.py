@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import wraps
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch.nn.functional import pad
+from whisper import timing
 from whisper.audio import HOP_LENGTH, N_FRAMES, N_SAMPLES, log_mel_spectrogram, pad_or_trim
 from whisper.decoding import DecodingOptions
-from whisper.timing import add_word_timestamps
 from whisper.tokenizer import get_tokenizer
 
 from plugins.transcript.decoding.fallback import best, is_doubtful, is_silence
@@ -24,6 +26,22 @@ if TYPE_CHECKING:
 
     from plugins.transcript.options import TranscribeOptions
     from plugins.transcript.sound.audio import Samples
+
+
+def median_filtered(weights: Tensor, width: int) -> Tensor:
+    """Return the medians of `width` neighbours in the last dimension, on the CPU: whisper.timing.median_filter.
+
+    On a graphics processor whisper has Triton start a compiler for it, and for the alignment of what is there, which a
+    confined process may not; so it is done by torch, and what comes of it is aligned on the CPU.
+    """
+    margin = width // 2
+    if weights.shape[-1] > margin:
+        padded = pad(weights, (margin, margin), mode="reflect")
+        weights = padded.unfold(-1, width, 1).sort()[0][..., margin]
+    return weights.float().cpu()
+
+
+timing.median_filter = wraps(timing.median_filter)(median_filtered)
 
 
 @dataclass(frozen=True)
@@ -111,7 +129,7 @@ class Listener:
             return Heard([], result.tokens, result.temperature, seconds)
         reading = read(result.tokens, tokenizer, seconds)
         if reading.segments and task == "transcribe":
-            add_word_timestamps(
+            timing.add_word_timestamps(
                 segments=reading.segments,
                 model=_Encoded(self.model),
                 tokenizer=tokenizer,

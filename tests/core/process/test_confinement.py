@@ -82,6 +82,14 @@ INTRUDER = """
         with socket.create_connection(("127.0.0.1", port), timeout=2) as line:
             return line.recv(10)
 
+    def connect_here(path, source, context):
+        with socket.socket(socket.AF_UNIX) as line:
+            line.connect(path)
+
+    def say(path, source, context):
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as line:
+            line.sendto(b"hello", path)
+
     def shell(command, source, context):
         return subprocess.run(["/bin/sh", "-c", command], capture_output=True).stdout
 
@@ -239,6 +247,14 @@ class TestSwap:
 class TestCalls:
     def test_it_connects_to_nobody(self, tried: Try, neighbour: int) -> None:
         assert tried(connect=neighbour) == {"connect": {"refused": "Operation not permitted"}}
+
+    def test_nor_to_a_service_by_a_socket_s_path(self, tried: Try, tmp_path: Path) -> None:
+        with socket.socket(socket.AF_UNIX) as server, socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as log:
+            server.bind(str(tmp_path / "s"))
+            server.listen()
+            log.bind(str(tmp_path / "log"))
+            said = tried(connect_here=f"at {tmp_path}/s", say=f"at {tmp_path}/log")
+        assert set(map(str, said.values())) == {"{'refused': 'Operation not permitted'}"}
 
     def test_it_starts_no_program_and_no_process(self, tried: Try) -> None:
         said = tried(shell="id", fork=None)
