@@ -19,10 +19,10 @@ from core.pod import callback_kinds
 from core.queue import broker, names
 from core.redis import connection
 from core.statements import router
-from core.storage.manifest import FINISH
+from core.storage.job_state import FINISH
 from core.worker import callback, middleware, step
+from core.worker.context import WorkerContext
 from core.worker.middleware.shutdown import Shutdown
-from core.worker.task import WorkerContext
 
 
 def _start() -> tuple[Host, broker.Broker]:

@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[1]
 
 #: One line a floor; modules of one floor don't import each other, a package stands for all that is in it.
 ORDER = (
-    ("core.backoff", "core.findings", "core.mistakes", "core.printable"),
+    ("core.backoff", "core.findings", "core.validation_messages", "core.printable"),
     ("core.errors",),
     ("core.measures",),
     ("core.model",),
@@ -34,7 +34,15 @@ ORDER = (
 )
 
 #: What plugins may import of core: its public names, and the modules whose names those are.
-PUBLIC = ("core", "core.context", "core.errors", "core.hookspecs", "core.mistakes", "core.model", "core.testing")
+PUBLIC = (
+    "core",
+    "core.context",
+    "core.errors",
+    "core.hookspecs",
+    "core.validation_messages",
+    "core.model",
+    "core.testing",
+)
 
 #: What plugins share; it imports none of them.
 SHARED = "plugins.media"

@@ -16,10 +16,10 @@ from core.http.client import Answer
 from core.model import Manifest, State, StepResult, now
 from core.retention import holdings
 from core.settings import Settings
-from core.storage import deliveries, manifest
+from core.storage import deliveries, job_state
 from core.storage.deliveries import Delivery
 from core.storage.job_folder import JobFolder
-from core.storage.manifest import FINISH
+from core.storage.job_state import FINISH
 
 #: Says to the receiver which of its requests this is about.
 CORRELATION_HEADER = "X-Correlation-ID"
@@ -88,9 +88,9 @@ def attempt(
     delivery = deliveries.read(folder, name)
     if delivery.state != "due":
         return delivery, None
-    finished = manifest.result(folder, FINISH, deliveries.run_of(delivery))
+    finished = job_state.result(folder, FINISH, deliveries.run_of(delivery))
     assert finished
-    case = Case(settings, folder, manifest.fold(folder), finished, delivery)
+    case = Case(settings, folder, job_state.fold(folder), finished, delivery)
     contract = contracts.get(delivery.callback.kind)
     if contract is None:
         return _settle(case, Verdict("mend", f"no contract {delivery.callback.kind!r} on this host"))

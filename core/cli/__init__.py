@@ -12,7 +12,7 @@ from typing import Annotated, NoReturn
 import typer
 from pydantic import ValidationError
 
-from core import mistakes
+from core import validation_messages
 from core.cli.terminal.options import Call, ConfigOption
 from core.cli.terminal.plain import plain
 from core.errors import AmphipodError, HookFailed
@@ -101,7 +101,7 @@ def main() -> None:
     except AmphipodError as error:
         _fail(error)
     except ValidationError as error:
-        _fail(AmphipodError(f"{error.title}: {mistakes.told(error)}"))
+        _fail(AmphipodError(f"{error.title}: {validation_messages.told(error)}"))
     except Exception as error:
         if "redis" not in sys.modules:
             raise

@@ -16,7 +16,7 @@ from core.job_index.query import Counts, JobPage, JobQuery, QueueLine, make_curs
 from core.queue import job_row, job_rows, names
 from core.queue.job_row import JobRow, RowState
 from core.queue.job_rows import GROUPS
-from core.storage import files, job_folder, manifest
+from core.storage import files, job_folder, job_state
 from core.storage.job_folder import JobFolder
 
 #: Jobs whose state is counted, the newest ones.
@@ -120,7 +120,7 @@ def _read(folder: JobFolder) -> JobRow:
     row = job_row.row_of(folder)
     if row.state.is_final:
         return row
-    whole = manifest.fold(folder)
+    whole = job_state.fold(folder)
     busy = job_row.working(folder, whole)
     if not busy:
         return row

@@ -18,9 +18,9 @@ from core.pipeline import parts
 from core.queue import job_row
 from core.retention import holdings
 from core.settings import Settings
-from core.storage import deliveries, manifest, scratch_folder
+from core.storage import deliveries, job_state, scratch_folder
 from core.storage.job_folder import JobFolder
-from core.storage.manifest import FINISH
+from core.storage.job_state import FINISH
 
 
 class Attempt(Model):
@@ -142,7 +142,7 @@ def detail(job: str, *, settings: Settings | None = None) -> JobDetail:
     folder = JobFolder(settings.jobs_root, job)
     index = open_index(settings)
     try:
-        whole = manifest.fold(folder)
+        whole = job_state.fold(folder)
     except UnknownJob:
         row = next(iter(index.rows([job])), None) or _unseen(status)
         steps = tuple(_step_of_status(name, one) for name, one in status.steps.items())
@@ -178,7 +178,7 @@ def file_path(folder: JobFolder, whole: Manifest, name: str) -> Path | None:
 
 def _of_files(folder: JobFolder, whole: Manifest, status: Status, row: JobRow, place: int | None) -> JobDetail:
     job = whole.job
-    finished = manifest.result(folder, FINISH, whole.run)
+    finished = job_state.result(folder, FINISH, whole.run)
     gone = holdings.swept(folder)
     remedy = finished.remedy if finished else None
     return JobDetail(
@@ -202,7 +202,7 @@ def _of_files(folder: JobFolder, whole: Manifest, status: Status, row: JobRow, p
 
 
 def _step(folder: JobFolder, whole: Manifest, name: str, status: StepStatus) -> StepDetail:
-    result = manifest.result(folder, name, whole.run)
+    result = job_state.result(folder, name, whole.run)
     attempts = tuple(_attempts(folder, name, whole.run))
     divided = parts.division(folder, name)
     plan = _plan(folder, name)

@@ -15,9 +15,9 @@ from core.queue import status as queue_status
 from core.queue.job_row import StepProgress
 from core.retention import holdings
 from core.settings import Settings
-from core.storage import manifest
+from core.storage import job_state
 from core.storage.job_folder import JobFolder
-from core.storage.manifest import FINISH
+from core.storage.job_state import FINISH
 
 if TYPE_CHECKING:
     import redis
@@ -65,7 +65,7 @@ def _status(job: str, settings: Settings) -> Status:
     whole: Manifest | None
     folder = JobFolder(settings.jobs_root, job)
     try:
-        whole = manifest.fold(folder)
+        whole = job_state.fold(folder)
     except UnknownJob:
         whole = None
         if settings.broker_url is None:

@@ -10,9 +10,9 @@ from core.model import now
 from core.retention import holdings
 from core.retention.holdings import Removable
 from core.settings import Settings
-from core.storage import deliveries, manifest
+from core.storage import deliveries, job_state
 from core.storage.job_folder import JobFolder
-from core.storage.manifest import FINISH
+from core.storage.job_state import FINISH
 
 #: After its last result a job's manifest is written within this time, or its writer has died.
 _LAST_WORDS = timedelta(seconds=5)
@@ -53,7 +53,7 @@ def _is_over(folder: JobFolder) -> bool:
     """Tell whether nothing more is written than a last line of the story: the manifest is there, or who should write it
     has died.
     """
-    finished = manifest.result(folder, FINISH, folder.run())
+    finished = job_state.result(folder, FINISH, folder.run())
     if finished is None:
         return False
     return folder.manifest.exists() or now() - finished.finished_at > _LAST_WORDS

@@ -7,12 +7,13 @@ moved, published elsewhere or read from another mount. Times are UTC, durations 
 from core.model.access import Access
 from core.model.artifact import KINDS, Artifact, Kind
 from core.model.base import CORRELATION_ID, SCHEMA, FilePath, Model, check_correlation_id, check_id, now, path_text
+from core.model.built_in_steps import BUILT_IN, COMPOSE
 from core.model.job import Callback, Download, Job, Priority, Source, State
 from core.model.manifest import Manifest, ManifestStep
 from core.model.plugin_settings import AlsoRead
 from core.model.statement import Destination, Receipt, Statement
 from core.model.step import Division, Engine, Part, PartOutput, Plan, StepOutput, StepResult, Work
-from core.model.step_spec import ALL, BUILT_IN, COMPOSE, STEP_NAME, Step, StepSpec
+from core.model.step_spec import ALL, STEP_NAME, Step, StepSpec
 from core.model.transcript import Segment, Transcript, Word
 
 __all__ = [

@@ -10,7 +10,8 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, ConfigDict, Field, model_validator
 
 from core.model.base import SCHEMA, FilePath, Model, check_correlation_id, check_id, now
-from core.model.step_spec import BUILT_IN, Step, StepSpec
+from core.model.built_in_steps import BUILT_IN
+from core.model.step_spec import Step, StepSpec
 
 #: High is served first, low is never starved.
 Priority = Literal["high", "normal", "low"]

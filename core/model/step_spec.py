@@ -58,44 +58,6 @@ class StepSpec(Model):
     inline: str = ""
 
 
-COMPOSE = StepSpec(name="compose", queue="encoding", hook="compose", summary="make one film of two takes")
-
-#: Queues under the names that Esup-Pod's workers have (pod/video_encode_transcript/*_tasks.py, pod/xapi/xapi_tasks.py).
-BUILT_IN: tuple[StepSpec, ...] = (
-    COMPOSE,
-    StepSpec(
-        name="encode",
-        queue="encoding",
-        needs=("compose",),
-        default=True,
-        hook="encode",
-        summary="make what a portal plays: renditions, sound, pictures",
-    ),
-    StepSpec(
-        name="transcribe",
-        queue="transcripting",
-        needs=("compose", "encode"),
-        beside=("encode",),
-        kept=True,
-        default=True,
-        hook="transcribe",
-        summary="write captions of what is said",
-    ),
-    StepSpec(
-        name="emit",
-        queue="xapi",
-        heavy=False,
-        needs=(ALL,),
-        default=True,
-        doing="delivering statements",
-        hook="emit_statement",
-        # Named and not imported: it stands above this floor, and hosts of the heavy steps have no use for it.
-        inline="core.statements.emit_step:run",
-        summary="send learning records",
-    ),
-)
-
-
 def is_allowed(spec: StepSpec) -> bool:
     """Tell whether a plugin may declare this: core's own queues of light work keep an order that it doesn't know."""
     return spec.queue not in _RESERVED_QUEUES and not spec.inline

@@ -29,7 +29,7 @@ from core.process.supervisor import StepAnswer, StepRequest
 from core.storage import (
     commit,
     files,
-    manifest,
+    job_state,
     publish,
     scratch_folder,
 )
@@ -86,7 +86,7 @@ def run_step(
         Cancelled: the job was cancelled while it ran.
     """
     name = parts.name(step, work.part)
-    if standing := manifest.result(folder, name, folder.run()):
+    if standing := job_state.result(folder, name, folder.run()):
         return standing
     if not parts.division(folder, step):
         _begin(host, folder, step)
@@ -153,7 +153,7 @@ def _begin(host: Host, folder: JobFolder, step: Step) -> None:
     """Tell observers of a job's first attempt at its first step."""
     if (
         step == folder.job().steps[0]
-        and not manifest.last_attempt(folder, step)
+        and not job_state.last_attempt(folder, step)
         and not scratch_folder.attempts(folder)
     ):
         host.manager.job_started(folder.job())
@@ -171,7 +171,7 @@ def _next_attempt(host: Host, folder: JobFolder, name: str) -> Scratch:
             scratch_folder.empty(scratch, "its process died without a word (killed, or the machine went down)")
     if len(before) >= host.settings.step_attempts:
         raise LimitExceeded(_gave_up(before), job=folder.id, step=name)
-    return scratch_folder.begin_attempt(folder, name, after=manifest.last_attempt(folder, name))
+    return scratch_folder.begin_attempt(folder, name, after=job_state.last_attempt(folder, name))
 
 
 @contextmanager
@@ -200,7 +200,7 @@ def _attempt(
     spec, plan = job.spec(step), fix_plan(host, folder, step)
     if spec.inline:
         run = pkgutil.resolve_name(spec.inline)
-        engine, output = run(host.manager, host.settings, job, plan, manifest.fold(folder))
+        engine, output = run(host.manager, host.settings, job, plan, job_state.fold(folder))
         return StepAnswer(engine=engine, output=output)
     foresee(host, job, {step: plan})
     if job.output:
@@ -212,7 +212,7 @@ def _attempt(
         observer.watch()
         if time.monotonic() - looked >= LOOK_EVERY:
             looked = time.monotonic()
-            if manifest.is_cancelled(folder) or (work.part and manifest.result(folder, step, folder.run())):
+            if job_state.is_cancelled(folder) or (work.part and job_state.result(folder, step, folder.run())):
                 raise Cancelled  # also of a part when another has failed
             scratch.owner.touch()
 
@@ -230,7 +230,7 @@ def _attempt(
         # Links are left as they are: a portal knows its own paths by their letters.
         published=(job.output or folder.out / scratch.path.name).absolute(),
         plan=plan,
-        manifest=manifest.fold(folder),
+        manifest=job_state.fold(folder),
         access=host.manager.child_access(job, step, plan),
     )
     if host.settings.confinement == "required":
@@ -281,7 +281,7 @@ def fail(
         job=folder.id,
         step=step,
         run=folder.run(),
-        attempt=attempt or (attempts[-1].attempt if attempts else manifest.last_attempt(folder, step)),
+        attempt=attempt or (attempts[-1].attempt if attempts else job_state.last_attempt(folder, step)),
         state=State.FAILED,
         reason=reason,
         remedy=(error.remedy if isinstance(error, AmphipodError) else "") or None,

@@ -7,9 +7,9 @@ from collections.abc import Collection, Sequence
 from core.model import ALL, Job, Plan, State, Step, StepSpec
 from core.pipeline import parts
 from core.pipeline.task import CallbackTask, JoinTask, PartTask, StepTask, Task
-from core.storage import deliveries, manifest
+from core.storage import deliveries, job_state
 from core.storage.job_folder import JobFolder
-from core.storage.manifest import FINISH
+from core.storage.job_state import FINISH
 
 
 def next_steps(folder: JobFolder) -> tuple[Step | str, ...]:
@@ -18,12 +18,12 @@ def next_steps(folder: JobFolder) -> tuple[Step | str, ...]:
     A step that failed keeps those from being done that need it; others go on.
     """
     run = folder.run()
-    if manifest.result(folder, FINISH, run):
+    if job_state.result(folder, FINISH, run):
         return ()
-    if manifest.is_cancelled(folder):
+    if job_state.is_cancelled(folder):
         return (FINISH,)
     job = folder.job()
-    results = {step: manifest.result(folder, step, run) for step in job.steps}
+    results = {step: job_state.result(folder, step, run) for step in job.steps}
     done = {step for step, found in results.items() if found and found.state is State.SUCCEEDED}
     ready = (step for step, found in results.items() if found is None and _is_ready(folder, job, step, done))
     return tuple(ready) or (FINISH,)

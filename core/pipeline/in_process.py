@@ -22,9 +22,9 @@ from core.pipeline.attempt import Observer, divide, run_join, run_part, run_step
 from core.pipeline.graph import next_step
 from core.pipeline.lifecycle import finish, give_up
 from core.pipeline.planning import Host
-from core.storage import claim, manifest
+from core.storage import claim, job_state
 from core.storage.job_folder import JobFolder
-from core.storage.manifest import FINISH
+from core.storage.job_state import FINISH
 
 _log = structlog.get_logger()
 
@@ -64,9 +64,9 @@ def run_embedded(
                 give_up(host, folder, step, error)
             except Cancelled:
                 continue
-            if result := manifest.result(folder, step, folder.run()):
+            if result := job_state.result(folder, step, folder.run()):
                 on_end(step, result.state)
-    return manifest.fold(folder)
+    return job_state.fold(folder)
 
 
 def _run_embedded_step(
@@ -88,7 +88,7 @@ def _run_embedded_step(
         run_step(host, folder, step, observer=observer)
         return
     _run_parts(host, folder, step, division, jobs, report, watch)
-    if not manifest.result(folder, step, folder.run()):
+    if not job_state.result(folder, step, folder.run()):
         whole = observer.telling(lambda far: report(Progress(1, 1, 0, far.doing)))
         run_join(host, folder, step, division, whole)
 

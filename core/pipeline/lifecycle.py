@@ -24,7 +24,7 @@ from core.storage import (
     files,
     inputs,
     job_folder,
-    manifest,
+    job_state,
     order,
     permissions,
     publish,
@@ -32,7 +32,7 @@ from core.storage import (
     story,
 )
 from core.storage.job_folder import JobFolder
-from core.storage.manifest import FINISH
+from core.storage.job_state import FINISH
 from core.storage.publish import Lock, folder_lock
 
 _log = structlog.get_logger()
@@ -86,13 +86,13 @@ def finish(host: Host, folder: JobFolder, *, lock: Lock = folder_lock) -> StepRe
         Transient: the output can't be written now.
     """
     run = folder.run()
-    if standing := manifest.result(folder, FINISH, run):
+    if standing := job_state.result(folder, FINISH, run):
         return standing
     job = folder.job()
     started_at = now()
-    results = [result for step in job.steps if (result := manifest.result(folder, step, run))]
+    results = [result for step in job.steps if (result := job_state.result(folder, step, run))]
     failed = next((result for result in results if result.state is not State.SUCCEEDED), None)
-    if manifest.is_cancelled(folder):
+    if job_state.is_cancelled(folder):
         state, reason = State.CANCELLED, None
     else:
         made = [result for result in results if result.artifacts]
@@ -129,7 +129,7 @@ def give_up(host: Host, folder: JobFolder, step: str, error: AmphipodError) -> S
 def _close(host: Host, folder: JobFolder, ours: StepResult) -> StepResult:
     standing = commit.commit(folder, ours)
     scratch_folder.sweep(folder)
-    whole = manifest.fold(folder)
+    whole = job_state.fold(folder)
     files.write_replacing(folder.manifest, whole.to_json())
     files.remove(folder.downloads)
     if standing is ours:
@@ -156,7 +156,7 @@ def cancel(folder: JobFolder) -> None:
     Raises:
         JobConflict: the job is over.
     """
-    whole = manifest.fold(folder)
+    whole = job_state.fold(folder)
     if whole.state.is_final and whole.state is not State.CANCELLED:
         raise JobConflict(f"job {folder.id} has already {whole.state}", job=folder.id)
     files.write_replacing(folder.cancelled, json.dumps({"run": folder.run(), "at": now().isoformat()}) + "\n")
@@ -173,8 +173,8 @@ def retry(folder: JobFolder, step: Step | None = None) -> int:
         JobConflict: the job is not over, or has succeeded, or its files are gone; it has no such step, or that one
             has not failed.
     """
-    whole = manifest.fold(folder)
-    over = manifest.result(folder, FINISH, whole.run) is not None
+    whole = job_state.fold(folder)
+    over = job_state.result(folder, FINISH, whole.run) is not None
     if not over or whole.state not in (State.FAILED, State.CANCELLED):
         raise JobConflict(
             f"job {folder.id} is {whole.state}",
@@ -188,7 +188,7 @@ def retry(folder: JobFolder, step: Step | None = None) -> int:
     try:
         files.write_once(folder.retry(whole.run), json.dumps({"at": now().isoformat(), **only}) + "\n")
     except FileExistsError:  # somebody retries it at the same moment: one run for both
-        other = manifest.retried_step(folder, whole.run)
+        other = job_state.retried_step(folder, whole.run)
         if other in (None, step):
             return whole.run + 1
         words = f"somebody else has {other} of job {folder.id} tried again at this moment"

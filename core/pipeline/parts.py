@@ -9,7 +9,7 @@ from contextlib import suppress
 from core.context import Progress
 from core.errors import Transient
 from core.model import Division, Part, PartOutput, State, StepResult
-from core.storage import files, manifest
+from core.storage import files, job_state
 from core.storage.job_folder import JobFolder
 
 #: In the place of a part's name: all parts are there, make the whole of them.
@@ -39,7 +39,7 @@ def fix(folder: JobFolder, step: str, wanted: Division) -> Division:
 def results(folder: JobFolder, step: str, divided: Division) -> dict[str, StepResult]:
     """Return the committed parts, by name."""
     run = folder.run()
-    found = ((part.name, manifest.result(folder, name(step, part), run)) for part in divided.parts)
+    found = ((part.name, job_state.result(folder, name(step, part), run)) for part in divided.parts)
     return {part: result for part, result in found if result}
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from core import mistakes
+from core import validation_messages
 from core.errors import AmbiguousEngine, BadCall, BadSettings, EngineMissing, OptionConflict, Transient
 from core.model import BUILT_IN, COMPOSE, Job, Plan, Step, StepSpec
 from core.plugin_host.manager import Manager
@@ -202,10 +202,10 @@ def _validated(
     except ValidationError as error:
         told = []
         for mistake in error.errors():
-            field = mistakes.field(mistake)
+            field = validation_messages.field(mistake)
             origin = origins.get(str(mistake["loc"][0]), "job") if mistake["loc"] else "job"
             given = "" if mistake["type"] in ("missing", "extra_forbidden") else f", not {mistake['input']!r}"
-            told.append(f"option {field!r} (set by {origin}) {mistakes.words(mistake)}{given}")
+            told.append(f"option {field!r} (set by {origin}) {validation_messages.words(mistake)}{given}")
         raise BadCall(f"{step}: {'; '.join(told)}", step=step) from error
 
 

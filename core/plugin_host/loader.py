@@ -12,7 +12,7 @@ import pluggy
 import structlog
 from pydantic import ValidationError
 
-from core import mistakes
+from core import validation_messages
 from core.errors import AmphipodError, BadSettings, PluginUnavailable
 from core.hookspecs import NAME
 from core.plugin_host import output
@@ -142,7 +142,7 @@ def _check_implementations(callers: Sequence[pluggy.HookCaller], plugin: object)
 def one_line(error: BaseException) -> str:
     """Say an exception in one line."""
     if isinstance(error, ValidationError):
-        return f"a wrong {error.title}: {mistakes.told(error)}"
+        return f"a wrong {error.title}: {validation_messages.told(error)}"
     words = " ".join(str(error).split()) or "no message"
     return (
         words if isinstance(error, AmphipodError | pluggy.PluginValidationError) else f"{type(error).__name__}: {words}"

@@ -35,7 +35,7 @@ from core.model import (
     Transcript,
 )
 from core.model.access import union
-from core.plugin_host import answers, built_in_steps
+from core.plugin_host import answers, core_plugin
 from core.plugin_host.caller import HookCaller
 from core.plugin_host.loader import PluginInfo, PluginState, load
 from core.plugin_host.step_table import CORE, StepTable
@@ -65,7 +65,7 @@ class Manager:
         self._plugins.add_hookspecs(hookspecs)
         # Historic and called before any registration, so that each plugin is configured within its own try.
         self._plugins.hook.configure.call_historic(kwargs={"settings": settings})
-        self._plugins.register(built_in_steps, name=CORE)
+        self._plugins.register(core_plugin, name=CORE)
         self.infos: tuple[PluginInfo, ...] = tuple(load(self._plugins, settings))
         self._caller = HookCaller(self._plugins)
         self.steps = self._declared()

@@ -19,7 +19,7 @@ from core.errors import BadSettings, NotWritable
 from core.model import State, StepResult
 from core.pod import withdrawal
 from core.pod.api import Api, Look, is_open, judge
-from core.storage import manifest, permissions, publish
+from core.storage import job_state, permissions, publish
 
 
 def tell_encoded(case: Case) -> Verdict:
@@ -154,7 +154,7 @@ def _notes(case: Case) -> str:
 
 
 def _result(case: Case, step: str) -> StepResult:
-    result = manifest.result(case.folder, step, case.run)
+    result = job_state.result(case.folder, step, case.run)
     assert result
     return result
 

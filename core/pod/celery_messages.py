@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 import structlog
 from pydantic import ValidationError
 
-from core import jobs, mistakes
+from core import jobs, validation_messages
 from core.errors import AmphipodError, BadCall, OutOfReach, Permanent
 from core.model import CORRELATION_ID, Job, Statement, check_id, now
 from core.pipeline import lifecycle
@@ -98,7 +98,7 @@ def _read(message: Message, settings: Settings) -> Job | Statement:
             return wanted.model_copy(update={"correlation_id": message.id})
         return wanted
     except ValidationError as error:
-        raise BadCall(f"arguments of {message.task}: {mistakes.told(error)}") from error
+        raise BadCall(f"arguments of {message.task}: {validation_messages.told(error)}") from error
     except (TypeError, ValueError) as error:
         if isinstance(error, BadCall):
             raise

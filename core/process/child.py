@@ -24,7 +24,7 @@ from core.context import Context, Progress
 from core.errors import AmphipodError, HookFailed
 from core.model import Division
 from core.plugin_host.manager import Manager
-from core.process import fence, step
+from core.process import dispatch, fence
 from core.process.supervisor import COMPLAINTS, StepAnswer, StepRequest
 from core.storage import commit
 from core.storage.files import disk_errors
@@ -113,7 +113,7 @@ def _run(request: StepRequest, send: Send) -> StepAnswer:
         manager = Manager(request.settings)
         job = folder.job()
         fence.shut(request, job)
-        engine, made = step.run(request.step, request.work, manager, job, request.plan, context)
+        engine, made = dispatch.run(request.step, request.work, manager, job, request.plan, context)
     if isinstance(made, Division):
         return StepAnswer(engine=engine, division=made)
     artifacts = commit.measure(made.artifacts, scratch.output)

@@ -15,9 +15,9 @@ from core.model import Manifest, Model, Priority, State
 from core.pipeline import graph
 from core.queue import names
 from core.retention import holdings
-from core.storage import deliveries, manifest, scratch_folder
+from core.storage import deliveries, job_state, scratch_folder
 from core.storage.job_folder import JobFolder
-from core.storage.manifest import FINISH
+from core.storage.job_state import FINISH
 
 #: Characters of a title, and of a reason, in a list; a job's files have all of them.
 _TITLE_LIMIT = 200
@@ -111,7 +111,7 @@ def row_of(folder: JobFolder) -> JobRow:
     Raises:
         UnknownJob: there is no such job.
     """
-    whole = manifest.fold(folder)
+    whole = job_state.fold(folder)
     job = whole.job
     state = RowState(whole.state) if whole.state.is_final else RowState.WAITING
     step = _failed_step(whole) if state.is_final else graph.next_step(folder)
@@ -161,7 +161,7 @@ def _failed_step(whole: Manifest) -> str | None:
 def _changed_at(folder: JobFolder, whole: Manifest) -> datetime:
     """Return the latest of the moments that the files know."""
     names = (*whole.job.steps, FINISH)
-    found = (manifest.result(folder, name, whole.run) for name in names)
+    found = (job_state.result(folder, name, whole.run) for name in names)
     asked = [folder.retry(whole.run - 1)] if whole.run > 1 else []
     asked += [folder.cancelled] if whole.state is State.CANCELLED else []
     return max([whole.job.created_at, *map(_at, asked), *(result.finished_at for result in found if result)])

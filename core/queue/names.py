@@ -10,7 +10,7 @@ from core.model import BUILT_IN as STEPS
 from core.model import STEP_NAME, Job, Priority
 from core.redis.keys import NAMESPACE
 from core.storage.deliveries import DELIVER
-from core.storage.manifest import FINISH
+from core.storage.job_state import FINISH
 
 if TYPE_CHECKING:
     import dramatiq

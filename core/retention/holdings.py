@@ -19,9 +19,9 @@ import structlog
 from core.errors import AmphipodError, JobConflict, UnknownJob
 from core.model import Job, Model, State, StepResult, now
 from core.settings import Settings
-from core.storage import deliveries, files, manifest, scratch_folder
+from core.storage import deliveries, files, job_state, scratch_folder
 from core.storage.job_folder import JobFolder
-from core.storage.manifest import FINISH
+from core.storage.job_state import FINISH
 
 _DAY = 86_400.0
 _HOUR = 3_600.0
@@ -89,7 +89,7 @@ def look(settings: Settings, folder: JobFolder, *, asked: bool = False) -> Remov
         job = folder.job()
     except UnknownJob:
         return _stub(settings, folder)
-    finished = manifest.result(folder, FINISH, folder.run())
+    finished = job_state.result(folder, FINISH, folder.run())
     if finished is None:
         return _leftovers(folder, settings.retain_scratch_hours * _HOUR)
     if deliveries.due(folder) or is_held(folder):
@@ -140,7 +140,7 @@ def is_held(folder: JobFolder) -> bool:
     """Tell whether another job that is not over reads files of this one."""
     for path in folder.holds.glob("*"):
         with suppress(UnknownJob):
-            if not manifest.fold(JobFolder(folder.root, path.name)).state.is_final:
+            if not job_state.fold(JobFolder(folder.root, path.name)).state.is_final:
                 return True
     return False
 
@@ -195,7 +195,7 @@ def remove(folder: JobFolder, found: Removable) -> None:
     run = folder.run()
     with files.disk_errors(folder.path):
         files.write_replacing(folder.swept, Swept(at=now(), why=found.why).to_json())
-    if folder.run() != run or manifest.result(folder, FINISH, run) is None:  # somebody tries it again at this moment
+    if folder.run() != run or job_state.result(folder, FINISH, run) is None:  # somebody tries it again at this moment
         folder.swept.unlink(missing_ok=True)
         return
     for path in found.paths:

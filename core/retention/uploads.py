@@ -27,7 +27,7 @@ from core.model import Model, State, now
 from core.retention import holdings
 from core.retention.holdings import Removable
 from core.settings import Settings
-from core.storage import files, manifest
+from core.storage import files, job_state
 from core.storage.job_folder import JobFolder
 
 _ID = re.compile(r"[0-9a-f]{32}")
@@ -265,7 +265,7 @@ def _reader(settings: Settings, place: UploadFolder) -> str | None:
     for path in place.path.glob("job-*"):
         job = JobFolder(settings.jobs_root, path.name.removeprefix("job-"))
         with suppress(UnknownJob):
-            state = manifest.fold(job).state
+            state = job_state.fold(job).state
             may_again = state in (State.FAILED, State.CANCELLED) and not holdings.swept(job)
             if not state.is_final or may_again:
                 return job.id

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, SecretStr, ValidationError
 
-from core import mistakes
+from core import validation_messages
 from core.errors import BadSettings
 from core.model import AlsoRead
 
@@ -86,5 +86,5 @@ def _explain(plugin: str, model: type[BaseModel], error: ValidationError, given:
             near = difflib.get_close_matches(name, model.model_fields, n=1)
             told.append(f"{place(name)} is no setting{f', did you mean {near[0]}?' if near else ''}")
         else:
-            told.append(f"{'.'.join([place(name), *rest])} {mistakes.words(mistake)}")
+            told.append(f"{'.'.join([place(name), *rest])} {validation_messages.words(mistake)}")
     return "; ".join(told)

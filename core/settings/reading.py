@@ -14,7 +14,7 @@ from typing import Any, get_args
 from pydantic import AliasChoices, BaseModel, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from core import mistakes
+from core import validation_messages
 from core.errors import BadSettings
 from core.settings.table import Settings
 
@@ -146,5 +146,5 @@ def _explain(error: ValidationError, values: Mapping[str, Any], file: Path) -> s
             continue
         silent = mistake["type"] in ("extra_forbidden", "missing") or name in _SECRET
         given = "" if silent else f" (it is {mistake['input']!r})"
-        told.append(f"{field} {mistakes.words(mistake)}{given}")
+        told.append(f"{field} {validation_messages.words(mistake)}{given}")
     return "; ".join(told)

@@ -12,9 +12,9 @@ from typing import Literal
 
 from core.errors import BadCall
 from core.model import Callback, Model, now
-from core.storage import files, manifest
+from core.storage import files, job_state
 from core.storage.job_folder import JobFolder
-from core.storage.manifest import FINISH
+from core.storage.job_state import FINISH
 
 #: Name of a delivery's task, beside those of the steps.
 DELIVER = "deliver"
@@ -43,7 +43,7 @@ def due(folder: JobFolder) -> list[str]:
     found = []
     callbacks = folder.job().callbacks
     for run in range(1, folder.run() + 1 if callbacks else 1):
-        finished = manifest.result(folder, FINISH, run)
+        finished = job_state.result(folder, FINISH, run)
         if finished is None:
             continue
         for number, callback in enumerate(callbacks, start=1):

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from core import mistakes
+from core import validation_messages
 from core.errors import BadCall, UnknownJob
 from core.model import Job, check_id
 from core.storage.files import disk_errors, remove, write_once
@@ -145,7 +145,7 @@ def store(job: Job, root: Path) -> tuple[JobFolder, bool]:
         text = job.to_json()
         Job.model_validate_json(text)  # it nests deeper than we can read, before it does than we can write
     except ValueError as error:
-        words = mistakes.told(error) if isinstance(error, ValidationError) else error
+        words = validation_messages.told(error) if isinstance(error, ValidationError) else error
         raise BadCall(f"job {job.id} can't be stored ({words})", job=job.id) from error
     folder = JobFolder(root, job.id)
     with disk_errors(root):

@@ -12,7 +12,7 @@ from pathlib import Path
 import structlog
 from pydantic import ValidationError
 
-from core import mistakes
+from core import validation_messages
 from core.model import FilePath, Job, Model, path_text
 from core.storage import files as storage_files
 
@@ -84,7 +84,9 @@ def read(root: Path, output: Path) -> Ledger:
     except FileNotFoundError:
         pass
     except ValidationError as error:
-        _log.warning("ledger can't be read; its files count as nobody's", path=str(path), reason=mistakes.told(error))
+        _log.warning(
+            "ledger can't be read; its files count as nobody's", path=str(path), reason=validation_messages.told(error)
+        )
     return Ledger(output=output)
 
 

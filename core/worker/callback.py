@@ -24,8 +24,8 @@ from core.settings import Settings
 from core.storage import deliveries
 from core.storage.deliveries import Delivery
 from core.storage.job_folder import JobFolder
+from core.worker.context import WorkerContext, WorkItem, send
 from core.worker.step import LOOKS_FOR_FOLDER, elsewhere
-from core.worker.task import WorkerContext, WorkItem, send
 
 #: Seconds until a delivery is tried whose receiver keeps as many threads busy as it may.
 _BUSY_WAIT = 5.0

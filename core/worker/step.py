@@ -29,10 +29,10 @@ from core.queue.job_row import JobRow, RowState
 from core.queue.lease import Lease, LeaseHeld
 from core.storage import files
 from core.storage.job_folder import JobFolder
-from core.storage.manifest import FINISH
+from core.storage.job_state import FINISH
 from core.worker import mounts
+from core.worker.context import WorkerContext, WorkItem, insist, send, words
 from core.worker.middleware.shutdown import HandBack
-from core.worker.task import WorkerContext, WorkItem, insist, send, words
 
 #: Seconds between two questions to Redis whether a running job was cancelled.
 _ASK_EVERY = 0.5

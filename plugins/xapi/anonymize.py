@@ -16,7 +16,7 @@ from typing import Any, Literal
 from urllib.parse import unquote, urlsplit
 
 from core import Statement
-from plugins.xapi.names import Names, words
+from plugins.xapi.personal_data import Names, words
 
 #: Whoever has one of these is an agent or a group, wherever in a statement it stands.
 _IDENTIFIERS = ("mbox", "mbox_sha1sum", "openid", "account")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
-from core import Statement, mistakes
+from core import Statement, validation_messages
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
@@ -52,7 +52,7 @@ def warn(statement: Statement, words: str) -> None:
 
 
 def _words(mistake: ErrorDetails) -> str:
-    return f"{mistakes.field(mistake)}: {mistakes.words(mistake)}"
+    return f"{validation_messages.field(mistake)}: {validation_messages.words(mistake)}"
 
 
 def _is_gap(mistake: ErrorDetails) -> bool:

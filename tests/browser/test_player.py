@@ -15,7 +15,7 @@ from playwright.sync_api import Browser, Page
 
 from core import Artifact, Segment, State, Transcript
 from core.model import Manifest, ManifestStep
-from core.storage import manifest
+from core.storage import job_state
 from core.storage.job_folder import JobFolder, names
 from core.testing import fake_job, make_clip
 from core.web.http.headers import POLICY
@@ -62,7 +62,7 @@ def served(site: str, site_folder: Path, assets: Path) -> str:
     (name,) = names(site_folder / "jobs")
     folder = JobFolder(site_folder / "jobs", name)
     media = site_folder / "media"
-    made = manifest.fold(folder)
+    made = job_state.fold(folder)
     spoken = Transcript(
         language="fr",
         segments=tuple(Segment(text=text, start=3.0 * at, end=3.0 * at + 2.5) for at, text in enumerate(SENTENCES)),

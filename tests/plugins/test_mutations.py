@@ -22,7 +22,7 @@ from core.pipeline import in_process, lifecycle
 from core.pipeline.planning import Host
 from core.plugin_host.manager import Manager
 from core.settings import Settings
-from core.storage import manifest
+from core.storage import job_state
 from core.storage.job_folder import JobFolder
 from core.testing import fake_context, fake_job, make_clip
 from plugins.media.truncation import end_notes
@@ -145,7 +145,7 @@ def test_of_three_hundred_damaged_recordings_none_is_blamed_on_anybody_else(
             job = Job(id=f"{step}{number}", sources=(Source(path=path),), steps=(step,), language="en", options=options)
             folder, _ = lifecycle.submit(job, settings.jobs_root)
             in_process.run_embedded(host, folder)
-            result = manifest.result(folder, step, folder.run())
+            result = job_state.result(folder, step, folder.run())
             assert result
             check(_outcome(result, folder), path)
 

@@ -38,7 +38,7 @@ from core.model import Priority, State
 from core.pipeline import in_process, lifecycle
 from core.pipeline.planning import Host
 from core.settings import Settings
-from core.storage import deliveries, job_folder, manifest
+from core.storage import deliveries, job_folder, job_state
 from core.storage.job_folder import JobFolder
 
 #: Seconds for which a queue may be without a worker before whoever waits is told.
@@ -239,7 +239,7 @@ def _folders(settings: Settings, current: Status) -> list[str]:
         return []
     folder = JobFolder(settings.jobs_root, current.id)
     with suppress(UnknownJob):
-        return summary.places(manifest.fold(folder), folder)
+        return summary.places(job_state.fold(folder), folder)
     return []
 
 

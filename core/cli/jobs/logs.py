@@ -13,9 +13,9 @@ import typer
 from core.cli.terminal.options import Call as Call
 from core.cli.terminal.options import JsonOption
 from core.cli.terminal.plain import plain
-from core.storage import manifest
+from core.storage import job_state
 from core.storage.job_folder import JobFolder
-from core.storage.manifest import FINISH
+from core.storage.job_state import FINISH
 from core.storage.story import Reader
 
 #: Seconds between two looks for new lines, and after the job's end for those that other hosts still write.
@@ -50,7 +50,7 @@ def logs(
     reader = Reader(folder)
     _print(reader, as_json=as_json)
     while follow:
-        over = manifest.result(folder, FINISH, folder.run()) is not None
+        over = job_state.result(folder, FINISH, folder.run()) is not None
         time.sleep(_LINGER if over else _LOOK_EVERY)
         _print(reader, as_json=as_json)
         follow = not over

@@ -18,7 +18,7 @@ from core.model import Manifest, State
 from core.pipeline import in_process, lifecycle
 from core.pipeline.planning import Host
 from core.queue import job_row
-from core.storage import deliveries, manifest
+from core.storage import deliveries, job_state
 from core.storage.job_folder import JobFolder
 from core.web.player import stand_alone
 
@@ -92,7 +92,7 @@ def tell(host: Host, folder: JobFolder) -> None:
 
 def is_at_work(folder: JobFolder) -> bool:
     """Tell whether a living process works on a job, as the attempts' folders tell."""
-    return bool(job_row.working(folder, manifest.fold(folder)))
+    return bool(job_row.working(folder, job_state.fold(folder)))
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn
 
 from core.context import Progress as StepProgress
-from core.storage.manifest import FINISH
+from core.storage.job_state import FINISH
 
 #: Seconds between two plain lines about one step.
 LINE_EVERY = 5.0

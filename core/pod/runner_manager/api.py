@@ -22,7 +22,7 @@ from core.pod.runner_manager.result import File, files
 from core.pod.runner_manager.tasks import RunnerTask, job_of
 from core.retention import holdings
 from core.settings import Settings
-from core.storage import manifest
+from core.storage import job_state
 from core.storage.job_folder import JobFolder
 
 _BEARER = HTTPBearer(auto_error=False)
@@ -143,7 +143,7 @@ def _response(found: list[File], name: str) -> Response:
 
 def _fold(settings: Settings, task: str) -> Manifest:
     try:
-        return manifest.fold(JobFolder(settings.jobs_root, task))
+        return job_state.fold(JobFolder(settings.jobs_root, task))
     except UnknownJob as error:
         raise HTTPException(404, f"no task {task}") from error
 

@@ -18,7 +18,7 @@ from core.model import Callback, Download, Job, Source
 from core.pod import mediapackage
 from core.pod.settings_import import bit_rate
 from core.settings import Settings
-from core.storage import manifest
+from core.storage import job_state
 from core.storage.job_folder import JobFolder
 
 
@@ -78,7 +78,7 @@ def _folder(task: RunnerTask, settings: Settings) -> JobFolder:
     while True:
         folder = JobFolder(settings.jobs_root, f"run-{hashlib.sha256(f'{number} {words}'.encode()).hexdigest()[:32]}")
         try:
-            if not manifest.fold(folder).state.is_final:
+            if not job_state.fold(folder).state.is_final:
                 return folder
         except UnknownJob:
             return folder

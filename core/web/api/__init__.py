@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from core.web.api import docs, events, files, jobs, records, service, system, uploads
+from core.web.api import docs, events, files, jobs, queues, records, system, uploads
 from core.web.http.problems import RESPONSES
 from core.web.services import Services
 
@@ -12,6 +12,6 @@ from core.web.services import Services
 def router(services: Services) -> APIRouter:
     """Return all routes, without their prefix."""
     routes = APIRouter(responses=RESPONSES)
-    for part in (docs, jobs, files, events, service, records, uploads, system):
+    for part in (docs, jobs, files, events, queues, records, uploads, system):
         routes.include_router(part.router(services))
     return routes

@@ -10,7 +10,7 @@ from pydantic import BaseModel
 
 from core.errors import JobConflict, UnknownJob
 from core.jobs.detail import FileDetail, file_path
-from core.storage import manifest, story
+from core.storage import job_state, story
 from core.storage.job_folder import JobFolder
 from core.web.auth import READ
 from core.web.http import ranges
@@ -76,7 +76,7 @@ def file_response(services: Services, request: Request, job: str, name: str) -> 
         JobConflict: it was removed since.
     """
     folder = job_folder(services, job)
-    whole = manifest.fold(folder)
+    whole = job_state.fold(folder)
     artifact = next((one for one in whole.artifacts if one.path == name), None)
     path = file_path(folder, whole, name)
     if artifact is None or path is None:

@@ -20,7 +20,7 @@ from pydantic import BaseModel, ConfigDict
 from starlette._utils import get_route_path
 from starlette.exceptions import HTTPException
 
-from core import errors, mistakes
+from core import errors, validation_messages
 from core.errors import AmphipodError
 from core.redis import connection
 from core.settings import Settings
@@ -201,7 +201,7 @@ def is_foreign(request: Request) -> bool:
 
 def _mistake(one: Any) -> str:
     where = ".".join(_names(one["loc"])) or "the body"
-    return f"{where} {mistakes.words(one)}"
+    return f"{where} {validation_messages.words(one)}"
 
 
 def _names(place: Iterable[Any]) -> list[str]:

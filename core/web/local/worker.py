@@ -23,9 +23,9 @@ from core.pipeline.planning import Host
 from core.pod import callback_kinds
 from core.queue.job_row import StepProgress
 from core.retention import sweep
-from core.storage import deliveries, files, job_folder, manifest
+from core.storage import deliveries, files, job_folder, job_state
 from core.storage.job_folder import JobFolder
-from core.storage.manifest import FINISH
+from core.storage.job_state import FINISH
 
 #: Seconds until a job that another process holds is looked at again.
 _AGAIN = 5.0
@@ -208,7 +208,7 @@ class LocalWorker:
             with suppress(UnknownJob, OSError, ValueError):
                 if not folder.request.exists():
                     continue
-                if not manifest.result(folder, FINISH, folder.run()):
+                if not job_state.result(folder, FINISH, folder.run()):
                     yield folder
                 elif folder.callbacks.exists():
                     self._deliver(folder)

@@ -16,7 +16,7 @@ from babel.messages.pofile import read_po
 from babel.support import Translations
 
 from core.model import BUILT_IN
-from core.storage.manifest import FINISH
+from core.storage.job_state import FINISH
 
 LOCALE = Path(__file__).parent / "locale"
 

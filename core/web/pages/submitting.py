@@ -9,7 +9,7 @@ from typing import Any, BinaryIO
 from pydantic import ValidationError
 from starlette.datastructures import FormData, UploadFile
 
-from core import mistakes
+from core import validation_messages
 from core.errors import AmphipodError, BadCall, LimitExceeded
 from core.retention import uploads
 from core.settings import Settings
@@ -145,7 +145,7 @@ def _submission(take: Origin, slides: Origin | None, form: FormData) -> Submissi
             }
         )
     except ValidationError as error:
-        raise BadCall(mistakes.told(error)) from error
+        raise BadCall(validation_messages.told(error)) from error
 
 
 def _options(form: FormData) -> Iterator[tuple[str, Any]]:

@@ -17,7 +17,7 @@ from core.jobs.detail import JobDetail
 from core.model import State, now
 from core.queue import monitor, names, workers
 from core.redis import connection
-from core.storage import manifest
+from core.storage import job_state
 from core.storage.job_folder import JobFolder
 from core.web.api import records
 from core.web.api.system import Doctor, step_list
@@ -159,7 +159,7 @@ class Views:
         """Return what plays a job's files, and what changes with them; nothing where there is nothing to play."""
         if not found.files:
             return Markup(), ""
-        whole = manifest.fold(JobFolder(self._settings.jobs_root, job))
+        whole = job_state.fold(JobFolder(self._settings.jobs_root, job))
         film = player_context(whole, f"{base}{API}/jobs/{quote(job)}/files", title=found.row.title)
         if not film.has_media and not film.transcripts:
             return Markup(), ""

@@ -15,6 +15,9 @@ _MAP = re.compile(r'#EXT-X-MAP:URI="[^"]*",BYTERANGE="(\d+)@(\d+)"')
 _LENGTH = re.compile(r"#EXTINF:[\d.]+,")
 _TARGET = re.compile(r"#EXT-X-TARGETDURATION:(\d+)")
 
+#: ffmpeg's command line sets this delay (microseconds); without it each AAC frame gets a PES header of its own.
+_TS_DELAY = {"max_delay": "700000"}
+
 #: Seconds of a segment that has but one picture, at which the film ends.
 _SHORTEST = 0.001
 
@@ -158,3 +161,15 @@ def avc_codec(extradata: bytes) -> str:
     if not sps:
         raise ValueError("an H.264 encoder gave no sequence parameter set")
     return f"avc1.{sps[1].hex()}"
+
+
+def options(segment_seconds: float, segments: Path) -> dict[str, str]:
+    """Return what FFmpeg's muxer is told; how long segments are is the profile's `segment_seconds` (profiles.py)."""
+    kind = {"hls_segment_type": "fmp4", "hls_segment_filename": str(segments)} if segments.suffix == ".m4s" else {}
+    return {
+        **kind,
+        "hls_time": f"{segment_seconds:g}",
+        "hls_playlist_type": "vod",
+        "hls_flags": "single_file+independent_segments",
+        **_TS_DELAY,
+    }

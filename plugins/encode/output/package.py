@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import av
 
+from plugins.encode.output import hls
 from plugins.encode.output.chapters import set_chapters
 from plugins.encode.output.hls import avc_codec
 from plugins.encode.video.av1 import av1_codec
@@ -32,9 +33,6 @@ from plugins.encode.output.checks import check_mp4, check_playlist, discard
 _INTERLEAVE = {"max_interleave_delta": "100000000"}
 Segments = Literal["ts", "cmaf"]
 _SUFFIXES: dict[Segments, str] = {"ts": ".ts", "cmaf": ".m4s"}
-
-#: ffmpeg's command line sets this delay (microseconds); without it each AAC frame gets a PES header of its own.
-_TS_DELAY = {"max_delay": "700000"}
 
 
 @dataclass(frozen=True)
@@ -76,7 +74,7 @@ class Package:
         self.segments = folder / f"{rendition.name}{_SUFFIXES[segments]}"
         self.mp4 = folder / f"{rendition.name}.mp4" if rendition.spec.mp4 else None
         try:
-            options = _hls_options(segment_seconds, self.segments)
+            options = hls.options(segment_seconds, self.segments)
             self._add(self.playlist, "hls", options, video, audio if segments == "ts" else None)
             if segments == "cmaf":
                 self._outputs[0][1]["audio"] = None  # it has files of its own
@@ -156,7 +154,7 @@ class AudioTrackPackage:
             str(self.playlist),
             "w",
             format="hls",
-            container_options=_hls_options(profile.segment_seconds, self.segments),
+            container_options=hls.options(profile.segment_seconds, self.segments),
         )
         self._stream = self._container.add_stream_from_template(audio)
         self._container.start_encoding()
@@ -174,14 +172,3 @@ class AudioTrackPackage:
 
     def abandon(self) -> None:
         discard(self._container)
-
-
-def _hls_options(segment_seconds: float, segments: Path) -> dict[str, str]:
-    kind = {"hls_segment_type": "fmp4", "hls_segment_filename": str(segments)} if segments.suffix == ".m4s" else {}
-    return {
-        **kind,
-        "hls_time": f"{segment_seconds:g}",
-        "hls_playlist_type": "vod",
-        "hls_flags": "single_file+independent_segments",
-        **_TS_DELAY,
-    }

@@ -17,7 +17,7 @@ from core.pipeline import lifecycle
 from core.queue import job_row
 from core.retention import holdings
 from core.settings import Settings
-from core.storage import commit, files, manifest, scratch_folder
+from core.storage import commit, files, job_state, scratch_folder
 from core.storage.job_folder import JobFolder
 
 Make = Callable[..., JobFolder]
@@ -208,7 +208,7 @@ class TestDetail:
         folder = make("j1")
         film = Artifact(kind="rendition", path="360p.mp4", media_type="video/mp4")
         over(folder, "encode", State.SUCCEEDED, artifacts=(film,), folder="out/encode.1")
-        whole = manifest.fold(folder)
+        whole = job_state.fold(folder)
 
         assert detail.file_path(folder, whole, "360p.mp4") == folder.out / "encode.1" / "360p.mp4"
         assert detail.file_path(folder, whole, "../../request.json") is None

@@ -11,7 +11,7 @@ from core.pipeline import graph, lifecycle
 from core.pipeline.task import StepTask
 from core.storage import commit
 from core.storage.job_folder import JobFolder
-from core.storage.manifest import FINISH
+from core.storage.job_state import FINISH
 
 OWN = (
     StepSpec(name="slides", queue="slides", needs=("encode",)),

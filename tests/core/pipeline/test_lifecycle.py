@@ -16,7 +16,7 @@ from core.model import Job, Source, State
 from core.pipeline import attempt, in_process, lifecycle, planning
 from core.pipeline.planning import Host
 from core.plugin_host.manager import Manager
-from core.storage import manifest
+from core.storage import job_state
 from core.storage.job_folder import JobFolder
 
 from ...conftest import TOY_ENGINE, InstallPlugin
@@ -102,7 +102,7 @@ class TestRun:
         folder = submit(write="hello")
         in_process.run_embedded(toy_host, folder)
 
-        result = manifest.result(folder, "encode", 1)
+        result = job_state.result(folder, "encode", 1)
 
         assert result
         assert result.engine
@@ -215,7 +215,7 @@ class TestCancel:
         runner.join(5)
 
         assert not runner.is_alive()
-        assert manifest.fold(folder).state is State.CANCELLED
+        assert job_state.fold(folder).state is State.CANCELLED
         assert list(folder.scratch.iterdir()) == []
         assert list((tmp_path / "0042").iterdir()) == []
 

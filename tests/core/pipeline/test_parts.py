@@ -20,7 +20,7 @@ from core.pipeline.planning import Host
 from core.pipeline.task import JoinTask, PartTask, StepTask
 from core.plugin_host.manager import Manager
 from core.settings import Settings
-from core.storage import manifest
+from core.storage import job_state
 from core.storage.job_folder import JobFolder
 
 from ...conftest import TOY_ENGINE, InstallPlugin
@@ -60,7 +60,7 @@ def attempts(folder: JobFolder) -> dict[str, int]:
 
 
 def film(folder: JobFolder) -> str:
-    made = manifest.fold(folder).steps["encode"]
+    made = job_state.fold(folder).steps["encode"]
     assert made.folder
     return (folder.path / made.folder / made.artifacts[0].path).read_text()
 
@@ -193,11 +193,11 @@ class TestErrands:
 
         for part in division.parts:
             attempt.run_part(host, folder, "encode", part)
-            assert manifest.fold(folder).steps["encode"].state is State.RUNNING
+            assert job_state.fold(folder).steps["encode"].state is State.RUNNING
         assert graph.next_tasks(folder) == [JoinTask("encode")]
 
         joined = attempt.run_join(host, folder, "encode", division)
-        assert graph.next_tasks(folder) == [StepTask(manifest.FINISH)]
+        assert graph.next_tasks(folder) == [StepTask(job_state.FINISH)]
         assert attempt.run_join(host, folder, "encode", division) == joined
 
     def test_a_join_that_cannot_see_a_part_yet_is_tried_again(self, host: Host, submit: Submit) -> None:

@@ -45,10 +45,10 @@ from core.pipeline import planning
 from core.plugin_host.loader import PluginInfo
 from core.plugin_host.manager import Manager, specifications
 from core.pod import callback_kinds
-from core.process.step import run
+from core.process.dispatch import run
 from core.settings import Settings
 from core.storage.job_folder import store
-from core.storage.manifest import fold
+from core.storage.job_state import fold
 from plugins.xapi.settings import XapiSettings
 
 from ...conftest import InstallPlugin

@@ -22,7 +22,7 @@ from core.plugin_host.manager import Manager
 from core.process import spawn, supervisor
 from core.process.supervisor import StepRequest
 from core.settings import Settings
-from core.storage import manifest, scratch_folder
+from core.storage import job_state, scratch_folder
 
 from ...conftest import InstallPlugin
 
@@ -49,7 +49,7 @@ def request_for(toy_host: Host, tmp_path: Path) -> Request:
             scratch=scratch.path,
             published=folder.out / "encode.1",
             plan=planning.fix_plan(toy_host, folder, "encode"),
-            manifest=manifest.fold(folder),
+            manifest=job_state.fold(folder),
             access=Access(write=(Path(os.environ["TMPDIR"]),)),
         )
 

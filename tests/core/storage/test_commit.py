@@ -249,7 +249,7 @@ PUBLISH_AND_DIE = dedent(
     """
     import os, signal, sys
     from pathlib import Path
-    from core.storage import manifest, publish
+    from core.storage import job_state, publish
     from core.storage.job_folder import JobFolder
 
     root, name, output, fatal = Path(sys.argv[1]), sys.argv[2], sys.argv[3], int(sys.argv[4])
@@ -265,7 +265,7 @@ PUBLISH_AND_DIE = dedent(
             renames += 1
 
     sys.addaudithook(die_after)
-    publish.publish(folder, folder.job(), [manifest.result(folder, "encode", 1)])
+    publish.publish(folder, folder.job(), [job_state.result(folder, "encode", 1)])
     """
 )
 

@@ -15,7 +15,7 @@ from core.errors import BadSource
 from core.pipeline.planning import Host
 from core.plugin_host.manager import Manager
 from core.settings import Settings
-from core.storage import manifest
+from core.storage import job_state
 from core.storage.job_folder import JobFolder
 from core.web import tokens
 from core.web.app import build
@@ -141,7 +141,7 @@ def test_a_job_is_cancelled_and_tried_again_from_its_page(browser: Browser, make
     folder = make()
     page = browser.press(f"/jobs/{folder.id}/cancel", then=f"/jobs/{folder.id}")
     assert "1 job cancelled" in page.text
-    assert manifest.fold(folder).state == "cancelled"
+    assert job_state.fold(folder).state == "cancelled"
     page = browser.press(f"/jobs/{folder.id}/retry", then=f"/jobs/{folder.id}")
     assert "1 job is tried again" in page.text
     assert folder.run() == 2
@@ -153,7 +153,7 @@ def test_a_step_that_failed_has_a_button_of_its_own(browser: Browser, make: Make
     assert "Retry encode" in page.text
     assert page.all("input", name="step", value="encode")
     browser.press(f"/jobs/{folder.id}/retry", step="encode")
-    assert manifest.retried_step(folder, 1) == "encode"
+    assert job_state.retried_step(folder, 1) == "encode"
     assert not browser.page(f"/jobs/{folder.id}").all("input", name="step")
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 import torch
+from whisper import timing
 
-from plugins.transcript.decoding.decoder import median_filtered, timing
+from plugins.transcript.decoding.decoder import median_filtered
 
 
 @pytest.mark.parametrize("frames", [1, 3, 4, 1500])

@@ -7,7 +7,7 @@ from typing import Literal
 import pytest
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from core import mistakes
+from core import validation_messages
 
 
 class Room(BaseModel):
@@ -35,10 +35,10 @@ class Room(BaseModel):
 def test_each_mistake_is_said_with_its_field(values: dict[str, object], words: str) -> None:
     with pytest.raises(ValidationError) as caught:
         Room.model_validate(values)
-    assert mistakes.told(caught.value) == words
+    assert validation_messages.told(caught.value) == words
 
 
 def test_what_has_no_words_yet_is_named_all_the_same() -> None:
-    assert mistakes.words({"type": "bytes_too_long", "loc": (), "msg": "Data should", "input": b""}) == (
+    assert validation_messages.words({"type": "bytes_too_long", "loc": (), "msg": "Data should", "input": b""}) == (
         "does not fit (bytes too long)"
     )

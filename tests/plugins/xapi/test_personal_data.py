@@ -7,7 +7,7 @@ import time
 import pytest
 
 from plugins.xapi.anonymize import Scheme, anonymised
-from plugins.xapi.names import Names
+from plugins.xapi.personal_data import Names
 
 SCHEME = Scheme(b"a secret", "account", "https://pseudonym.invalid")
 
