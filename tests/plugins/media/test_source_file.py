@@ -21,7 +21,7 @@ from plugins.encode.options import EncodeOptions
 from plugins.encode.source.probe import probe
 from plugins.encode.studio.compose import compose_takes
 from plugins.encode.studio.options import ComposeOptions
-from plugins.media.source_file import open_source
+from plugins.media.opener import open_source
 from plugins.transcript.sound.audio import iter_audio, loudness
 
 PLUGINS = Path(__file__).parents[3] / "plugins"
@@ -135,7 +135,7 @@ def test_a_colon_in_a_relative_name_is_no_protocol(name: str, tmp_path: Path, mo
 def test_a_pipe_is_refused_rather_than_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "a.mp4")
 
-    with pytest.raises(BadSource, match=r"a\.mp4 is a device or a pipe: name a file"):
+    with pytest.raises(BadSource, match=r"a\.mp4 is a device, a pipe or a socket: name a file"):
         open_source(tmp_path / "a.mp4")
 
 
@@ -155,4 +155,4 @@ def test_no_plugin_opens_a_file_for_reading_by_another_door() -> None:
         for node in ast.walk(ast.parse(path.read_bytes())):
             if isinstance(node, ast.Call) and ast.unparse(node.func) == "av.open" and "'w'" not in ast.unparse(node):
                 doors.add(path.name)
-    assert doors == {"source_file.py"}
+    assert doors == {"opener.py"}
