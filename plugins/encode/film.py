@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 from core import BadSource
 from plugins.encode.audio.resample import RATE
 from plugins.encode.dressing import Watermark  # at run time too: a film travels to the parts as JSON
-from plugins.encode.source.probe import AudioTrack, Chapter, Media, probe
+from plugins.encode.source.probe import AudioTrack, Media, probe
+from plugins.encode.source.texts import Chapter
 from plugins.media.settings import DEFAULTS, MediaSettings
 
 if TYPE_CHECKING:

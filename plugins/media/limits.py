@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from av.audio.stream import AudioStream
 from av.video.stream import VideoStream
@@ -140,17 +139,20 @@ def shortened(title: str, settings: MediaSettings) -> str:
     return title if len(title) <= settings.title_limit else title[: settings.title_limit - 1] + "…"
 
 
-def text_notes(container: InputContainer, chapters: Sequence[Mapping[str, Any]], settings: MediaSettings) -> list[str]:
-    """Say which texts about tracks and chapters are not kept whole."""
+def cut_note(titles: int, settings: MediaSettings) -> str:
+    return f"{titles} titles were cut at {settings.title_limit} characters (`title_limit` of [plugin.media])"
+
+
+def text_notes(container: InputContainer, settings: MediaSettings) -> list[str]:
+    """Say which texts about tracks are not kept, or not whole."""
     notes = [
         f"the language of track {stream.index} has {len(stream.language)} letters and was left out"
         for stream in container.streams
         if stream.language and len(stream.language) > LONGEST_LANGUAGE
     ]
     said = [stream.metadata.get("title") or stream.metadata.get("handler_name") for stream in container.streams]
-    said += [chapter["metadata"].get("title") for chapter in chapters]
     if long := sum(len(title or "") > settings.title_limit for title in said):
-        notes.append(f"{long} titles were cut at {settings.title_limit} characters (`title_limit` of [plugin.media])")
+        notes.append(cut_note(long, settings))
     return notes
 
 

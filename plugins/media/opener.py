@@ -24,9 +24,11 @@ if TYPE_CHECKING:
     from av.container import InputContainer
     from av.video.stream import VideoStream
 
-#: What libav may open: this one file, seen up to the size that it has now. A QuickTime track may name another file,
-#: which stays closed.
+#: What stands before a path for libav to see no more of the file than there is now: else it may never come to an end of
+#: one that is still written to.
 _BEFORE_PATH = ",,:"
+
+#: What libav may open: this one file. Others, that a QuickTime track may name, stay closed.
 _PROTOCOLS = {"protocol_whitelist": "subfile,file", "enable_drefs": "0", "use_absolute_path": "0"}
 
 #: What the system says of a file that it can't read; whatever else libav says is the file's own fault.
@@ -122,13 +124,15 @@ def _refused(error: Exception, path: Path, size: int, settings: MediaSettings) -
 
 def _complaints(path: Path, size: int, settings: MediaSettings) -> list[tuple[str, str]]:
     """Return who in libav says what of a file that it doesn't open: it tells only whoever listens to its log."""
-    level = av.logging.get_level()
+    level, skips = av.logging.get_level(), av.logging.get_skip_repeated()
     av.logging.set_level(av.logging.ERROR)
+    av.logging.set_skip_repeated(False)  # of the file before
     try:
         with av.logging.Capture() as said, suppress(av.error.FFmpegError, ValueError, MemoryError):
             _open(path, size, settings, "none").close()
     finally:
         av.logging.set_level(level)
+        av.logging.set_skip_repeated(skips)
     return [(speaker, words) for _, speaker, words in said]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import struct
 import warnings
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
 #: Formats that Pillow decodes itself; for others (EPS) it runs a program.
 PICTURES = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")
+
+_STUMBLED = (OSError, SyntaxError, EOFError, LookupError, ArithmeticError, RuntimeError, TypeError, struct.error)
 
 
 def read_picture(path: Path, what: str, settings: MediaSettings = DEFAULTS) -> Image:
@@ -53,6 +56,8 @@ def decode_picture(file: IO[bytes], settings: MediaSettings = DEFAULTS) -> Image
         with picture:
             check_picture(*picture.size, settings)
             return picture.convert("RGBA")
-    # Pillow's readers raise what they stumble over.
-    except (OSError, SyntaxError, EOFError, IndexError, Image.DecompressionBombError) as error:
-        raise ValueError("no picture") from error
+    # Pillow's readers raise what they stumble over, libavif's RuntimeError among it.
+    except Image.DecompressionBombError as error:  # before we are asked
+        raise ValueError(f"it has more than {settings.picture_pixel_limit / 1e6:.3g} million pixels") from error
+    except _STUMBLED as error:
+        raise ValueError("it is none, or is cut off") from error

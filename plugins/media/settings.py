@@ -40,7 +40,6 @@ class MediaSettings(BaseModel):
     track_limit: int = Field(default=256, ge=1, le=1000, description="tracks that it may have, of whatever kind")
     audio_track_limit: int = Field(default=32, ge=1, description="audio tracks that are encoded; others are left out")
     pixel_limit: int = Field(default=70_000_000, ge=1, description="pixels that a film's pictures may have")
-    rate_limit: int = Field(default=1000, ge=1, description="pictures a second that a film may have")
     sample_rate_limit: int = Field(default=768_000, ge=8000, description="samples a second that its sound may have")
     channel_limit: int = Field(default=64, ge=1, description="channels that its sound may have")
     chapter_limit: int = Field(default=1000, ge=0, description="chapters that are kept; later ones are left out")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
@@ -14,9 +14,10 @@ import av
 from av.stream import Discard, Disposition
 
 from core import BadSource
+from plugins.encode.source.texts import Chapter, SubtitleTrack, chapters_of, language_of, subtitles_of
 from plugins.encode.source.video_track import VideoTrack, describe
 from plugins.media.decoding import Damaged, can_be_mixed, decode, time_of
-from plugins.media.limits import LONGEST_LANGUAGE, check_duration, objection, shortened, text_notes
+from plugins.media.limits import check_duration, shortened, text_notes
 from plugins.media.opener import REMEDY, open_source
 from plugins.media.settings import DEFAULTS, MediaSettings
 from plugins.media.source_file import may_restart, packets
@@ -62,23 +63,6 @@ class AudioTrack:
     def output_layout(self) -> str:
         """A microphone stays mono, at half the cost; whatever has more channels becomes stereo."""
         return "mono" if self.channels == 1 else "stereo"
-
-
-@dataclass(frozen=True)
-class SubtitleTrack:
-    index: int
-    #: As the file says it ("fra"), None where it doesn't.
-    language: str | None
-    is_text: bool
-
-
-@dataclass(frozen=True)
-class Chapter:
-    """Times in seconds; of a source they begin with its first picture or sound."""
-
-    start: Fraction
-    end: Fraction
-    title: str
 
 
 @dataclass(frozen=True)
@@ -144,16 +128,9 @@ def probe(path: Path, settings: MediaSettings = DEFAULTS) -> Media:
         duration = stated or _measure(path, [stream.index for stream in tracks], origin, settings)
         check_duration(duration, path, settings)
         described = [_describe_sound(audio, sound, settings) for audio, sound in sounds]
-        chapters = container.chapters()
-        if len(chapters) > settings.chapter_limit:
-            notes.append(
-                f"{len(chapters) - settings.chapter_limit} of {len(chapters)} chapters were left out: the first "
-                f"{settings.chapter_limit} are kept (`chapter_limit` of [plugin.media])"
-            )
-            chapters = chapters[: settings.chapter_limit]
-        notes += text_notes(container, chapters, settings)
-        subtitles, about_subtitles = _subtitles(container, settings)
-        notes += about_subtitles
+        chapters, about_chapters = chapters_of(container, origin, duration, settings)
+        subtitles, about_subtitles = subtitles_of(container, settings)
+        notes += [*about_chapters, *about_subtitles, *text_notes(container, settings)]
         return Media(
             path=path,
             duration=duration,
@@ -165,7 +142,7 @@ def probe(path: Path, settings: MediaSettings = DEFAULTS) -> Media:
             cover=next((stream.index for stream in container.streams.video if is_cover(stream)), None),
             notes=tuple(notes),
             other_audio=tuple(described[1:]),
-            chapters=tuple(_chapters(chapters, origin, duration, settings)),
+            chapters=tuple(chapters),
             states_duration=states_duration(path, container.format.name),
             can_seek=not restarts,
             size=container.size,
@@ -215,20 +192,6 @@ def _choose(
         if video and stream.index != video.index
     ]
     return video, sounds[: settings.audio_track_limit], notes
-
-
-def _subtitles(container: InputContainer, settings: MediaSettings) -> tuple[list[SubtitleTrack], list[str]]:
-    found, notes = [], []
-    for stream in container.streams.subtitles:
-        if not stream.codec_context:
-            continue
-        is_text = stream.codec_context.codec.text_sub
-        wrong = objection(stream, settings) if is_text else None
-        if wrong:
-            notes.append(f"subtitle track {stream.index} {wrong.words}, and was left out")
-        else:
-            found.append(SubtitleTrack(stream.index, _language(stream), is_text))
-    return found, notes
 
 
 def _default(streams: list[S]) -> S | None:
@@ -304,27 +267,10 @@ def _describe_sound(stream: AudioStream, frame: AudioFrame, settings: MediaSetti
         stream.index,
         frame.sample_rate,
         frame.layout.nb_channels,
-        _language(stream),
+        language_of(stream),
         shortened(title, settings) if title else None,
         begins=time_of(frame),
     )
-
-
-def _chapters(
-    chapters: Sequence[Mapping[str, Any]], origin: Fraction, duration: float, settings: MediaSettings
-) -> Iterator[Chapter]:
-    for number, chapter in enumerate(chapters, start=1):
-        unit = chapter["time_base"] or Fraction(0)
-        start = max(chapter["start"] * unit - origin, Fraction(0))
-        end = min(chapter["end"] * unit - origin, Fraction(duration))
-        if end > start:
-            yield Chapter(start, end, shortened(chapter["metadata"].get("title") or f"{number}", settings))
-
-
-def _language(stream: Stream) -> str | None:
-    """Return what the file says, unless it is nothing or no tag: files are named by it."""
-    language = stream.language
-    return language if language not in {None, "", "und"} and len(language) <= LONGEST_LANGUAGE else None
 
 
 def _check_whole(path: Path, streams: Iterable[Stream]) -> None:

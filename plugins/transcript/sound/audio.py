@@ -87,7 +87,6 @@ def _opened(path: Path, settings: MediaSettings) -> Iterator[tuple[InputContaine
         streams, _ = usable(container.streams.audio, path, settings)
         if not streams:
             raise BadSource(f"{path} has no sound to transcribe", remedy="upload one with sound", path=str(path))
-        check_duration((container.duration or 0) / av.time_base, path, settings)
         default = [stream for stream in streams if stream.disposition & av.stream.Disposition.default]
         yield container, (default or list(streams))[0]
 
@@ -171,8 +170,12 @@ class _Ears:
 
     def _resampled(self, frame: AudioFrame | None) -> list[AudioFrame]:
         assert self._resampler
-        with damage():
-            resampled = self._resampler.resample(frame)
+        try:
+            with damage():
+                resampled = self._resampler.resample(frame)
+        except Damaged:
+            self._resampler = None  # it would fail again when it is flushed
+            raise
         return [self._downmix.mix(one) for one in resampled] if self._downmix else resampled
 
     def _hole(self, moment: float | None) -> Iterator[AudioFrame]:
@@ -190,6 +193,7 @@ class _Ears:
     def _counted(self, frames: Iterable[AudioFrame]) -> Iterator[AudioFrame]:
         for frame in frames:
             self.samples += frame.samples
+            check_duration(self.samples / RATE, self._path, self._settings)
             yield frame
 
 

@@ -6,6 +6,7 @@ import ast
 import ctypes
 import itertools
 import os
+import struct
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -110,6 +111,44 @@ def test_the_canary_tells_of_who_opens_it(canary: Canary, tmp_path: Path) -> Non
     assert canary.was_opened
 
 
+def test_a_track_that_lies_in_another_file_leaves_that_one_closed(canary: Canary, tmp_path: Path) -> None:
+    film = make_clip(tmp_path / "a.mov", seconds=1, width=64, height=48).read_bytes()
+    path = canary.path.parent / "a.mov"
+    path.write_bytes(_referring(film, canary.path.name))
+
+    for read in READERS:
+        with suppress(BadSource):
+            read_through(read, path)
+    assert not canary.was_opened
+    with av.open(str(path), container_options={"enable_drefs": "1"}):
+        assert canary.was_opened, "the reference is one that libav would follow"
+
+
+def _referring(film: bytes, name: str) -> bytes:
+    """Return a QuickTime file whose tracks lie, by an alias record, in a file of this name beside it."""
+    path = name.encode()
+    path += bytes(len(path) % 2)
+    alias = bytes(10) + bytes(28) + bytes(12) + bytes(64) + bytes(16) + struct.pack(">HH", 1, 1) + bytes(16)
+    alias += struct.pack(">HH", 2, len(path)) + path + struct.pack(">Hh", 0xFFFF, 0)
+    entry = struct.pack(">I4sI", 12 + len(alias), b"alis", 0) + alias
+    reference = struct.pack(">II", 0, 1) + entry
+
+    def rewritten(data: bytes) -> bytes:
+        found, at = b"", 0
+        while at + 8 <= len(data):
+            size, kind = struct.unpack_from(">I4s", data, at)
+            body = data[at + 8 : at + size]
+            if kind in {b"moov", b"trak", b"mdia", b"minf", b"dinf"}:
+                body = rewritten(body)
+            elif kind == b"dref":
+                body = reference
+            found += struct.pack(">I4s", 8 + len(body), kind) + body
+            at += size
+        return found
+
+    return rewritten(film)
+
+
 def test_credits_and_takes_of_the_studio_come_through_the_same_door(canary: Canary, tmp_path: Path) -> None:
     lecture = make_clip(tmp_path / "lecture.mp4", seconds=1, width=160, height=90)
     text = tmp_path / "opening.mp4"
@@ -144,7 +183,8 @@ def test_a_picture_that_a_program_would_have_to_draw_is_no_watermark(tmp_path: P
     path.write_text("%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n%%EndComments\nshowpage\n")
 
     with pytest.raises(
-        BadSource, match=r"the watermark .*logo\.png can't be read as a picture \(no picture\): give a PNG"
+        BadSource,
+        match=r"watermark .*logo\.png can't be read as a picture \(it is none, or is cut off\): give a PNG",
     ):
         draw_logo(Watermark(path=path), 180)
 
