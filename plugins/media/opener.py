@@ -11,12 +11,11 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, TypeGuard
 
 import av
-from av.stream import Discard
 
 from core import BadSource
 from plugins.media.allowed import FORMATS, decoders, is_never
 from plugins.media.boxes import lacks_index
-from plugins.media.limits import check_container, check_size, objection, too_many_tracks
+from plugins.media.limits import check_container, check_size, too_many_tracks
 from plugins.media.settings import DEFAULTS, MediaSettings
 from plugins.media.tracks import is_cover, usable
 
@@ -40,7 +39,7 @@ REMEDY = "upload a recording that a media player can play"
 def open_source(path: Path, settings: MediaSettings = DEFAULTS) -> InputContainer:
     """Open what somebody uploaded or named, for reading; nothing else is opened, whatever it says.
 
-    Its tracks that must not be decoded (`limits.objection`) give no packets.
+    Which of its tracks may be decoded, `tracks.usable` says.
 
     :raises BadSource: it is no media file of a kind that is taken, asks for too much, or can't be read.
     """
@@ -58,11 +57,7 @@ def open_source(path: Path, settings: MediaSettings = DEFAULTS) -> InputContaine
         container.close()
         raise
     for stream in container.streams:
-        if is_cover(stream):
-            continue  # by Pillow, if at all
-        if objection(stream, settings):
-            stream.discard = Discard.all
-        elif stream.type == "video" and stream.codec_context:
+        if stream.type == "video" and stream.codec_context:
             stream.codec_context.options = _most_pixels(settings)
     return container
 

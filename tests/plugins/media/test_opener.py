@@ -205,8 +205,6 @@ def test_what_is_not_taken_is_not_decoded_to_find_out_about_it(tmp_path: Path) -
 
     with open_source(path) as container:
         assert container.streams.video[0].codec_context.pix_fmt is None
-        assert {packet.stream.type for packet in packets(container, container.streams)} == {"audio", "video"}
-        assert all(not packet.size for packet in packets(container, container.streams.video))
     with open_source(path, MediaSettings(codecs=("asv*",))) as container:
         assert container.streams.video[0].codec_context.pix_fmt == "yuv420p"
 
@@ -308,6 +306,14 @@ def test_more_tracks_than_are_taken_are_refused(
         ):
             read(path, MediaSettings(track_limit=limit))
     read(path, MediaSettings(track_limit=6))
+
+
+def test_of_more_tracks_than_are_taken_no_decoders_are_made(tmp_path: Path) -> None:
+    path = film_with(tmp_path / "a.mov", sounds=6)
+
+    with pytest.raises(BadSource, match="has more than 2 tracks") as refusal:
+        open_source(path, MediaSettings(track_limit=2))
+    assert isinstance(refusal.value.__cause__, av.error.FFmpegError), "libav itself has stopped"
 
 
 def test_audio_tracks_past_the_limit_are_left_out_with_a_note(tmp_path: Path) -> None:
@@ -537,7 +543,7 @@ def test_every_file_is_opened_under_the_host_s_settings() -> None:
         for node in ast.walk(ast.parse(path.read_bytes()))
         if isinstance(node, ast.Call)
         and ast.unparse(node.func) in takers
-        and not any(word in ast.unparse(node.args[-1]) for word in ("settings", "media"))
+        and not ast.unparse(node.args[-1]).endswith(("settings", "media"))
     ]
     assert forgetful == []
 
