@@ -38,9 +38,9 @@ takes = tuple(Source(path=path, role=role) for role, path in about["sources"].it
 job = fake_job(takes[0].path, sources=takes)
 context = fake_context(Path(sys.argv[2]) / "job")
 if about["step"] == "compose":
-    plugins.encode.compose(job, takes, about["options"], context)
+    plugins.encode.plugin.compose(job, takes, about["options"], context)
 else:
-    plugins.encode.encode(job, takes[0], about["options"], context)
+    plugins.encode.plugin.encode(job, takes[0], about["options"], context)
 """
 
 Case = dict[str, object]

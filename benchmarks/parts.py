@@ -110,7 +110,7 @@ def _run(folder: Path, *verbs: str) -> list[float]:
 
 
 def do(verb: str, folder: Path) -> None:
-    from plugins import encode
+    from plugins.encode import plugin as encode
 
     room = folder.parent if verb == "part" else folder
     task = json.loads((room / "task.json").read_text())

@@ -11,6 +11,7 @@ import pytest
 from core.plugin_host.manager import specifications
 from core.settings import Settings
 from core.settings.plugin_settings import variable
+from plugins.media.settings import MediaSettings
 from plugins.transcript.settings import TranscriptSettings
 from plugins.xapi.settings import XapiSettings
 
@@ -28,7 +29,7 @@ def test_each_hook_is_documented_with_its_arguments() -> None:
 
 def test_each_setting_is_documented_in_its_own_words() -> None:
     expected = {f"AMPHIPOD_{name.upper()}": field.description for name, field in Settings.model_fields.items()}
-    for plugin, own in (("transcript", TranscriptSettings), ("xapi", XapiSettings)):
+    for plugin, own in (("media", MediaSettings), ("transcript", TranscriptSettings), ("xapi", XapiSettings)):
         expected |= {variable(plugin, name): field.description for name, field in own.model_fields.items()}
     found = dict(re.findall(r"^\| `(AMPHIPOD_\w+)` \| .* \| (.+) \|$", read("docs/settings.md"), re.MULTILINE))
     assert {name: words for name, words in expected.items() if found.get(name) != words} == {}, "write these down"

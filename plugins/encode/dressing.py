@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from plugins.media.picture_file import read_picture
+from plugins.media.settings import DEFAULTS, MediaSettings
 
 if TYPE_CHECKING:
     from av.video.frame import VideoFrame
@@ -49,7 +50,7 @@ class Dressing(BaseModel):
     ending: AbsolutePath | None = None
 
 
-def draw_logo(watermark: Watermark, height: int) -> VideoFrame:
+def draw_logo(watermark: Watermark, height: int, settings: MediaSettings = DEFAULTS) -> VideoFrame:
     """Return the logo as it lies over a film of this height.
 
     :raises BadSource: the file is no picture.
@@ -57,7 +58,7 @@ def draw_logo(watermark: Watermark, height: int) -> VideoFrame:
     from av.video.frame import VideoFrame
     from PIL import Image
 
-    image = read_picture(watermark.path, "watermark")
+    image = read_picture(watermark.path, "watermark", settings)
     lines = max(round(height * _LOGO_HEIGHT), 2)
     image = image.resize((max(round(image.width * lines / image.height), 2), lines), Image.Resampling.LANCZOS)
     image.putalpha(image.getchannel("A").point(lambda alpha: round(alpha * watermark.opacity / 100)))

@@ -18,20 +18,23 @@ from plugins.encode.output.subtitles import readers_for
 from plugins.encode.output.thumbnails import Stills
 from plugins.encode.transcode import transcode
 from plugins.encode.video.ladder import renditions_for
+from plugins.media.settings import DEFAULTS, MediaSettings
 
 if TYPE_CHECKING:
     from core import Context, Job, StepOutput
     from plugins.encode.options import EncodeOptions
 
 
-def encode_lecture(job: Job, path: Path, options: EncodeOptions, context: Context) -> StepOutput:
+def encode_lecture(
+    job: Job, path: Path, options: EncodeOptions, context: Context, settings: MediaSettings = DEFAULTS
+) -> StepOutput:
     """Encode a source into `context.output`.
 
     :raises BadSource: the source can't be used.
     :raises NoSpace: the disk is full.
     :raises NotWritable: the folder refuses our files.
     """
-    film = film_of(path, options)
+    film = film_of(path, options, settings)
     if options.loudness != "off":
         film = levelled(film, options.loudness, context)
     with output_errors(context.output):

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING
 from core import BadSource
 from plugins.encode.audio.resample import RATE
 from plugins.encode.dressing import Watermark  # at run time too: a film travels to the parts as JSON
-from plugins.encode.source.probe import AudioTrack, Chapter, Media, probe
+from plugins.encode.source.probe import AudioTrack, Media, probe
+from plugins.encode.source.texts import Chapter
+from plugins.media.settings import DEFAULTS, MediaSettings
 
 if TYPE_CHECKING:
     from plugins.encode.options import EncodeOptions
@@ -126,17 +128,17 @@ class Film:
         return tuple(c for c in shifted if c.end - c.start >= (0 if whole else _SHORTEST_CHAPTER))
 
 
-def film_of(path: Path, options: EncodeOptions) -> Film:
+def film_of(path: Path, options: EncodeOptions, settings: MediaSettings = DEFAULTS) -> Film:
     """Look into the source and into the credits, and lay them out.
 
     :raises BadSource: one of them can't be used, or nothing is left after the cut.
     """
-    media = probe(path)
+    media = probe(path, settings)
     start, end = _cut(media, options)
     around, notes = {}, []
     for place in ("opening", "ending"):
         if file := getattr(options.dressing, place):
-            around[place] = probe(file)
+            around[place] = probe(file, settings)
             if not (media.video and around[place].video):
                 notes.append(f"the {place} was left out: {'it' if media.video else 'the lecture'} has no pictures")
                 del around[place]

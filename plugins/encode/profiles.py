@@ -73,7 +73,10 @@ def _distinct(rungs: tuple[RenditionSpec, ...]) -> tuple[RenditionSpec, ...]:
     return rungs
 
 
-Ladder = Annotated[tuple[RenditionSpec, ...], Field(min_length=1), AfterValidator(_distinct)]
+#: Renditions of one ladder at most: each is an encoder with its memory and its threads.
+_MOST_RUNGS = 16
+
+Ladder = Annotated[tuple[RenditionSpec, ...], Field(min_length=1, max_length=_MOST_RUNGS), AfterValidator(_distinct)]
 
 
 class Storyboard(BaseModel):

@@ -40,6 +40,15 @@ def decode(packet: Packet[Any]) -> Sequence[Any]:
         return packet.decode()
 
 
+def can_be_mixed(frame: AudioFrame) -> bool:
+    """Tell whether libswresample makes stereo of a sound: of a number of channels without a layout it may not."""
+    try:
+        av.AudioResampler("fltp", "stereo").resample(frame)
+    except (av.error.FFmpegError, ValueError):
+        return False
+    return True
+
+
 def time_of(frame: VideoFrame | AudioFrame) -> Fraction:
     """Return when a frame is shown, in seconds of the file's clock; AVI tells only the order of decoding."""
     stamp = frame.dts if frame.pts is None else frame.pts

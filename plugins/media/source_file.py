@@ -1,38 +1,19 @@
-"""A source as a file: opened with care, read packet by packet, its clock mended."""
+"""A source read packet by packet, its clock mended."""
 
 from __future__ import annotations
 
-import errno
-import stat
 from collections.abc import Callable, Iterable, Iterator
 from fractions import Fraction
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeGuard
+from typing import TYPE_CHECKING, Any
 
 import av
 from av.packet import Packet
 
-from core import BadSource
-from plugins.media.boxes import lacks_index
+from plugins.media.opener import path_of, refuses, unreadable
 
 if TYPE_CHECKING:
     from av.container import InputContainer
     from av.stream import Stream
-
-#: Demuxers that may read a source. Left out: pictures, and whatever opens further files or addresses (HLS, DASH,
-#: concat), with which an uploaded text could have other files of the server read.
-CONTAINERS = (
-    "aac,ac3,aiff,amr,ape,asf,au,avi,caf,dv,eac3,flac,flv,gxf,matroska,webm,mov,mp4,m4a,3gp,mp3,mpeg,mpegts,mxf,nut,"
-    "ogg,rm,w64,wav,wv"
-)
-
-#: What libav may open, and how. Files that a QuickTime track refers to stay closed unless `enable_drefs` is given.
-LIMITS = {"format_whitelist": CONTAINERS, "protocol_whitelist": "file"}
-
-#: What the system says of a file that it can't read; whatever else libav says is the file's own fault.
-_UNREADABLE = {errno.EIO, errno.ESTALE, errno.EACCES, errno.ENOENT, errno.EMFILE, errno.ENFILE, errno.ETIMEDOUT}
-
-REMEDY = "upload a recording that a media player can play"
 
 #: Containers whose clock may start anew in mid-file: a recorder that was paused, files that were laid end to end.
 _RESTARTING = {"mpegts", "mpeg"}
@@ -51,60 +32,6 @@ _FAULTS = 16
 
 #: Seconds by which two tracks may disagree on a restart.
 _SAME_RESTART = 1
-
-
-def open_source(path: Path) -> InputContainer:
-    """Open what somebody uploaded or named, for reading; nothing else is opened, whatever it says.
-
-    :raises BadSource: it is no media file, or can't be read.
-    """
-    check_file(path)
-    try:
-        # libav would take the beginning of a relative path for a protocol: "concat:a.mp4", "12:30.mp4".
-        return av.open(str(path.absolute()), "r", container_options=LIMITS, metadata_errors="replace")
-    except (av.error.FFmpegError, ValueError) as error:
-        if refuses(error, path):
-            raise unreadable(path, error) from error
-        if lacks_index(path):
-            problem = f"{path} was cut off: its index (moov), written last, is missing"
-            raise BadSource(problem, remedy="upload it again, whole", path=str(path)) from error
-        raise BadSource(f"{path} is not an audio or video file", remedy=REMEDY, path=str(path)) from error
-
-
-def check_file(path: Path) -> None:
-    """Raise BadSource unless this is a file with something in it that may be read."""
-    try:
-        info = path.stat()
-        if not stat.S_ISREG(info.st_mode) and not stat.S_ISDIR(info.st_mode):
-            raise BadSource(f"{path} is a device or a pipe", remedy="name a file", path=str(path))
-        with path.open("rb"):
-            pass
-    except FileNotFoundError:
-        raise BadSource(f"{path} does not exist", remedy="check its name", path=str(path)) from None
-    except IsADirectoryError:
-        raise BadSource(f"{path} is a folder", remedy="name the file in it", path=str(path)) from None
-    except OSError as error:
-        raise unreadable(path, error) from error
-    if not info.st_size:
-        raise BadSource(f"{path} is empty", remedy="upload it again", path=str(path))
-
-
-def unreadable(path: Path, error: OSError) -> BadSource:
-    problem = f"{path} can't be read ({error.strerror})"
-    return BadSource(problem, remedy="check its permissions and where it is mounted", path=str(path))
-
-
-def refuses(error: Exception, path: Path) -> TypeGuard[OSError]:
-    """Tell what the system says of a file from the like-named errors of a demuxer that is given nonsense."""
-    if not (isinstance(error, OSError) and error.errno in _UNREADABLE):
-        return False
-    try:
-        with path.open("rb") as file:
-            while file.read(1 << 20):
-                pass
-    except OSError:
-        return True
-    return False
 
 
 def may_restart(container: InputContainer) -> bool:
@@ -132,8 +59,8 @@ def packets(
                     yield packet
             return
         except av.error.FFmpegError as error:
-            if refuses(error, Path(container.name)):
-                raise unreadable(Path(container.name), error) from error
+            if refuses(error, path_of(container)):
+                raise unreadable(path_of(container), error) from error
             faults += 1
             on_damage()
     for stream in streams:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from core import Context, Job, Transcript
     from core.settings import Settings
+    from plugins.media.settings import MediaSettings
     from plugins.transcript.settings import TranscriptSettings
 
 
@@ -25,14 +26,17 @@ class Plugin:
     """What the host's settings say, for the hooks."""
 
     _own: TranscriptSettings
+    _media: MediaSettings
 
     @hookimpl
     def configure(self, settings: Settings) -> None:
         if not all(map(find_spec, ("av", "whisper", "silero_vad"))):
             raise PluginUnavailable("pip install 'amphipod[transcript]'", step="transcribe")
+        from plugins.media.settings import MediaSettings
         from plugins.transcript.settings import TranscriptSettings
 
         self._own = settings.of_plugin("transcript", TranscriptSettings)
+        self._media = settings.of_plugin("media", MediaSettings)
 
     @hookimpl
     def register_settings(self) -> type[BaseModel]:
@@ -70,7 +74,8 @@ class Plugin:
         from plugins.transcript.engine import transcribe_lecture
         from plugins.transcript.options import TranscribeOptions
 
-        return transcribe_lecture(job, audio, TranscribeOptions.model_validate(dict(options)), context, self._own)
+        asked = TranscribeOptions.model_validate(dict(options))
+        return transcribe_lecture(job, audio, asked, context, self._own, self._media)
 
     @hookimpl
     def register_commands(self, cli: typer.Typer) -> None:

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from core import Transcript
+from plugins.media.opener import check_file, grown
+from plugins.media.settings import DEFAULTS, MediaSettings
 from plugins.media.truncation import end_notes
 from plugins.transcript import weights
 from plugins.transcript.checkpoint import Notebook
@@ -32,9 +34,14 @@ if TYPE_CHECKING:
 
 
 def transcribe_lecture(
-    job: Job, audio: Path, options: TranscribeOptions, context: Context, own: TranscriptSettings | None = None
+    job: Job,
+    audio: Path,
+    options: TranscribeOptions,
+    context: Context,
+    own: TranscriptSettings | None = None,
+    media: MediaSettings = DEFAULTS,
 ) -> Transcript:
-    """Write down what is said in a media file; `own` are the host's settings, None: the defaults.
+    """Write down what is said in a media file; `own` and `media` are the host's settings, None: the defaults.
 
     :raises BadSource: it has no sound, or none that can be decoded.
     :raises BadCall: whisper does not know the job's language.
@@ -45,7 +52,7 @@ def transcribe_lecture(
     device = _prepare(context.threads)
     listener = Listener(_load(weights.weights_for(options, asked, own), device, context), options)
     context.doing("reading the sound")
-    recording = _record(audio, options, context)
+    recording = _record(audio, options, context, media)
     notebook = Notebook(context.kept, _key(audio, asked, options))
     if notebook.windows is None:
         context.doing("finding out where somebody speaks, and which language")
@@ -95,13 +102,19 @@ def _cores() -> int:
         return cores
 
 
-def _record(audio: Path, options: TranscribeOptions, context: Context) -> Recording:
+def _record(audio: Path, options: TranscribeOptions, context: Context, media: MediaSettings) -> Recording:
     """Decode the sound into the attempt's folder, once, brought to its loudness if that was asked for."""
-    gain = gain_for(audio, options.normalize_target) if options.normalize else None
+    size = check_file(audio)
+    gain = gain_for(audio, options.normalize_target, media) if options.normalize else None
     lost: list[Hole] = []
-    recording = record(iter_audio(audio, gain, lost), context.workdir / "sound.s16")
+    recording = record(iter_audio(audio, gain, lost, media), context.workdir / "sound.s16")
     context.lasts(recording.seconds)
-    return replace(recording, lost=lost, end_notes=end_notes(audio), unheard_tracks=unheard_tracks(audio))
+    return replace(
+        recording,
+        lost=lost,
+        end_notes=[*end_notes(audio), *grown(audio, size)],
+        unheard_tracks=unheard_tracks(audio, media),
+    )
 
 
 def _key(audio: Path, asked: str, options: TranscribeOptions) -> Mapping[str, Any]:

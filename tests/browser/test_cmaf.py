@@ -35,7 +35,7 @@ def site(tmp_path_factory: pytest.TempPathFactory, hls_js: Path) -> Iterator[str
     clip = make_clip(folder / "clip.mp4", seconds=SECONDS, width=1280, height=720, rate=RATE)
     context = fake_context(folder / "job", clip)
     profile = LECTURE.model_copy(update={"segments": "cmaf"}).model_dump(mode="json")
-    plugins.encode.encode(fake_job(clip), Source(path=clip), {"profile": profile}, context)
+    plugins.encode.plugin.encode(fake_job(clip), Source(path=clip), {"profile": profile}, context)
     context.output.rename(folder / "media")
     with ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, directory=str(folder))) as server:
         thread = threading.Thread(target=server.serve_forever)

@@ -21,7 +21,7 @@ from core.testing import fake_job, make_clip
 from core.web.http.headers import POLICY
 from core.web.player import part, player_context, stand_alone
 from plugins.encode.output.chapters import write_chapters
-from plugins.encode.source.probe import Chapter
+from plugins.encode.source.texts import Chapter
 from plugins.transcript.captions.caption_files import write
 from plugins.transcript.options import CaptionOptions
 

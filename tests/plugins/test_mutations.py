@@ -78,7 +78,7 @@ def originals(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
 def encoded(path: Path, folder: Path) -> Outcome:
     context = fake_context(folder, path, threads=1)
     try:
-        output = plugins.encode.encode(fake_job(path), Source(path=path), {"preset": "ultrafast"}, context)
+        output = plugins.encode.plugin.encode(fake_job(path), Source(path=path), {"preset": "ultrafast"}, context)
     except BadSource as error:
         return Outcome("refused", reason=str(error))
     return Outcome("encoded", in_result(output.artifacts, context.output), output.notes)

@@ -99,7 +99,7 @@ def by_runner(settings: Settings, portal: Portal, takes: dict[str, Path]) -> Ask
 def picture(job: Job, folder: Path, second: float = 1.0) -> Image.Image:
     """Compose the job's film, and return what it shows at a second."""
     context = fake_context(folder)
-    output = plugins.encode.compose(job, job.sources, dict(job.options), context)
+    output = plugins.encode.plugin.compose(job, job.sources, dict(job.options), context)
     assert output is not None
     with av.open(str(context.output / output.artifacts[0].path)) as film:
         frames = list(film.decode(video=0))

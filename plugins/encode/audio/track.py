@@ -54,7 +54,7 @@ class Sound:
         """Sounds are this scene's from here on."""
         self._until = None if scene.until is None else round(scene.until * RATE)
         self._shift = scene.shift
-        self._path = scene.media.path
+        self._media = scene.media
         self._resampler: Resampler | None = None
         heard = [track for track in (scene.media.audio, *scene.media.other_audio) if track]
         gain = heard[min(self._number, len(heard) - 1) if not scene.fit else 0].gain if heard else 0.0
@@ -89,7 +89,7 @@ class Sound:
             self._level(ready if is_sound(ready) else hushed(ready))
         first, missing = self._resampler.done, begin - self._resampler.done
         self._filled += missing
-        check_silence(self._filled / RATE, self._path)
+        check_silence(self._filled / RATE, self._media.path, self._media.settings)
         for ready in silence(missing, first, self._encoders.layout):
             self._level(ready)
         self._resampler = Resampler(self._shift, self._encoders.layout, begin)

@@ -16,6 +16,7 @@ from plugins.encode.output.info_video import Made, pod_manifest
 from plugins.encode.output.thumbnails import Stills, save_cover
 from plugins.encode.profiles import Opus
 from plugins.encode.video.ladder import shrunk_notes
+from plugins.media.opener import grown
 
 if TYPE_CHECKING:
     from core import Context, Job
@@ -52,8 +53,8 @@ def publish(
     if media.cover is not None:
         try:
             thumbnails = save_cover(media, output, options)
-        except ValueError:
-            lost.append("the cover is no picture, or is cut off, and was left out")
+        except ValueError as error:
+            lost.append(f"the cover can't be read as a picture ({error}) and was left out")
     overview = tuple(file for file in (stills.sprite, stills.index) if file) if stills else ()
     made = Made(done.renditions, audio, thumbnails, overview, subtitles)
     if done.renditions:
@@ -70,7 +71,7 @@ def publish(
     return StepOutput(
         artifacts=tuple(_artifacts(made, film, done, output)),
         facts=_facts(film, done),
-        notes=(*shown_notes(film), *done.notes, *lost, *_track_notes(media, options)),
+        notes=(*shown_notes(film), *done.notes, *lost, *_track_notes(media, options), *grown(media.path, media.size)),
     )
 
 

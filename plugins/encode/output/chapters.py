@@ -13,7 +13,7 @@ from plugins.encode.webvtt import clock
 if TYPE_CHECKING:
     from av.container import OutputContainer
 
-    from plugins.encode.source.probe import Chapter
+    from plugins.encode.source.texts import Chapter
 
 #: Ticks a second.
 _CLOCK = 1000

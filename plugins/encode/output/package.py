@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 
     from plugins.encode.audio.encoders import EncodedAudio
     from plugins.encode.profiles import Profile, Voice
-    from plugins.encode.source.probe import AudioTrack, Chapter
+    from plugins.encode.source.probe import AudioTrack
+    from plugins.encode.source.texts import Chapter
     from plugins.encode.video.ladder import Rendition
 from plugins.encode.output.checks import check_mp4, check_playlist, discard
 

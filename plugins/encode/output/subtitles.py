@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from av.subtitles.stream import SubtitleStream
 
     from plugins.encode.film import Scene
-    from plugins.encode.source.probe import SubtitleTrack
+    from plugins.encode.source.texts import SubtitleTrack
 
 
 @dataclass(frozen=True)

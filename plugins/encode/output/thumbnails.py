@@ -16,8 +16,9 @@ from av.video.reformatter import Interpolation
 from PIL import Image
 
 from plugins.encode.webvtt import clock
+from plugins.media.opener import open_source
 from plugins.media.picture_file import decode_picture
-from plugins.media.source_file import open_source, packets
+from plugins.media.source_file import packets
 
 if TYPE_CHECKING:
     from plugins.encode.options import EncodeOptions
@@ -120,10 +121,10 @@ def save_cover(media: Media, folder: Path, options: EncodeOptions) -> tuple[Path
 
     :raises ValueError: it is no picture, or is cut off.
     """
-    with open_source(media.path) as container:
+    with open_source(media.path, media.settings) as container:
         attached = next(packets(container, [container.streams[media.cover or 0]]), None)
         # By its bytes: taggers call a JPEG a PNG, and libav takes their word.
-        image = decode_picture(io.BytesIO(bytes(attached or b""))).convert("RGB")
+        image = decode_picture(io.BytesIO(bytes(attached or b"")), media.settings).convert("RGB")
     image.thumbnail(_COVER_SIZE)
     paths = thumbnail_paths(folder, options)
     for path in paths:

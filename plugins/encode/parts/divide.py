@@ -20,7 +20,9 @@ from core import Division, Part
 from plugins.encode.audio.loudness import levelled
 from plugins.encode.film import Film, film_of
 from plugins.encode.video.pictures import INSTANT
-from plugins.media.source_file import open_source, packets
+from plugins.media.opener import open_source
+from plugins.media.settings import DEFAULTS, MediaSettings
+from plugins.media.source_file import packets
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -99,9 +101,11 @@ class _Clock:
         return math.ceil(time / self.unit) + self._shift
 
 
-def divide_lecture(path: Path, options: EncodeOptions, context: Context) -> Division:
+def divide_lecture(
+    path: Path, options: EncodeOptions, context: Context, settings: MediaSettings = DEFAULTS
+) -> Division:
     """Look for joints in a film of more than `part_seconds`; without any it is encoded whole."""
-    film = film_of(path, options)
+    film = film_of(path, options, settings)
     count = math.ceil(film.duration / options.part_seconds - _LONGER)
     is_plain = film.can_be_divided and options.ladder.segments == "ts" and not film.media.is_truncated
     if not is_plain or count < 2:
@@ -131,7 +135,7 @@ def _stamps(media: Media, context: Context) -> list[int]:
     assert media.video
     stamps: list[int] = []
     faults: list[None] = []
-    with open_source(media.path) as container:
+    with open_source(media.path, media.settings) as container:
         stream = container.streams[media.video.index]
         for packet in packets(container, [stream], lambda: faults.append(None)):
             context.raise_if_cancelled()

@@ -28,7 +28,8 @@ from plugins.encode.video.ladder import renditions_for
 from plugins.encode.video.pictures import Pictures
 from plugins.media.coverage import Hole, PictureCoverage, stated_end
 from plugins.media.decoding import Damaged, decode
-from plugins.media.source_file import open_source, packets
+from plugins.media.opener import open_source
+from plugins.media.source_file import packets
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from plugins.encode.audio.encoders import EncodedAudio
     from plugins.encode.options import EncodeOptions
     from plugins.encode.parts.divide import Stretch
+    from plugins.encode.source.probe import Media
     from plugins.encode.source.video_track import VideoTrack
     from plugins.encode.video.ladder import Rendition
 
@@ -96,7 +98,7 @@ def _encode_pictures(told: Assignment, options: EncodeOptions, context: Context)
             stack.callback(encoders[-1].abandon)
             encoders[-1].start()
         pictures = Pictures(film, profile, encoders, stills, context.workdir)
-        reel = Reel(film.media.path, video, stretch, context)
+        reel = Reel(film.media, video, stretch, context)
         for frame in reel.frames():
             reel.hand_on(frame, pictures.take)
             context.progress(pictures.timeline.end - first, last - first)
@@ -114,8 +116,8 @@ def _encode_pictures(told: Assignment, options: EncodeOptions, context: Context)
 class Reel:
     """Decodes a stretch of the pictures, from the last keyframe before it on."""
 
-    def __init__(self, path: Path, video: VideoTrack, stretch: Stretch, context: Context) -> None:
-        self._path = path
+    def __init__(self, media: Media, video: VideoTrack, stretch: Stretch, context: Context) -> None:
+        self._media = media
         self._video = video
         self._stretch = stretch
         self._context = context
@@ -142,7 +144,7 @@ class Reel:
     def frames(self) -> Iterator[VideoFrame]:
         """Yield the frames from the run-up on to the run-out."""
         for back in (*_FURTHER_BACK, None):
-            with open_source(self._path) as container:
+            with open_source(self._media.path, self._media.settings) as container:
                 self.damaged = 0
                 self._coverage = PictureCoverage(self._video.rate)
                 decoded = self._decode(container, back)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
@@ -14,9 +14,14 @@ import av
 from av.stream import Discard, Disposition
 
 from core import BadSource
+from plugins.encode.source.texts import Chapter, SubtitleTrack, chapters_of, language_of, subtitles_of
 from plugins.encode.source.video_track import VideoTrack, describe
-from plugins.media.decoding import Damaged, decode, time_of
-from plugins.media.source_file import REMEDY, may_restart, open_source, packets
+from plugins.media.decoding import Damaged, can_be_mixed, decode, time_of
+from plugins.media.limits import check_duration, shortened, text_notes
+from plugins.media.opener import REMEDY, open_source
+from plugins.media.settings import DEFAULTS, MediaSettings
+from plugins.media.source_file import may_restart, packets
+from plugins.media.tracks import is_cover, usable
 from plugins.media.truncation import (
     cut_off,
     end_notes,
@@ -61,23 +66,6 @@ class AudioTrack:
 
 
 @dataclass(frozen=True)
-class SubtitleTrack:
-    index: int
-    #: As the file says it ("fra"), None where it doesn't.
-    language: str | None
-    is_text: bool
-
-
-@dataclass(frozen=True)
-class Chapter:
-    """Times in seconds; of a source they begin with its first picture or sound."""
-
-    start: Fraction
-    end: Fraction
-    title: str
-
-
-@dataclass(frozen=True)
 class Media:
     """A source that can be encoded."""
 
@@ -101,16 +89,20 @@ class Media:
     states_duration: bool = True
     #: One can go to a time in it without reading all that is before.
     can_seek: bool = True
+    #: Bytes that it had when it was looked into.
+    size: int = 0
+    #: What the host takes; parts of the film are read under them too.
+    settings: MediaSettings = DEFAULTS
 
 
-def probe(path: Path) -> Media:
+def probe(path: Path, settings: MediaSettings = DEFAULTS) -> Media:
     """Look into a source.
 
     :raises BadSource: it can't be encoded; the message names the file and the remedy.
     """
-    with open_source(path) as container:
-        video, audios, notes = _choose(container)
-        first_picture, first_sounds = _first_frames(container, video, audios)
+    with open_source(path, settings) as container:
+        video, audios, notes = _choose(container, path, settings)
+        first_picture, first_sounds = _first_frames(container, video, audios, path, settings)
         if video and not first_picture:
             notes.append(f"video track {video.index} can't be decoded and was left out")
         notes += [
@@ -122,6 +114,7 @@ def probe(path: Path) -> Media:
         firsts = ([first_picture] if first_picture else []) + list(first_sounds.values())
         if not firsts:
             raise BadSource(f"{path} holds no audio or video that can be decoded", remedy=REMEDY, path=str(path))
+        notes += _leave_out_unmixable(first_sounds, path)
         sounds = [(audio, first_sounds[audio.index]) for audio in audios if audio.index in first_sounds]
         tracks: list[Stream] = [video] if video and first_picture else []
         tracks += [audio for audio, _ in sounds[:1]]
@@ -130,26 +123,30 @@ def probe(path: Path) -> Media:
         _check_whole(path, tracks)
         restarts = may_restart(container)
         stated = 0.0 if restarts else _stated_duration(container, tracks, origin) * shortening(path)
-        duration = stated or _measure(path, [stream.index for stream in tracks], origin)
-        described = [_describe_sound(audio, sound) for audio, sound in sounds]
+        if stated > settings.duration_limit:
+            stated = 0.0  # headers err
+        duration = stated or _measure(path, [stream.index for stream in tracks], origin, settings)
+        check_duration(duration, path, settings)
+        described = [_describe_sound(audio, sound, settings) for audio, sound in sounds]
+        chapters, about_chapters = chapters_of(container, origin, duration, settings)
+        subtitles, about_subtitles = subtitles_of(container, settings)
+        notes += [*about_chapters, *about_subtitles, *text_notes(container, settings)]
         return Media(
             path=path,
             duration=duration,
             is_truncated=is_truncated(path),
             origin=origin,
-            video=describe(video, first_picture, path, duration) if video and first_picture else None,
+            video=describe(video, first_picture, path, duration, settings) if video and first_picture else None,
             audio=described[0] if described else None,
-            subtitles=tuple(
-                SubtitleTrack(stream.index, _language(stream), stream.codec_context.codec.text_sub)
-                for stream in container.streams.subtitles
-                if stream.codec_context
-            ),
-            cover=next((stream.index for stream in container.streams.video if _is_cover(stream)), None),
+            subtitles=tuple(subtitles),
+            cover=next((stream.index for stream in container.streams.video if is_cover(stream)), None),
             notes=tuple(notes),
             other_audio=tuple(described[1:]),
-            chapters=tuple(_chapters(container, origin, duration)),
+            chapters=tuple(chapters),
             states_duration=states_duration(path, container.format.name),
             can_seek=not restarts,
+            size=container.size,
+            settings=settings,
         )
 
 
@@ -170,40 +167,49 @@ def _stated_duration(container: InputContainer, tracks: Iterable[Stream], origin
     return max(stated - skipped, 0.0)
 
 
-def _choose(container: InputContainer) -> tuple[VideoStream | None, list[AudioStream], list[str]]:
+def _choose(
+    container: InputContainer, path: Path, settings: MediaSettings
+) -> tuple[VideoStream | None, list[AudioStream], list[str]]:
     """Pick the tracks to encode: the file's default ones, else the first. The default sound comes first."""
     notes = [
         f"{stream.type} track {stream.index} is of a kind that can't be decoded and was left out"
         for stream in container.streams
         if stream.type in {"video", "audio"} and not stream.codec_context
     ]
-    pictures = [stream for stream in container.streams.video if stream.codec_context and not _is_cover(stream)]
-    sounds = [stream for stream in container.streams.audio if stream.codec_context]
+    pictures, about_pictures = usable(container.streams.video, path, settings)
+    sounds, about_sounds = usable(container.streams.audio, path, settings)
     first, video = _default(sounds), _default(pictures)
+    sounds.sort(key=lambda stream: stream is not first)
+    if (more := len(sounds) - settings.audio_track_limit) > 0:
+        about_sounds.append(
+            f"{more} of {len(sounds)} audio tracks were left out: {settings.audio_track_limit} are taken "
+            "(`audio_track_limit` of [plugin.media])"
+        )
+    notes += [*about_pictures, *about_sounds]
     notes += [
         f"video track {stream.index} was left out: a film has one, and track {video.index} is the default or first"
         for stream in pictures
         if video and stream.index != video.index
     ]
-    return video, sorted(sounds, key=lambda stream: stream is not first), notes
+    return video, sounds[: settings.audio_track_limit], notes
 
 
 def _default(streams: list[S]) -> S | None:
     return next((s for s in streams if s.disposition & Disposition.default), next(iter(streams), None))
 
 
-def _is_cover(stream: Stream) -> bool:
-    return bool(stream.disposition & Disposition.attached_pic)
-
-
 def _first_frames(
-    container: InputContainer, video: VideoStream | None, audios: Sequence[AudioStream]
+    container: InputContainer,
+    video: VideoStream | None,
+    audios: Sequence[AudioStream],
+    path: Path,
+    settings: MediaSettings,
 ) -> tuple[VideoFrame | None, dict[int, AudioFrame]]:
     """Return the first picture, and the first sound of each track that has one, wherever in the file they are."""
     wanted = {stream.index: stream for stream in (*([video] if video else []), *audios)}
     found = _look_for(container, wanted.values(), _PATIENCE)
     if late := wanted.keys() - found.keys():
-        with open_source(Path(container.name)) as again:
+        with open_source(path, settings) as again:
             for stream in again.streams:
                 stream.discard = Discard.default if stream.index in late else Discard.all
             found |= _look_for(again, [again.streams[index] for index in sorted(late)], None)
@@ -227,9 +233,9 @@ def _look_for(container: InputContainer, streams: Iterable[Stream], patience: in
     return found
 
 
-def _measure(path: Path, indexes: list[int], origin: Fraction) -> float:
+def _measure(path: Path, indexes: list[int], origin: Fraction, settings: MediaSettings) -> float:
     """Read a file to its end, without decoding, for the duration that its header lacks."""
-    with open_source(path) as container:
+    with open_source(path, settings) as container:
         ends = (
             (packet.pts + (packet.duration or 0)) * packet.time_base
             for packet in packets(container, [container.streams[index] for index in indexes])
@@ -238,26 +244,33 @@ def _measure(path: Path, indexes: list[int], origin: Fraction) -> float:
         return float(max(ends, default=origin) - origin)
 
 
-def _describe_sound(stream: AudioStream, frame: AudioFrame) -> AudioTrack:
+def _leave_out_unmixable(sounds: dict[int, AudioFrame], path: Path) -> list[str]:
+    """Take away what libswresample has no stereo of, 30 channels without a layout say, and say so."""
+    wrong = {index: sound for index, sound in sounds.items() if not can_be_mixed(sound)}
+    notes = [
+        f"audio track {index} has {sound.layout.nb_channels} channels that can't be mixed down, and was left out"
+        for index, sound in wrong.items()
+    ]
+    if wrong and len(wrong) == len(sounds):
+        problem = f"{path}: {notes[0].removesuffix(', and was left out')}"
+        raise BadSource(problem, remedy="mix its sound down to two channels", path=str(path))
+    for index in wrong:
+        del sounds[index]
+    return notes
+
+
+def _describe_sound(stream: AudioStream, frame: AudioFrame, settings: MediaSettings) -> AudioTrack:
     title = stream.metadata.get("title") or stream.metadata.get("handler_name")
     # What muxers write into a field that nobody has filled in.
     title = None if title in {"SoundHandler", "Core Media Audio", "GPAC ISO Audio Handler"} else title
     return AudioTrack(
-        stream.index, frame.sample_rate, frame.layout.nb_channels, _language(stream), title, begins=time_of(frame)
+        stream.index,
+        frame.sample_rate,
+        frame.layout.nb_channels,
+        language_of(stream),
+        shortened(title, settings) if title else None,
+        begins=time_of(frame),
     )
-
-
-def _chapters(container: InputContainer, origin: Fraction, duration: float) -> Iterator[Chapter]:
-    for number, chapter in enumerate(container.chapters(), start=1):
-        unit = chapter["time_base"] or Fraction(0)
-        start = max(chapter["start"] * unit - origin, Fraction(0))
-        end = min(chapter["end"] * unit - origin, Fraction(duration))
-        if end > start:
-            yield Chapter(start, end, chapter["metadata"].get("title") or f"{number}")
-
-
-def _language(stream: Stream) -> str | None:
-    return stream.language if stream.language not in {None, "", "und"} else None
 
 
 def _check_whole(path: Path, streams: Iterable[Stream]) -> None:

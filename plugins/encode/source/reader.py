@@ -16,7 +16,8 @@ from av.codec.context import ThreadType
 from plugins.encode.source.tracks import SOUND, Take, Track, Tracks
 from plugins.media.coverage import MOMENT, Hole, loss, merged, seconds_of
 from plugins.media.decoding import Damaged, decode, time_of
-from plugins.media.source_file import flush, open_source, packets
+from plugins.media.opener import open_source
+from plugins.media.source_file import flush, packets
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -190,7 +191,7 @@ def _to_all(sounds: Sequence[Sound]) -> Take:
 def open_scene(scene: Scene, context: Context, *, go_there: bool = True) -> Iterator[InputContainer]:
     """Open a scene's source where it can be decoded from, with a decoder that uses all threads."""
     video = scene.media.video
-    with open_source(scene.media.path) as container:
+    with open_source(scene.media.path, scene.media.settings) as container:
         if video and go_there:
             stream = next(stream for stream in container.streams.video if stream.index == video.index)
             stream.codec_context.thread_type = ThreadType.AUTO

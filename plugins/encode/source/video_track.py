@@ -17,7 +17,9 @@ from av.filter import Graph
 
 from plugins.encode.source.orientation import orientation
 from plugins.media.decoding import Damaged, decode, time_of
-from plugins.media.source_file import open_source, packets
+from plugins.media.opener import open_source
+from plugins.media.settings import DEFAULTS, MediaSettings
+from plugins.media.source_file import packets
 
 if TYPE_CHECKING:
     from av.video.frame import VideoFrame
@@ -80,7 +82,9 @@ class VideoTrack:
     begins: Fraction = Fraction(0)
 
 
-def describe(stream: VideoStream, frame: VideoFrame, path: Path, duration: float) -> VideoTrack:
+def describe(
+    stream: VideoStream, frame: VideoFrame, path: Path, duration: float, settings: MediaSettings = DEFAULTS
+) -> VideoTrack:
     """Describe a track from its first frame."""
     aspect = stream.sample_aspect_ratio or stream.codec_context.sample_aspect_ratio or Fraction(1)
     width, height = max(round(frame.width * aspect), 1), frame.height
@@ -88,7 +92,7 @@ def describe(stream: VideoStream, frame: VideoFrame, path: Path, duration: float
     if turn in {90, 270}:
         width, height = height, width
     assert stream.time_base is not None
-    rate = _rate(stream, path)
+    rate = _rate(stream, path, settings)
     keep_one_in = max(math.ceil(rate / FASTEST - Fraction(1, 100)), 1)
     return VideoTrack(
         index=stream.index,
@@ -100,7 +104,7 @@ def describe(stream: VideoStream, frame: VideoFrame, path: Path, duration: float
         colour=_colour(frame),
         is_mirrored=is_mirrored,
         pixel_aspect=aspect,
-        fields=_fields(stream, frame, path, duration),
+        fields=_fields(stream, frame, path, duration, settings),
         keep_one_in=keep_one_in,
         begins=time_of(frame),
     )
@@ -112,19 +116,19 @@ def _colour(frame: VideoFrame) -> Colour:
     return Colour(frame.color_primaries, frame.color_trc, matrix)
 
 
-def _rate(stream: VideoStream, path: Path) -> Fraction:
+def _rate(stream: VideoStream, path: Path, settings: MediaSettings) -> Fraction:
     """Return the frame rate that the file states, else what its first frames show."""
     for rate in (stream.guessed_rate, stream.average_rate):
         if rate and 0 < rate <= _MAX_RATE:
             return rate
-    with open_source(path) as container:
+    with open_source(path, settings) as container:
         first = itertools.islice(packets(container, [container.streams[stream.index]]), 250)
         times = sorted(packet.pts * packet.time_base for packet in first if packet.pts is not None)
     gaps = sorted(after - before for before, after in itertools.pairwise(times) if after > before)
     return min(Fraction(round(1 / gaps[len(gaps) // 2])) or Fraction(1), Fraction(_MAX_RATE)) if gaps else Fraction(25)
 
 
-def _fields(stream: VideoStream, frame: VideoFrame, path: Path, duration: float) -> Fields:
+def _fields(stream: VideoStream, frame: VideoFrame, path: Path, duration: float, settings: MediaSettings) -> Fields:
     """Tell whether a film is interlaced, by its flags or, where fields were common, by the look of its lines."""
     if frame.interlaced_frame:
         return "flagged"
@@ -138,7 +142,7 @@ def _fields(stream: VideoStream, frame: VideoFrame, path: Path, duration: float)
         )
         look.link_nodes(source, look.add("idet"), look.add("buffersink")).configure()
         verdict: dict[str, str] = {}
-        for sample in itertools.islice(_frames_from(path, stream.index, duration * place), _LOOK_FOR):
+        for sample in itertools.islice(_frames_from(path, stream.index, duration * place, settings), _LOOK_FOR):
             if sample.interlaced_frame:
                 return "flagged"
             if (sample.width, sample.height, sample.format.name) != (frame.width, frame.height, frame.format.name):
@@ -157,8 +161,8 @@ def _fields(stream: VideoStream, frame: VideoFrame, path: Path, duration: float)
     return first if seen[first] > max(2 * seen["progressive"], _LOOK_FOR // 3) else "progressive"
 
 
-def _frames_from(path: Path, index: int, seconds: float) -> Iterator[VideoFrame]:
-    with open_source(path) as container:
+def _frames_from(path: Path, index: int, seconds: float, settings: MediaSettings) -> Iterator[VideoFrame]:
+    with open_source(path, settings) as container:
         stream = container.streams.video[0]
         stream = next(video for video in container.streams.video if video.index == index)
         start = (container.start_time or 0) / av.time_base

@@ -26,6 +26,7 @@ from plugins.encode.transcode import wait_for
 from plugins.encode.video.encoder import RenditionEncoder
 from plugins.encode.video.ladder import Rendition, level_for
 from plugins.encode.video.pictures import Timeline
+from plugins.media.settings import DEFAULTS, MediaSettings
 
 if TYPE_CHECKING:
     from av.packet import Packet
@@ -45,12 +46,18 @@ _REFS = 5
 _BT709 = Colour(1, 1, 1)
 
 
-def compose_takes(job: Job, sources: Sequence[Source], options: ComposeOptions, context: Context) -> StepOutput:
+def compose_takes(
+    job: Job,
+    sources: Sequence[Source],
+    options: ComposeOptions,
+    context: Context,
+    settings: MediaSettings = DEFAULTS,
+) -> StepOutput:
     """Write the film into `context.output`.
 
     :raises BadSource: a take can't be used, or nothing is left after the clip.
     """
-    takes = {source.role: probe(source.path) for source in sources}
+    takes = {source.role: probe(source.path, settings) for source in sources}
     if len(takes) < len(sources):
         raise BadCall(f"two takes are called {sources[0].role}", remedy="call one presenter, one presentation")
     # By role, as Esup-Pod has it, whatever the job's order: what lies on the left, or below, comes first.

@@ -117,7 +117,7 @@ def filters_for(scene: Scene, frame: VideoTrack, workdir: Path) -> Filters | Non
     if scene.watermark:
         if not scene.fit:
             steps += _square(track)
-        logo = draw_logo(scene.watermark, track.height)
+        logo = draw_logo(scene.watermark, track.height, scene.media.settings)
         steps.append(("overlay", logo_place(scene.watermark, track.height)))
     return Filters(steps, logo) if steps else None
 

@@ -19,8 +19,11 @@ from av.filter import Graph
 from core.errors import BadSource
 from plugins.media.coverage import MOMENT, Extent, Hole, SoundCoverage, loss, merged, seconds_of, stated_end
 from plugins.media.decoding import Damaged, damage, decode
-from plugins.media.limits import check_silence
-from plugins.media.source_file import open_source, packets
+from plugins.media.limits import check_duration, check_silence
+from plugins.media.opener import open_source
+from plugins.media.settings import DEFAULTS, MediaSettings
+from plugins.media.source_file import packets
+from plugins.media.tracks import usable
 from plugins.transcript.sound.downmix import Downmix
 from plugins.transcript.sound.windows import RATE
 
@@ -49,53 +52,62 @@ _FORM = ("aformat", f"sample_fmts=flt:sample_rates={RATE}:channel_layouts=mono")
 _SILENCE = -60.0
 
 
-def iter_audio(path: Path, gain: float | None = None, lost: list[Hole] | None = None) -> Iterator[Samples]:
+def iter_audio(
+    path: Path, gain: float | None = None, lost: list[Hole] | None = None, settings: MediaSettings = DEFAULTS
+) -> Iterator[Samples]:
     """Yield the sound in pieces of a second or so, silence where the file has a hole.
 
     :param gain: dB to raise it by, peaks held by a limiter.
     :param lost: is given what could not be read, in seconds from the beginning, once all is read.
     :raises BadSource: there is no sound, or none that can be decoded.
     """
-    sound = _decoded(path, [] if lost is None else lost)
+    sound = _decoded(path, [] if lost is None else lost, settings)
     if gain:
         sound = _through(sound, [("volume", f"{gain:.2f}dB"), ("alimiter", f"limit={_CEILING}:level=0")])
     yield from _pieces(sound)
 
 
-def loudness(path: Path) -> float:
+def loudness(path: Path, settings: MediaSettings = DEFAULTS) -> float:
     """Measure the integrated loudness of the sound as it is transcribed, mono, in LUFS (EBU R 128)."""
     measured = _SILENCE
-    for frame in _through(_decoded(path, []), [("ebur128", "metadata=1:framelog=quiet")]):
+    for frame in _through(_decoded(path, [], settings), [("ebur128", "metadata=1:framelog=quiet")]):
         measured = float(frame.metadata.get("lavfi.r128.I", measured))
     return measured
 
 
-def gain_for(path: Path, target: float) -> float | None:
+def gain_for(path: Path, target: float, settings: MediaSettings = DEFAULTS) -> float | None:
     """Return the dB that bring a recording to `target` LUFS; None for silence."""
-    measured = loudness(path)
+    measured = loudness(path, settings)
     return target - measured if measured > _SILENCE else None
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[tuple[InputContainer, AudioStream]]:
-    with open_source(path) as container:
-        streams = container.streams.audio
+def _opened(path: Path, settings: MediaSettings) -> Iterator[tuple[InputContainer, AudioStream]]:
+    with open_source(path, settings) as container:
+        streams, _ = usable(container.streams.audio, path, settings)
         if not streams:
             raise BadSource(f"{path} has no sound to transcribe", remedy="upload one with sound", path=str(path))
         default = [stream for stream in streams if stream.disposition & av.stream.Disposition.default]
         yield container, (default or list(streams))[0]
 
 
-def unheard_tracks(path: Path) -> int:
-    """Count the audio tracks besides the one that is transcribed."""
-    with _opened(path) as (container, _):
-        return len(container.streams.audio) - 1
+def unheard_tracks(path: Path, settings: MediaSettings = DEFAULTS) -> list[str]:
+    """Say which audio tracks are not transcribed: those besides the default one, and those that may not be decoded."""
+    with open_source(path, settings) as container:
+        streams, notes = usable(container.streams.audio, path, settings)
+    others = len(streams) - 1
+    if others > 0:
+        which = f"{others} other{'s' if others > 1 else ''}"
+        notes.append(f"only the default audio track was transcribed, not the {which}")
+    return notes
 
 
-def _decoded(path: Path, lost: list[Hole]) -> Iterator[AudioFrame]:
+def _decoded(path: Path, lost: list[Hole], settings: MediaSettings) -> Iterator[AudioFrame]:
     """Yield mono frames at `RATE`; what is damaged is left out and told in `lost`."""
-    with _opened(path) as (container, stream):
-        ears = _Ears(path, None if len(container.streams) == 1 else float(container.start_time or 0) / av.time_base)
+    with _opened(path, settings) as (container, stream):
+        ears = _Ears(
+            path, None if len(container.streams) == 1 else float(container.start_time or 0) / av.time_base, settings
+        )
         coverage, extent = SoundCoverage(), Extent()
         tracks = [stream, *container.streams.video]  # how far the film goes
         for packet in packets(container, tracks, coverage.damaged):
@@ -124,8 +136,9 @@ class _Ears:
     `origin` is the second at which the file begins; None for a file that begins with its sound.
     """
 
-    def __init__(self, path: Path, origin: float | None) -> None:
+    def __init__(self, path: Path, origin: float | None, settings: MediaSettings) -> None:
         self.origin = origin
+        self._settings = settings
         self.samples = 0
         self._path = path
         #: Seconds of silence that were put in.
@@ -157,8 +170,12 @@ class _Ears:
 
     def _resampled(self, frame: AudioFrame | None) -> list[AudioFrame]:
         assert self._resampler
-        with damage():
-            resampled = self._resampler.resample(frame)
+        try:
+            with damage():
+                resampled = self._resampler.resample(frame)
+        except Damaged:
+            self._resampler = None  # it would fail again when it is flushed
+            raise
         return [self._downmix.mix(one) for one in resampled] if self._downmix else resampled
 
     def _hole(self, moment: float | None) -> Iterator[AudioFrame]:
@@ -169,13 +186,14 @@ class _Ears:
             self.origin += missing  # a clock that jumps, not a silence
         elif missing > _GAP:
             self._filled += missing
-            check_silence(self._filled, self._path)
+            check_silence(self._filled, self._path, self._settings)
             rest = round(missing * RATE)
             yield from self._counted(_silence(min(RATE, rest - at)) for at in range(0, rest, RATE))
 
     def _counted(self, frames: Iterable[AudioFrame]) -> Iterator[AudioFrame]:
         for frame in frames:
             self.samples += frame.samples
+            check_duration(self.samples / RATE, self._path, self._settings)
             yield frame
 
 
@@ -233,8 +251,8 @@ class Recording:
     lost: Sequence[Hole] = ()
     #: What is odd about the file's end, though no length tells it.
     end_notes: Sequence[str] = ()
-    #: Audio tracks of the file that were not listened to.
-    unheard_tracks: int = 0
+    #: What is to be said of audio tracks that were not listened to.
+    unheard_tracks: Sequence[str] = ()
 
     @property
     def seconds(self) -> float:
@@ -249,11 +267,7 @@ class Recording:
     @property
     def notes(self) -> list[str]:
         """What is to be said of it."""
-        notes = [*loss("sound", self.lost), *self.end_notes]
-        if self.unheard_tracks:
-            others = f"{self.unheard_tracks} other{'s' if self.unheard_tracks > 1 else ''}"
-            notes.append(f"only the default audio track was transcribed, not the {others}")
-        return notes
+        return [*loss("sound", self.lost), *self.end_notes, *self.unheard_tracks]
 
     def read(self, start: int, end: int) -> Samples:
         """Return the samples from `start` to `end`."""

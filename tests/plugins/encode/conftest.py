@@ -168,7 +168,7 @@ def encode(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Encoded]:
     def fresh(source: Path, attributes: dict[str, Any] | None, options: dict[str, Any]) -> Encoded:
         context = fake_context(tmp_path_factory.mktemp("job") / "job", source)
         job = fake_job(source, attributes=attributes or {})
-        output = plugins.encode.encode(job, Source(path=source), FAST | options, context)
+        output = plugins.encode.plugin.encode(job, Source(path=source), FAST | options, context)
         names = [artifact.path for artifact in output.artifacts]
         assert [name for name in names if not any(fnmatchcase(name, one) for one in ENCODED)] == [], "not foretold"
         return Encoded(source, context.output, output)

@@ -93,7 +93,9 @@ def test_what_is_left_out_is_not_decoded(clip: Clip, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(Pictures, "take", count)
     source = clip("long.mp4", seconds=24, keyframe_every=50)
     job, context = fake_job(source), fake_context(tmp_path / "job", source)
-    plugins.encode.encode(job, Source(path=source), {"preset": "veryfast", "cut_start": 20, "cut_end": 21}, context)
+    plugins.encode.plugin.encode(
+        job, Source(path=source), {"preset": "veryfast", "cut_start": 20, "cut_end": 21}, context
+    )
     assert taken < 120
 
 

@@ -76,8 +76,8 @@ def test_x264_is_given_pods_settings(clip: Clip, encode: Encode) -> None:
 
 
 def test_the_hook_describes_the_options_of_its_own_step_only() -> None:
-    assert plugins.encode.options_schema("encode") is EncodeOptions
-    assert plugins.encode.options_schema("transcribe") is None
+    assert plugins.encode.plugin.options_schema("encode") is EncodeOptions
+    assert plugins.encode.plugin.options_schema("transcribe") is None
 
 
 def test_importing_the_plugin_imports_neither_av_nor_pillow() -> None:
@@ -89,11 +89,11 @@ def test_importing_the_plugin_imports_neither_av_nor_pillow() -> None:
 def test_without_pyav_the_plugin_says_what_to_install() -> None:
     code = """
 import sys
-import core, plugins.encode
+import core, core.settings, plugins.encode
 
 sys.path = [path for path in sys.path if "site-packages" not in path]
 try:
-    plugins.encode.configure()
+    plugins.encode.plugin.configure(core.settings.Settings())
 except core.PluginUnavailable as error:
     print(error)
 """

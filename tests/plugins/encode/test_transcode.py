@@ -132,7 +132,7 @@ def test_progress_goes_on_to_the_end_and_never_back(clip: Clip, tmp_path: Path) 
     reports: list[Progress] = []
     source = clip("a.mp4", seconds=3)
     context = fake_context(tmp_path / "job", source, report=reports.append)
-    plugins.encode.encode(fake_job(source), Source(path=source), {"preset": "ultrafast"}, context)
+    plugins.encode.plugin.encode(fake_job(source), Source(path=source), {"preset": "ultrafast"}, context)
     assert all(before.done <= after.done for before, after in itertools.pairwise(reports))
     assert reports[-1].fraction == 1
 
@@ -142,7 +142,7 @@ def test_a_cancel_ends_every_thread_at_once(clip: Clip, tmp_path: Path) -> None:
     begun = time.monotonic()
     context = fake_context(tmp_path / "job", source, is_cancelled=lambda: time.monotonic() > begun + 1)
     with pytest.raises(Cancelled):
-        plugins.encode.encode(fake_job(source), Source(path=source), {"preset": "slower"}, context)
+        plugins.encode.plugin.encode(fake_job(source), Source(path=source), {"preset": "slower"}, context)
     assert time.monotonic() - begun < 4
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("encode ")]
 

@@ -30,7 +30,11 @@ def test_a_picture_that_unfolds_to_gigabytes_is_not_decoded(name: str, words: st
 def test_a_clock_that_leaps_over_days_is_no_film_of_silence() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "core.cli", "run", str(DATA / "jump_ao.mkv"), "--steps", "encode"],
-        env={"AMPHIPOD_STEP_MEMORY_LIMIT": str(ROOM), "AMPHIPOD_JOBS_ROOT": "jobs"},
+        env={
+            "AMPHIPOD_STEP_MEMORY_LIMIT": str(ROOM),
+            "AMPHIPOD_JOBS_ROOT": "jobs",
+            "AMPHIPOD_MEDIA_DURATION_LIMIT": "2000000",
+        },
         capture_output=True,
         text=True,
     )

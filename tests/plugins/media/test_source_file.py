@@ -6,6 +6,7 @@ import ast
 import ctypes
 import itertools
 import os
+import struct
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -21,7 +22,7 @@ from plugins.encode.options import EncodeOptions
 from plugins.encode.source.probe import probe
 from plugins.encode.studio.compose import compose_takes
 from plugins.encode.studio.options import ComposeOptions
-from plugins.media.source_file import open_source
+from plugins.media.opener import open_source
 from plugins.transcript.sound.audio import iter_audio, loudness
 
 PLUGINS = Path(__file__).parents[3] / "plugins"
@@ -110,6 +111,44 @@ def test_the_canary_tells_of_who_opens_it(canary: Canary, tmp_path: Path) -> Non
     assert canary.was_opened
 
 
+def test_a_track_that_lies_in_another_file_leaves_that_one_closed(canary: Canary, tmp_path: Path) -> None:
+    film = make_clip(tmp_path / "a.mov", seconds=1, width=64, height=48).read_bytes()
+    path = canary.path.parent / "a.mov"
+    path.write_bytes(_referring(film, canary.path.name))
+
+    for read in READERS:
+        with suppress(BadSource):
+            read_through(read, path)
+    assert not canary.was_opened
+    with av.open(str(path), container_options={"enable_drefs": "1"}):
+        assert canary.was_opened, "the reference is one that libav would follow"
+
+
+def _referring(film: bytes, name: str) -> bytes:
+    """Return a QuickTime file whose tracks lie, by an alias record, in a file of this name beside it."""
+    path = name.encode()
+    path += bytes(len(path) % 2)
+    alias = bytes(10) + bytes(28) + bytes(12) + bytes(64) + bytes(16) + struct.pack(">HH", 1, 1) + bytes(16)
+    alias += struct.pack(">HH", 2, len(path)) + path + struct.pack(">Hh", 0xFFFF, 0)
+    entry = struct.pack(">I4sI", 12 + len(alias), b"alis", 0) + alias
+    reference = struct.pack(">II", 0, 1) + entry
+
+    def rewritten(data: bytes) -> bytes:
+        found, at = b"", 0
+        while at + 8 <= len(data):
+            size, kind = struct.unpack_from(">I4s", data, at)
+            body = data[at + 8 : at + size]
+            if kind in {b"moov", b"trak", b"mdia", b"minf", b"dinf"}:
+                body = rewritten(body)
+            elif kind == b"dref":
+                body = reference
+            found += struct.pack(">I4s", 8 + len(body), kind) + body
+            at += size
+        return found
+
+    return rewritten(film)
+
+
 def test_credits_and_takes_of_the_studio_come_through_the_same_door(canary: Canary, tmp_path: Path) -> None:
     lecture = make_clip(tmp_path / "lecture.mp4", seconds=1, width=160, height=90)
     text = tmp_path / "opening.mp4"
@@ -135,7 +174,7 @@ def test_a_colon_in_a_relative_name_is_no_protocol(name: str, tmp_path: Path, mo
 def test_a_pipe_is_refused_rather_than_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "a.mp4")
 
-    with pytest.raises(BadSource, match=r"a\.mp4 is a device or a pipe: name a file"):
+    with pytest.raises(BadSource, match=r"a\.mp4 is a device, a pipe or a socket: name a file"):
         open_source(tmp_path / "a.mp4")
 
 
@@ -144,7 +183,8 @@ def test_a_picture_that_a_program_would_have_to_draw_is_no_watermark(tmp_path: P
     path.write_text("%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n%%EndComments\nshowpage\n")
 
     with pytest.raises(
-        BadSource, match=r"the watermark .*logo\.png can't be read as a picture \(no picture\): give a PNG"
+        BadSource,
+        match=r"watermark .*logo\.png can't be read as a picture \(it is none, or is cut off\): give a PNG",
     ):
         draw_logo(Watermark(path=path), 180)
 
@@ -155,4 +195,4 @@ def test_no_plugin_opens_a_file_for_reading_by_another_door() -> None:
         for node in ast.walk(ast.parse(path.read_bytes())):
             if isinstance(node, ast.Call) and ast.unparse(node.func) == "av.open" and "'w'" not in ast.unparse(node):
                 doors.add(path.name)
-    assert doors == {"source_file.py"}
+    assert doors == {"opener.py"}

@@ -13,7 +13,7 @@ from PIL import Image
 Clip = Callable[..., Path]
 Encode = Callable[..., Any]
 
-NOTE = "the cover is no picture, or is cut off, and was left out"
+NOTE = "the cover can't be read as a picture (it is none, or is cut off) and was left out"
 
 
 def picture(kind: str) -> bytes:

@@ -54,7 +54,7 @@ def test_subtitles_are_listed_by_track_with_their_language(clip: Clip, encode: E
 def test_paths_are_those_of_the_folder_in_which_the_files_will_be_published(clip: Clip, tmp_path: Path) -> None:
     source = clip("a.mp4")
     context = fake_context(tmp_path / "job", source, published=Path("/srv/pod/media/videos/0042"))
-    plugins.encode.encode(fake_job(source), Source(path=source), {"preset": "ultrafast"}, context)
+    plugins.encode.plugin.encode(fake_job(source), Source(path=source), {"preset": "ultrafast"}, context)
     info = json.loads((context.output / "info_video.json").read_text())
     assert info["list_mp4_files"] == {"360": "/srv/pod/media/videos/0042/360p.mp4"}
     assert info["output_dir"] == "/srv/pod/media/videos/0042"

@@ -23,7 +23,7 @@ _DISK = 4_000_000
 def encode_onto(disk: Path, free: int, source: Path) -> None:
     (disk / "filler").write_bytes(bytes(_DISK - free))
     context = fake_context(disk / "job", source)
-    plugins.encode.encode(fake_job(source), Source(path=source), {"preset": "ultrafast"}, context)
+    plugins.encode.plugin.encode(fake_job(source), Source(path=source), {"preset": "ultrafast"}, context)
 
 
 @pytest.mark.parametrize("free", [0, 50_000, 200_000, 700_000, 1_200_000])

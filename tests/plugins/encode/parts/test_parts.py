@@ -54,14 +54,14 @@ def encode_parts(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Join
         options = FAST | {"part_seconds": part_seconds} | options
         folder = tmp_path_factory.mktemp("parts")
         job = fake_job(source)
-        division = plugins.encode.divide(Source(path=source), options, fake_context(folder / "divide", source))
+        division = plugins.encode.plugin.divide(Source(path=source), options, fake_context(folder / "divide", source))
         parts = []
         for part in Division.model_validate_json(division.to_json()).parts:
             context = fake_context(folder / part.name, source)
-            made = plugins.encode.encode_part(part, options, context)
+            made = plugins.encode.plugin.encode_part(part, options, context)
             parts.append(PartOutput.model_validate_json(made.model_copy(update={"folder": context.output}).to_json()))
         context = fake_context(folder / "join", source)
-        return Joined(context.output, plugins.encode.join(job, parts, options, context), division)
+        return Joined(context.output, plugins.encode.plugin.join(job, parts, options, context), division)
 
     return run
 
@@ -212,7 +212,7 @@ class TestDivision:
     def divide(self, tmp_path: Path) -> Callable[..., Division]:
         def run(source: Path, **options: Any) -> Division:
             context = fake_context(tmp_path / "divide", source)
-            return plugins.encode.divide(Source(path=source), FAST | options, context)
+            return plugins.encode.plugin.divide(Source(path=source), FAST | options, context)
 
         return run
 

@@ -33,7 +33,7 @@ def compose(tmp_path: Path) -> Compose:
         takes = tuple(Source(path=path, role=role) for role, path in sources.items())
         context = fake_context(tmp_path / f"job{len(list(tmp_path.iterdir()))}")
         job = fake_job(takes[0].path, sources=takes, attributes=attributes or {}, steps=("compose", "encode"))
-        output = plugins.encode.compose(job, takes, options, context)
+        output = plugins.encode.plugin.compose(job, takes, options, context)
         return context.output / output.artifacts[0].path, output
 
     return run
@@ -139,4 +139,4 @@ def test_what_cannot_be_composed_is_named(takes: dict[str, Path], compose: Compo
 def test_two_takes_of_one_role_are_refused(takes: dict[str, Path], tmp_path: Path) -> None:
     sources = tuple(Source(path=path) for path in takes.values())
     with pytest.raises(BadCall, match="two takes are called lecture"):
-        plugins.encode.compose(fake_job(sources[0].path), sources, {}, fake_context(tmp_path / "job"))
+        plugins.encode.plugin.compose(fake_job(sources[0].path), sources, {}, fake_context(tmp_path / "job"))

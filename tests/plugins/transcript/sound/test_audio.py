@@ -114,9 +114,9 @@ def test_the_default_track_is_chosen(tmp_path: Path) -> None:
             film.mux(track.encode(frame))
 
     assert np.abs(load(path)).max() > 0.5
-    assert unheard_tracks(path) == 1
-    note = "only the default audio track was transcribed, not the 1 other"
-    assert Recording(path, 0, unheard_tracks=1).notes == [note]
+    notes = unheard_tracks(path)
+    assert notes == ["only the default audio track was transcribed, not the 1 other"]
+    assert Recording(path, 0, unheard_tracks=notes).notes == notes
 
 
 @pytest.mark.parametrize("inverted", ["left", "right"])
