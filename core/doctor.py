@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import stat
 import tempfile
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
@@ -23,7 +25,7 @@ from core.plugin_host import installation
 from core.plugin_host.manager import Manager
 from core.pod import doctor as pod_checkup
 from core.redis import shared_root
-from core.settings import Settings
+from core.settings import Settings, plugin_settings, redaction
 from core.storage import files
 
 if TYPE_CHECKING:
@@ -33,8 +35,18 @@ if TYPE_CHECKING:
 CLOCKS_MAY_DIFFER = 5.0
 
 
-def examine(host: Host) -> Iterator[Finding]:
-    """Look at everything that this host needs for a job."""
+def examine(host: Host, config: Path | None = None) -> Iterator[Finding]:
+    """Look at everything that this host needs for a job; no finding holds a secret.
+
+    :param config: the TOML file that was named, if one was.
+    """
+    clean = redaction.hider((host.settings, *host.manager.own_settings.values()))
+    for finding in _examine(host):
+        yield replace(finding, subject=clean(finding.subject), words=clean(finding.words))
+    yield from _exposed(host.manager, settings_module.config_file(config), clean)
+
+
+def _examine(host: Host) -> Iterator[Finding]:
     settings, manager = host.settings, host.manager
     try:
         yield Finding("installation", ok=True, words=str(installation.check()))
@@ -71,6 +83,20 @@ def _plugins(manager: Manager, settings: Settings) -> Iterator[Finding]:
         yield Finding(f"settings of {name}", ok=True, words=words)
     for name in sorted(settings.plugin.keys() - {info.name for info in manager.infos}):
         yield Finding(f"[plugin.{name}]", ok=None, words="there is no such plugin here")
+
+
+def _exposed(manager: Manager, config: Path | None, clean: Callable[[str], str]) -> Iterator[Finding]:
+    """Tell of secrets that lie where every user of this host may read them."""
+    found = settings_module.exposed()
+    for name, own in manager.own_settings.items():
+        found += plugin_settings.exposed(name, type(own))
+    for file in found:
+        words = f"{file.path} may be read by every user of this host: chmod o= {file.path}"
+        yield Finding(file.place, ok=None, words=words)
+    with suppress(OSError, UnicodeDecodeError):
+        if config and config.stat().st_mode & stat.S_IROTH and clean(text := config.read_text()) != text:
+            words = f"holds secrets, and every user of this host may read it: chmod o= {config}"
+            yield Finding(f"settings file {config}", ok=None, words=words)
 
 
 def _jobs_root(root: Path) -> Finding:

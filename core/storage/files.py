@@ -152,7 +152,7 @@ def host_name() -> str:
 
 
 def process_identity(pid: int) -> str | None:
-    """Return what tells this process from a later one of the same number, None if there is none.
+    """Return what tells this process from a later one of the same number, None if there is none that we may see.
 
     Boot id and start time in ticks: proc(5), /proc/[pid]/stat, field 22.
     """
@@ -162,6 +162,17 @@ def process_identity(pid: int) -> str | None:
     except OSError:
         return None
     return f"{boot}:{stat.rpartition(')')[2].split()[19]}"
+
+
+def is_alive(pid: int) -> bool:
+    """Tell whether a process of this number is there, also where /proc hides it (ProtectProc=invisible, hidepid)."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def remove(path: Path) -> None:
