@@ -93,6 +93,11 @@ def _exposed(manager: Manager, config: Path | None, clean: Callable[[str], str])
     for file in found:
         words = f"{file.path} may be read by every user of this host: chmod o= {file.path}"
         yield Finding(file.place, ok=None, words=words)
+    with suppress(OSError):
+        jobs = manager.settings.jobs_root / "jobs"
+        if jobs.stat().st_mode & (stat.S_IROTH | stat.S_IXOTH):
+            words = f"every user of this host may look into them: chmod o= {jobs}"
+            yield Finding(f"folder of jobs {jobs}", ok=None, words=words)
     with suppress(OSError, UnicodeDecodeError):
         if config and config.stat().st_mode & stat.S_IROTH and clean(text := config.read_text()) != text:
             words = f"holds secrets, and every user of this host may read it: chmod o= {config}"
@@ -103,7 +108,7 @@ def _jobs_root(root: Path) -> Finding:
     subject = f"jobs root {root}"
     try:
         with files.disk_errors(root):
-            root.mkdir(parents=True, exist_ok=True)
+            files.make_folder(root)
             with tempfile.TemporaryDirectory(dir=root, prefix=".doctor-") as name:
                 files.write_once(Path(name) / "probe", "linked\n")
     except (AmphipodError, OSError) as error:

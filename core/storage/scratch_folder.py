@@ -63,7 +63,7 @@ def begin_attempt(folder: JobFolder, step: str, *, after: int) -> Scratch:
             number += 1
             scratch = Scratch(folder.scratch / f"{step}.{number}", step, number)
             with contextlib.suppress(FileExistsError):
-                scratch.path.mkdir()
+                scratch.path.mkdir(0o770)
                 break
         scratch.work.mkdir()
         scratch.output.mkdir()
