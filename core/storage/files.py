@@ -120,7 +120,9 @@ def make_folder(path: Path, *, parents: bool = True) -> None:
 
 def share(path: Path) -> None:
     """Give something private the group of its folder: a portal and workers of different users have one in common."""
-    with contextlib.suppress(FileNotFoundError, PermissionError):  # gone already; this user is not in that group
+    with contextlib.suppress(
+        OSError
+    ):  # gone already; a group that this user is not in, or that a namespace doesn't map
         wanted = path.parent.stat().st_gid
         if path.stat().st_gid != wanted:
             os.chown(path, -1, wanted)
