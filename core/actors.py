@@ -16,6 +16,7 @@ from core.pipeline.planning import Host
 from core.plugin_host import installation
 from core.plugin_host.manager import Manager
 from core.pod import callback_kinds
+from core.process import environment
 from core.queue import broker, names
 from core.redis import connection
 from core.statements import router
@@ -26,6 +27,7 @@ from core.worker.middleware.shutdown import Shutdown
 
 
 def _start() -> tuple[Host, broker.Broker]:
+    environment.seclude()
     installation.check()
     loaded = settings.load()
     host = Host(loaded, Manager(loaded))

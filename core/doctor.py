@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import stat
 import tempfile
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
@@ -24,7 +26,7 @@ from core.plugin_host.manager import Manager
 from core.pod import doctor as pod_checkup
 from core.process import confinement
 from core.redis import shared_root
-from core.settings import Settings
+from core.settings import Settings, plugin_settings, redaction
 from core.storage import files
 
 if TYPE_CHECKING:
@@ -34,8 +36,18 @@ if TYPE_CHECKING:
 CLOCKS_MAY_DIFFER = 5.0
 
 
-def examine(host: Host) -> Iterator[Finding]:
-    """Look at everything that this host needs for a job."""
+def examine(host: Host, config: Path | None = None) -> Iterator[Finding]:
+    """Look at everything that this host needs for a job; no finding holds a secret.
+
+    :param config: the TOML file that was named, if one was.
+    """
+    clean = redaction.hider((host.settings, *host.manager.own_settings.values()))
+    for finding in _examine(host):
+        yield replace(finding, subject=clean(finding.subject), words=clean(finding.words))
+    yield from _exposed(host.manager, settings_module.config_file(config), clean)
+
+
+def _examine(host: Host) -> Iterator[Finding]:
     settings, manager = host.settings, host.manager
     try:
         yield Finding("installation", ok=True, words=str(installation.check()))
@@ -75,11 +87,30 @@ def _plugins(manager: Manager, settings: Settings) -> Iterator[Finding]:
         yield Finding(f"[plugin.{name}]", ok=None, words="there is no such plugin here")
 
 
+def _exposed(manager: Manager, config: Path | None, clean: Callable[[str], str]) -> Iterator[Finding]:
+    """Tell of secrets that lie where every user of this host may read them."""
+    found = settings_module.exposed()
+    for name, own in manager.own_settings.items():
+        found += plugin_settings.exposed(name, type(own))
+    for file in found:
+        words = f"{file.path} may be read by every user of this host: chmod o= {file.path}"
+        yield Finding(file.place, ok=None, words=words)
+    with suppress(OSError):
+        jobs = manager.settings.jobs_root / "jobs"
+        if jobs.stat().st_mode & (stat.S_IROTH | stat.S_IXOTH):
+            words = f"every user of this host may look into them: chmod o= {jobs}"
+            yield Finding(f"folder of jobs {jobs}", ok=None, words=words)
+    with suppress(OSError, UnicodeDecodeError):
+        if config and config.stat().st_mode & stat.S_IROTH and clean(text := config.read_text()) != text:
+            words = f"holds secrets, and every user of this host may read it: chmod o= {config}"
+            yield Finding(f"settings file {config}", ok=None, words=words)
+
+
 def _jobs_root(root: Path) -> Finding:
     subject = f"jobs root {root}"
     try:
         with files.disk_errors(root):
-            root.mkdir(parents=True, exist_ok=True)
+            files.make_folder(root)
             with tempfile.TemporaryDirectory(dir=root, prefix=".doctor-") as name:
                 files.write_once(Path(name) / "probe", "linked\n")
     except (AmphipodError, OSError) as error:

@@ -6,29 +6,18 @@ Lines about a job also go into its story (core/storage/story.py). No line holds 
 from __future__ import annotations
 
 import logging
-import re
 import sys
-from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote, urlsplit
+from collections.abc import Container, Iterable, Sequence
+from typing import TYPE_CHECKING
 
 import structlog
-from pydantic import BaseModel, SecretStr
+from pydantic import BaseModel
 
-from core.settings import Settings
+from core.settings import Settings, redaction
 from core.storage import story
 
 if TYPE_CHECKING:
     from structlog.typing import EventDict, Processor, WrappedLogger
-
-#: What stands in a secret's place.
-HIDDEN = "[hidden]"
-
-#: A shorter secret is no secret, and its letters are in every word.
-_SHORTEST_SECRET = 4
-
-#: The password of an address, whoever's it is.
-_PASSWORD = re.compile(r"(\w://[^\s/:@]{0,100}:)[^\s/@]{1,200}@")
 
 
 def configure(settings: Settings, *, told: Container[str] = (), own: Iterable[BaseModel] = ()) -> None:
@@ -86,18 +75,7 @@ def configure(settings: Settings, *, told: Container[str] = (), own: Iterable[Ba
 
 def hide_secrets(settings: Sequence[BaseModel]) -> Processor:
     """Return a processor that takes the settings' secrets, and passwords in addresses, out of a line."""
-    secrets = {secret for secret in _secrets(tuple(settings)) if len(secret) >= _SHORTEST_SECRET}
-    # The longest first: one may begin with another.
-    pattern = re.compile("|".join(re.escape(one) for one in sorted(secrets, key=len, reverse=True)) or r"(?!)")
-
-    def clean(value: Any) -> Any:
-        if isinstance(value, str):
-            return _PASSWORD.sub(rf"\g<1>{HIDDEN}@", pattern.sub(HIDDEN, value))
-        if isinstance(value, Mapping):
-            return {key: clean(one) for key, one in value.items()}
-        if isinstance(value, list | tuple):
-            return [clean(one) for one in value]
-        return value
+    clean = redaction.hider(settings)
 
     def processor(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
         for name, value in event.items():
@@ -106,17 +84,3 @@ def hide_secrets(settings: Sequence[BaseModel]) -> Processor:
         return event
 
     return processor
-
-
-def _secrets(value: Any) -> Iterator[str]:
-    if isinstance(value, SecretStr):
-        yield value.get_secret_value()
-    elif isinstance(value, BaseModel):
-        for name in type(value).model_fields:
-            yield from _secrets(getattr(value, name))
-    elif isinstance(value, tuple):
-        for one in value:
-            yield from _secrets(one)
-    elif isinstance(value, str) and "://" in value:
-        password = urlsplit(value).password
-        yield from {password, unquote(password)} if password else ()

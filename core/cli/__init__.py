@@ -16,6 +16,7 @@ from core import validation_messages
 from core.cli.terminal.options import Call, ConfigOption
 from core.cli.terminal.plain import plain
 from core.errors import AmphipodError, HookFailed
+from core.process import environment
 
 _HELP = "Encode, transcribe and report lecture videos, with the plugins that are installed here."
 
@@ -96,6 +97,7 @@ def _tell_version(asked: bool) -> None:  # noqa: FBT001  # as typer calls it
 
 def main() -> None:
     """Run a command; one line for an error that we know, whatever its depth."""
+    environment.seclude()
     try:
         build(_completed() or sys.argv[1:])()
     except AmphipodError as error:

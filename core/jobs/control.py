@@ -13,6 +13,7 @@ from core.queue import status as queue_status
 from core.redis import shared_root
 from core.retention import holdings
 from core.settings import Settings
+from core.settings.redaction import discreet
 from core.storage import deliveries as callbacks_module
 from core.storage import job_folder
 from core.storage.job_folder import JobFolder
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 from core.jobs.submission import opened, send_next
 
 
+@discreet
 def cancel(job: str, *, settings: Settings | None = None) -> None:
     """Stop a job, waiting or running; whoever runs it ends within two seconds.
 
@@ -38,6 +40,7 @@ def cancel(job: str, *, settings: Settings | None = None) -> None:
             send_next(client, settings, folder)
 
 
+@discreet
 def retry(job: str, *, step: Step | None = None, settings: Settings | None = None) -> None:
     """Run the failed or cancelled steps of a job again, or only one of them; those that succeeded are kept.
 
@@ -54,6 +57,7 @@ def retry(job: str, *, step: Step | None = None, settings: Settings | None = Non
         send_next(client, settings, folder)
 
 
+@discreet
 def tell(job: str, *, settings: Settings | None = None) -> None:
     """Tell the portal once more of a job's end, where it was given up.
 
@@ -71,6 +75,7 @@ def tell(job: str, *, settings: Settings | None = None) -> None:
         send_next(client, settings, folder)
 
 
+@discreet
 def resume(*, settings: Settings | None = None, adopt: bool = False) -> list[str]:
     """Put back on their queues the jobs that are on none and are unfinished or have a portal to be told.
 

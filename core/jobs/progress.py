@@ -15,6 +15,7 @@ from core.queue import status as queue_status
 from core.queue.job_row import StepProgress
 from core.retention import holdings
 from core.settings import Settings
+from core.settings.redaction import discreet
 from core.storage import job_state
 from core.storage.job_folder import JobFolder
 from core.storage.job_state import FINISH
@@ -48,6 +49,7 @@ class Status(Model):
     swept: str | None = None
 
 
+@discreet
 def status(job: str, *, settings: Settings | None = None) -> Status:
     """Tell how a job stands: from its files, or from Redis where they can't be seen.
 

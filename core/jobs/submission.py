@@ -18,6 +18,7 @@ from core.plugin_host.manager import Manager
 from core.queue import job_rows
 from core.redis import shared_root
 from core.settings import Settings
+from core.settings.redaction import discreet
 from core.storage import conflicts, files, job_folder
 from core.storage.job_folder import JobFolder
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     import redis
 
 
+@discreet
 def submit(
     source: str | Path,
     *,

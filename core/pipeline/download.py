@@ -11,7 +11,7 @@ from core.errors import BadCall, BadSource, OutOfReach
 from core.http import addresses
 from core.model import Download, Job
 from core.settings import Settings
-from core.storage.files import disk_errors
+from core.storage.files import disk_errors, make_folder
 
 #: Seconds that a server gets to accept a connection, and to send the next piece.
 _LIMITS = (10.0, 60.0)
@@ -57,7 +57,7 @@ def _fetch(download: Download, settings: Settings, watch: Callable[[], None]) ->
     import requests
 
     limit = settings.web_upload_limit  # of what is written: an answer of some bytes may unfold to gigabytes
-    download.path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(download.path.parent)
     new = download.path.with_name(f".{download.path.name}.{secrets.token_hex(6)}")
     try:
         with (

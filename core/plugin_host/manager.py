@@ -39,7 +39,7 @@ from core.plugin_host import answers, core_plugin
 from core.plugin_host.caller import HookCaller
 from core.plugin_host.loader import PluginInfo, PluginState, load
 from core.plugin_host.step_table import CORE, StepTable
-from core.settings import plugin_settings
+from core.settings import ADDRESSES, plugin_settings, redaction
 
 if TYPE_CHECKING:
     import typer
@@ -114,14 +114,15 @@ class Manager:
     def settings_for_child(self, plugins: Container[str]) -> Settings:
         """Return the settings of a child process in which `plugins` work: it gets their secrets, and nobody else's.
 
-        A broker's address may hold a password too, and a step has no business with it.
+        An address may hold a password too, and a step has no business with those of brokers and portals.
         """
         tables = {name: table for name, table in self.settings.plugin.items() if name in plugins}
         for name, own in self.own_settings.items():
             # What isn't revealed is a SecretStr still, which is serialised as asterisks.
-            tables[name] = plugin_settings.revealed(own.model_dump()) if name in plugins else own.model_dump()
-        hidden = {"broker_url": None, "pod_broker_url": None, "pod_xapi_broker_url": None}
-        return self.settings.model_copy(update={**hidden, "plugin": tables})
+            dumped = own.model_dump()
+            works = name in plugins
+            tables[name] = plugin_settings.revealed(dumped) if works else redaction.without_passwords(dumped, mark="")
+        return self.settings.model_copy(update={**dict.fromkeys(ADDRESSES), "plugin": tables})
 
     def _leave_out(self, name: str, state: PluginState, error: AmphipodError) -> None:
         self._plugins.unregister(name=name)

@@ -73,7 +73,7 @@ def park(message: Message, reason: str, settings: Settings, *, path: Path | None
     # ASCII alone: it has an escape for every character, and for what is none.
     text = json.dumps({"reason": reason, "parked_at": now().isoformat(), "message": asdict(message)}, indent=2)
     with files.disk_errors(folder):
-        folder.mkdir(parents=True, exist_ok=True)
+        files.make_folder(folder)
         files.write_replacing(path or _place(folder, message), text + "\n")
 
 

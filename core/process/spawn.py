@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from core.model import Access
-from core.settings import PREFIX, Settings, plugin_settings
+from core.settings import PREFIX, Settings, plugin_prefixes, plugin_settings, secret_files
 from core.storage import inputs
 
 #: Seconds that a child may take to exit once it has answered.
@@ -193,15 +193,28 @@ def _spawn(key: Key, writer: int, lock: int | None, complaints: Path) -> subproc
 def child_environment(settings: Settings) -> dict[str, str]:
     """Return what a child sees of our environment: what programs need, and what plugins read there by themselves.
 
-    The settings, those that plugins declare among them, reach it in the request, less what it has no use for.
+    The settings, those that plugins declare among them, reach it in the request, less what it has no use for. Other
+    variables of ours are those of plugins that may be loaded here, and that read them without a word to anybody.
     """
     ours = {PREFIX + name.upper() for name in Settings.model_fields}
     ours |= {plugin_settings.variable(plugin, field) for plugin, own in settings.plugin.items() for field in own}
+    ours |= {name + secret_files.SUFFIX for name in ours}
+    theirs = tuple(PREFIX + prefix.upper() for prefix in _loaded(settings))
     return {
         name: value
         for name, value in os.environ.items()
-        if name in _ENVIRONMENT or (name.startswith(PREFIX) and name not in ours)
+        if name in _ENVIRONMENT or (name.startswith(theirs) and name not in ours)
     }
+
+
+def _loaded(settings: Settings) -> set[str]:
+    """Return how the settings of those plugins begin that the settings don't leave out."""
+    installed = {
+        prefix
+        for prefix, name in plugin_prefixes().items()
+        if name not in settings.plugins_blocked and (not settings.plugins_only or name in settings.plugins_only)
+    }
+    return installed | {f"{name.replace('-', '_')}_" for name in settings.plugin}
 
 
 @cache

@@ -57,7 +57,7 @@ def alive(client: redis.Redis) -> Iterator[dict[str, Any]]:
 
 def leave_beacon(root: Path, host: str) -> str:
     """Return the word of this host, which only somebody who really shares the jobs' folder can read there."""
-    (root / "hosts").mkdir(parents=True, exist_ok=True)
+    files.make_folder(root / "hosts")
     with suppress(FileExistsError):
         files.write_once(root / "hosts" / host, secrets.token_hex(8))
     return (root / "hosts" / host).read_text(encoding="ascii")

@@ -78,7 +78,7 @@ REMEDY = "mount the shared folder there; if the jobs were moved to a new one on 
 
 def _make(root: Path) -> None:
     with files.disk_errors(root):
-        root.mkdir(parents=True, exist_ok=True)
+        files.make_folder(root)
         try:
             files.write_once(root / MARKER, secrets.token_hex(8) + "\n")
         except FileExistsError:

@@ -79,7 +79,7 @@ def hold(folder: JobFolder, paths: Sequence[Path]) -> None:
         if real.is_relative_to(jobs) and (other := real.relative_to(jobs).parts[0]) != folder.id:
             holds = JobFolder(folder.root, other).holds
             with suppress(FileNotFoundError):
-                holds.mkdir(exist_ok=True)
+                files.make_folder(holds, parents=False)
                 (holds / folder.id).touch()
 
 

@@ -135,11 +135,12 @@ def begin(settings: Settings, name: str, size: int) -> Upload:
     upload = Upload(id=secrets.token_hex(16), name=safe_name(name), size=size)
     place = folder(settings, upload.id)
     with files.disk_errors(place.path):
-        place.path.mkdir(parents=True)
+        files.make_folder(place.path)
         if shutil.disk_usage(place.path).free < size + _SPARED:
             place.path.rmdir()
             raise files.no_space(place.path)
-        place.part.touch()
+        place.part.touch(files.PRIVATE)
+        files.share(place.part)
         files.write_once(place.about, upload.to_json())
     return upload
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, SecretStr, ValidationError
@@ -13,6 +13,7 @@ from pydantic import BaseModel, SecretStr, ValidationError
 from core import validation_messages
 from core.errors import BadSettings
 from core.model import AlsoRead
+from core.settings import secret_files
 
 _M = TypeVar("_M", bound=BaseModel)
 
@@ -23,15 +24,18 @@ def variable(plugin: str, field: str) -> str:
 
 
 def read(plugin: str, model: type[_M], table: Mapping[str, Any]) -> _M:
-    """Return a plugin's settings: its variables, else what `[plugin.NAME]` says, else the defaults.
+    """Return a plugin's settings: its variables, else files, else what `[plugin.NAME]` says, else the defaults.
 
     A variable holds JSON where its field is no plain text; a text that looks like JSON, a code of digits, stays text.
+    A file (core/settings/secret_files.py) holds what the variable would.
 
     Raises:
         BadSettings: names each wrong one, with what it must be.
     """
     other = {field: os.environ.get(name, "") for field, name in also_read(model).items() if field not in table}
     ours = {field: os.environ.get(variable(plugin, field), "") for field in model.model_fields}
+    files = {field: file for field in model.model_fields if not ours[field] and (file := _file(plugin, field, model))}
+    ours |= {field: file.read() for field, file in files.items()}
     set_ = {field: text for field in model.model_fields if (text := ours[field] or other.get(field, ""))}
     given = {**table, **{field: _value(text) for field, text in set_.items()}}
     try:
@@ -41,7 +45,21 @@ def read(plugin: str, model: type[_M], table: Mapping[str, Any]) -> _M:
         try:
             return model.model_validate({**given, **{field: set_[field] for field in blamed & set_.keys()}})
         except ValidationError:
-            raise BadSettings(_explain(plugin, model, first, set_), remedy="see `amphipod doctor`") from first
+            words = _explain(plugin, model, first, set_.keys() - files.keys(), files)
+            # Without pydantic's own words, which repeat what was given.
+            raise BadSettings(words, remedy="see `amphipod doctor`") from None
+
+
+def exposed(plugin: str, model: type[BaseModel]) -> list[secret_files.SecretFile]:
+    """Return the files of a plugin's settings that every user of this host may read."""
+    files = (_file(plugin, field, model) for field in model.model_fields)
+    return [file for file in files if file and file.is_exposed]
+
+
+def _file(plugin: str, field: str, model: type[BaseModel]) -> secret_files.SecretFile | None:
+    """Return the file that holds a setting; a field `ca_file` beside a field `ca` is a setting of its own."""
+    is_other = f"{field}{secret_files.SUFFIX}".lower() in model.model_fields
+    return None if is_other else secret_files.find(variable(plugin, field))
 
 
 def also_read(model: type[BaseModel]) -> dict[str, str]:
@@ -70,10 +88,18 @@ def _value(text: str) -> Any:
         return text
 
 
-def _explain(plugin: str, model: type[BaseModel], error: ValidationError, given: Mapping[str, str]) -> str:
+def _explain(
+    plugin: str,
+    model: type[BaseModel],
+    error: ValidationError,
+    given: Container[str],
+    files: Mapping[str, secret_files.SecretFile],
+) -> str:
     other = also_read(model)
 
     def place(field: str) -> str:
+        if field in files:
+            return files[field].place
         if field not in given:
             return f"{field} in [plugin.{plugin}]"
         ours = variable(plugin, field)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
-from core.settings import plugin_settings
+from core.settings import plugin_settings, redaction
 from core.settings.values import (
+    Address,
     Engines,
     Mode,
     Names,
@@ -21,13 +23,16 @@ from core.settings.values import (
 
 M = TypeVar("M", bound=BaseModel)
 
+#: Settings that may hold a password beside what anybody may know.
+ADDRESSES = ("broker_url", "pod_broker_url", "pod_xapi_broker_url", "pod_api_url")
+
 
 class Settings(BaseModel):
     """What a host is told. `amphipod doctor` prints the values in force."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True, hide_input_in_errors=True)
 
-    broker_url: str | None = Field(
+    broker_url: Address | None = Field(
         default=None, description="Redis that the queues are on, redis://host:6379/0; none: jobs run in-process"
     )
     jobs_root: Path = Field(
@@ -179,12 +184,12 @@ class Settings(BaseModel):
     webhook_secret: SecretStr | None = Field(
         default=None, description="secret shared with the portal, by which it knows that a webhook is ours"
     )
-    pod_api_url: str | None = Field(default=None, description="Esup-Pod's API, https://pod.univ.fr/rest/")
+    pod_api_url: Address | None = Field(default=None, description="Esup-Pod's API, https://pod.univ.fr/rest/")
     pod_api_token: SecretStr | None = Field(default=None, description="token there, of a user who is staff")
-    pod_broker_url: str | None = Field(
+    pod_broker_url: Address | None = Field(
         default=None, description="Redis that Esup-Pod sends `encoding` and `transcripting` to"
     )
-    pod_xapi_broker_url: str | None = Field(default=None, description="Redis that Esup-Pod sends `xapi` to")
+    pod_xapi_broker_url: Address | None = Field(default=None, description="Redis that Esup-Pod sends `xapi` to")
     bridge_seconds: float = Field(
         default=60.0, ge=1, description="seconds after which the messages that a dead bridge held come back"
     )
@@ -231,6 +236,14 @@ class Settings(BaseModel):
     plugin: Tables = Field(
         default={}, description="plugins' own settings, a table `[plugin.NAME]` each; see [hooks.md](hooks.md)"
     )
+
+    def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
+        """Show no password: a trace with local variables, of a portal's own, shows this."""
+        for name, value in super().__repr_args__():
+            if name == "plugin":
+                yield name, {plugin: dict.fromkeys(table, redaction.HIDDEN) for plugin, table in self.plugin.items()}
+            else:
+                yield name, redaction.without_passwords(value) if name in ADDRESSES else value
 
     def of_plugin(self, name: str, model: type[M]) -> M:
         """Return a plugin's own settings, from its variables first and then from its table.

@@ -8,8 +8,9 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
+from urllib.parse import urlsplit
 
-from pydantic import BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 from pydantic_settings import NoDecode
 
 from core.model import Step
@@ -45,6 +46,24 @@ def _octal(value: object) -> object:
 
 
 Mode = Annotated[int, Field(ge=0o400, le=0o777), BeforeValidator(_octal)]
+
+
+def _checked(address: str) -> str:
+    """Refuse what each library would read differently: a password with signs that mean something in an address."""
+    try:
+        parts = urlsplit(address)
+        is_clear = parts.port != 0 and not parts.fragment and ("@" not in parts.path or parts.scheme == "unix")
+    except ValueError:
+        is_clear = False
+    if not is_clear:
+        raise ValueError(
+            "must be an address, as redis://:password@host:6379/0; a password's / @ : # are %2F %40 %3A %23"
+        )
+    return address
+
+
+#: An address that may hold a password.
+Address = Annotated[str, AfterValidator(_checked)]
 
 
 def default_jobs_root() -> Path:

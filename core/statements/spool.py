@@ -25,7 +25,7 @@ class Spool:
         if not lines:
             return
         with storage_files.disk_errors(self._folder):
-            self._folder.mkdir(parents=True, exist_ok=True)
+            storage_files.make_folder(self._folder)
             name = f"{time.time_ns():020}-{secrets.token_hex(4)}-{len(lines)}.jsonl"
             storage_files.write_once(self._folder / name, "".join(f"{line}\n" for line in lines))
 

@@ -18,6 +18,7 @@ from core.model import Statement, now
 from core.redis import connection, scripts
 from core.redis.keys import NAMESPACE
 from core.settings import Settings
+from core.settings.redaction import discreet
 from core.statements.outbox import FOLDER, PARTITIONS, PUT_AT_ONCE, Outbox
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ _IDENTITY = ("mbox", "mbox_sha1sum", "openid", "account")
 _IDS = uuid.UUID("6d4a4f0e-5e0f-4a37-9d5a-3f2f3c8a8f11")
 
 
+@discreet
 def submit_statements(statements: Iterable[Statement], *, settings: Settings | None = None) -> list[str]:
     """Have workers deliver statements to every learning record store; those of one actor arrive in this order.
 

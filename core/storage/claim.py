@@ -20,7 +20,7 @@ def held(folder: JobFolder) -> Iterator[None]:
         JobConflict: another process, or another thread of this one, holds it.
     """
     with files.disk_errors(folder.path):
-        descriptor = os.open(folder.claim, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        descriptor = os.open(folder.claim, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, files.PRIVATE)
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

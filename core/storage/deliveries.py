@@ -57,7 +57,7 @@ def _standing(folder: JobFolder, delivery: Delivery) -> Delivery:
     path = folder.callbacks / f"{delivery.id}.json"
     if not path.exists():
         with files.disk_errors(folder.path), suppress(FileExistsError):
-            folder.callbacks.mkdir(exist_ok=True)
+            files.make_folder(folder.callbacks, parents=False)
             files.write_once(path, delivery.to_json())
     return read(folder, delivery.id)
 

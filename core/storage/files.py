@@ -15,6 +15,11 @@ from pathlib import Path
 
 from core.errors import NoSpace, NotWritable, UnsafePath
 
+#: Modes of what is ours alone, less the umask: 0640 and 0750 as a rule. Others than its user and group have no business
+#: in a job, whose request names people, nor in statements and uploads. Films are as the umask says: a web server reads
+#: them, and where they are published by a link they are the same file.
+PRIVATE, _PRIVATE_FOLDER = 0o660, 0o770
+
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _REFUSED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR)
 
@@ -93,6 +98,36 @@ def clock(folder: Path) -> float:
         return os.fstat(probe.fileno()).st_mtime
 
 
+def make_folder(path: Path, *, parents: bool = True) -> None:
+    """Make a private folder, and those above it; one that is there stays as it is.
+
+    Raises:
+        FileNotFoundError: without `parents`, the one above it is gone.
+    """
+    try:
+        path.mkdir(_PRIVATE_FOLDER)
+    except FileExistsError:
+        if not path.is_dir():
+            raise
+    except FileNotFoundError:
+        if not parents or path.parent == path:
+            raise
+        make_folder(path.parent)
+        make_folder(path)
+    else:
+        share(path)
+
+
+def share(path: Path) -> None:
+    """Give something private the group of its folder: a portal and workers of different users have one in common."""
+    with contextlib.suppress(
+        OSError
+    ):  # gone already; a group that this user is not in, or that a namespace doesn't map
+        wanted = path.parent.stat().st_gid
+        if path.stat().st_gid != wanted:
+            os.chown(path, -1, wanted)
+
+
 def write_once(path: Path, text: str) -> None:
     """Create `path` with `text`, whole and durable, unless it exists.
 
@@ -114,7 +149,7 @@ def write_once(path: Path, text: str) -> None:
         temporary.unlink(missing_ok=True)
 
 
-def write_replacing(path: Path, text: str, *, mode: int = 0o666) -> None:
+def write_replacing(path: Path, text: str, *, mode: int = PRIVATE) -> None:
     """Create or replace `path` with `text`, whole and durable; `mode`, less the umask, is never wider for a moment."""
     temporary = _write_temporary(path, text, mode)
     try:
@@ -125,13 +160,15 @@ def write_replacing(path: Path, text: str, *, mode: int = 0o666) -> None:
     _sync_folder(path.parent)
 
 
-def _write_temporary(path: Path, text: str, mode: int = 0o666) -> Path:
+def _write_temporary(path: Path, text: str, mode: int = PRIVATE) -> Path:
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}")
     try:
         with open(temporary, "x", encoding="utf-8", opener=lambda name, flags: os.open(name, flags, mode)) as file:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
+        if mode == PRIVATE:
+            share(temporary)
     except OSError:
         temporary.unlink(missing_ok=True)
         raise
@@ -152,16 +189,27 @@ def host_name() -> str:
 
 
 def process_identity(pid: int) -> str | None:
-    """Return what tells this process from a later one of the same number, None if there is none.
+    """Return what tells this process from a later one of the same number, None if there is none that we may see.
 
     Boot id and start time in ticks: proc(5), /proc/[pid]/stat, field 22.
     """
     try:
-        stat = Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace")
+        told = Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace")
         boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
     except OSError:
         return None
-    return f"{boot}:{stat.rpartition(')')[2].split()[19]}"
+    return f"{boot}:{told.rpartition(')')[2].split()[19]}"
+
+
+def is_alive(pid: int) -> bool:
+    """Tell whether a process of this number is there, also where /proc hides it (ProtectProc=invisible, hidepid)."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def remove(path: Path) -> None:

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from core import validation_messages
 from core.errors import BadCall, UnknownJob
 from core.model import Job, check_id
-from core.storage.files import disk_errors, remove, write_once
+from core.storage.files import disk_errors, make_folder, remove, write_once
 
 
 @dataclass(frozen=True)
@@ -150,7 +150,7 @@ def store(job: Job, root: Path) -> tuple[JobFolder, bool]:
     folder = JobFolder(root, job.id)
     with disk_errors(root):
         for path in (folder.path, folder.steps, folder.scratch, folder.out):
-            path.mkdir(parents=True, exist_ok=True)
+            make_folder(path)
         try:
             write_once(folder.request, text)
         except FileExistsError:

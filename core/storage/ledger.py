@@ -92,7 +92,7 @@ def read(root: Path, output: Path) -> Ledger:
 
 def write(root: Path, ledger: Ledger) -> None:
     path = _path(root, ledger.output)
-    path.parent.mkdir(exist_ok=True)
+    storage_files.make_folder(path.parent, parents=False)
     storage_files.write_replacing(path, ledger.to_json())
 
 

@@ -19,7 +19,7 @@ def take(root: Path, output: Path, job: str) -> int:
     """
     folder = root / "outputs" / f"{hashlib.sha256(os.fsencode(output.resolve())).hexdigest()[:32]}.order"
     with files.disk_errors(folder):
-        folder.mkdir(parents=True, exist_ok=True)
+        files.make_folder(folder)
         while True:
             taken = _taken(folder)
             if found := next((number for number, holder in taken.items() if holder == job), None):

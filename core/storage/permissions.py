@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import stat
@@ -30,8 +31,7 @@ class Access:
             if self.group is not None:
                 shutil.chown(path, group=self.group)
             if self.mode is not None:
-                # Who may read a folder may search it, and what is made in it later has its group too.
-                path.chmod(self.mode | (self.mode & 0o444) >> 2 | stat.S_ISGID if is_folder else self.mode)
+                _change(path, self.mode, is_folder=is_folder)
         except (LookupError, PermissionError) as error:
             if is_folder and path.stat().st_uid != os.geteuid():
                 return
@@ -40,6 +40,16 @@ class Access:
                 remedy="AMPHIPOD_OUTPUT_GROUP must be a group that this user is in",
                 path=str(path),
             ) from error
+
+
+def _change(path: Path, mode: int, *, is_folder: bool) -> None:
+    """Set a mode; who may read a folder may search it, and what is made in it later has its group too."""
+    if is_folder:
+        mode |= (mode & 0o444) >> 2
+        with contextlib.suppress(PermissionError):  # systemd's RestrictSUIDSGID=
+            path.chmod(mode | stat.S_ISGID)
+            return
+    path.chmod(mode)
 
 
 def of(settings: Settings) -> Access:

@@ -8,7 +8,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from core.storage.files import clock, disk_errors, host_name, process_identity, remove, write_replacing
+from core.storage.files import clock, disk_errors, host_name, is_alive, process_identity, remove, write_replacing
 from core.storage.job_folder import JobFolder
 
 #: Seconds without a sign of life after which an attempt of another host counts as dead.
@@ -63,7 +63,7 @@ def begin_attempt(folder: JobFolder, step: str, *, after: int) -> Scratch:
             number += 1
             scratch = Scratch(folder.scratch / f"{step}.{number}", step, number)
             with contextlib.suppress(FileExistsError):
-                scratch.path.mkdir()
+                scratch.path.mkdir(0o770)
                 break
         scratch.work.mkdir()
         scratch.output.mkdir()
@@ -75,8 +75,8 @@ def begin_attempt(folder: JobFolder, step: str, *, after: int) -> Scratch:
 def is_abandoned(scratch: Scratch, older_than: float = ABANDONED_AFTER) -> bool:
     """Tell whether nobody works in this folder any more.
 
-    Exact for an attempt of this host; one of another host counts as dead when it was not touched for `older_than`
-    seconds.
+    Exact for an attempt of this host whose process we may see; any other counts as dead when it was not touched for
+    `older_than` seconds.
     """
     try:
         owner = json.loads(scratch.owner.read_bytes())
@@ -85,7 +85,9 @@ def is_abandoned(scratch: Scratch, older_than: float = ABANDONED_AFTER) -> bool:
     if scratch.failure.exists():
         return True
     if owner["host"] == host_name():
-        return bool(owner["process"] != process_identity(owner["pid"]))
+        identity = process_identity(owner["pid"])
+        if identity or not is_alive(owner["pid"]):
+            return bool(owner["process"] != identity)
     return _age(scratch.owner) > older_than
 
 

@@ -67,8 +67,9 @@ def append(folder: JobFolder, line: Mapping[str, Any]) -> None:
     except FileNotFoundError:
         if not folder.path.is_dir():
             return
-        folder.story.mkdir(exist_ok=True)
+        files.make_folder(folder.story, parents=False)
         descriptor = _open(current)
+        files.share(current)
     try:
         os.write(descriptor, data)
         status = os.fstat(descriptor)
@@ -79,7 +80,7 @@ def append(folder: JobFolder, line: Mapping[str, Any]) -> None:
 
 
 def _open(path: Path) -> int:
-    return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, files.PRIVATE)
 
 
 def _rotate(current: Path, status: os.stat_result) -> None:

@@ -112,7 +112,7 @@ def _bridged(queue: Sequence[str]) -> list[str]:
 def _command(queue: str, slots: int, grace: float) -> list[str]:
     processes, threads = (slots, 1) if slots else (1, _LIGHT_THREADS)
     return [
-        *(sys.executable, "-P", "-m", "dramatiq", "core.actors"),
+        *(sys.executable, "-P", "-m", "core.worker", "core.actors"),
         *("--processes", str(processes), "--threads", str(threads)),
         *("--worker-shutdown-timeout", str(round(grace * 1000)), "--skip-logging"),
         *("--queues", queue),

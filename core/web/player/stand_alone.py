@@ -48,7 +48,7 @@ def write(manifest: Manifest, folder: JobFolder) -> Path:
     home = manifest.published_in or folder.path
     check(home, replace=manifest.job.replace)
     page = home / NAME
-    files.write_replacing(page, printable(render(manifest, folder, home)))
+    files.write_replacing(page, printable(render(manifest, folder, home)), mode=0o666)
     return page
 
 
