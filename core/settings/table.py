@@ -142,6 +142,14 @@ class Settings(BaseModel):
         gt=0,
         description="requests a second that one token or address may make, ten times as many at once",
     )
+    web_connections: int = Field(
+        default=500,
+        ge=2,
+        description="connections at once, more get 503; half as many of one address that is no trusted proxy",
+    )
+    web_docs_public: bool = Field(
+        default=True, description="whether the API's description is shown without a token; false: only with one"
+    )
     web_time_limit: float = Field(
         default=30.0,
         gt=0,

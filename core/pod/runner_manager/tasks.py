@@ -63,7 +63,7 @@ def job_of(task: RunnerTask, settings: Settings) -> Job:
     }
     try:
         asked = _TYPES[task.task_type](task, downloads, settings)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError) as error:
         if isinstance(error, BadCall):
             raise
         raise BadCall(f"parameters of {task.task_type}: {type(error).__name__} {error}") from error
