@@ -1,21 +1,21 @@
-"""Which addresses are public, and requests that reach no others: whoever names an address must not see our network."""
+"""Which addresses are public: whoever names one must not see our network."""
 
 from __future__ import annotations
 
 import ipaddress
 import re
 import socket
-from typing import TYPE_CHECKING
+from contextlib import suppress
 
 from core.errors import BadSource
-
-if TYPE_CHECKING:
-    import requests
 
 REMEDY = "name the host in AMPHIPOD_FETCH_HOSTS if it is yours"
 
 #: What no address has, and parsers disagree on.
 _STRANGE = re.compile(r"[\\\s\x00-\x1f\x7f]")
+
+#: What of IPv6 is given to anybody (RFC 4291): the rest is this machine, this network, reserved, or IPv4 in disguise.
+_WORLD = ipaddress.ip_network("2000::/3")
 
 #: IPv4 behind a translator (RFC 6052); the last four bytes are the address.
 _TRANSLATED = ipaddress.ip_network("64:ff9b::/96")
@@ -41,6 +41,15 @@ def host_of(url: str) -> tuple[str, int | None]:
     return parts.host.strip("[]").lower(), parts.port
 
 
+def hosts_of(*urls: str | None) -> tuple[str, ...]:
+    """Return the hosts of addresses, but of those that are none."""
+    found = []
+    for url in urls:
+        with suppress(ValueError):
+            found.append(host_of(url or "")[0])
+    return tuple(found)
+
+
 def is_public(text: str) -> bool:
     """Tell whether an address is one of the whole world's, whatever form hides it."""
     try:
@@ -53,54 +62,23 @@ def is_public(text: str) -> bool:
             hidden = ipaddress.IPv4Address(address.packed[-4:])
         if hidden:
             return is_public(str(hidden))
+        if address not in _WORLD:
+            return False
     return address.is_global and not address.is_multicast
 
 
-def session(*, only_public: bool) -> requests.Session:
-    """Return a session; one for public addresses only looks at the address that it is connected to.
+def public(host: str, port: int) -> list[str]:
+    """Return the addresses of a host, all of them public: a name may lead to several, and to others a second later.
 
-    It asks no proxy then: where that connects to, nobody here could tell.
-
-    Raises, in its requests:
-        BadSource: the address is private.
+    Raises:
+        BadSource: one is private.
+        OSError: the host is not known here.
     """
-    import requests
-
-    new = requests.Session()
-    if only_public:
-        new.trust_env = False
-        for scheme in ("http://", "https://"):
-            new.mount(scheme, _adapter())
-    return new
-
-
-def _adapter() -> requests.adapters.HTTPAdapter:
-    from requests.adapters import HTTPAdapter
-    from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
-    from urllib3.connection import HTTPConnection, HTTPSConnection
-
-    class PublicConnection(HTTPConnection):
-        def _new_conn(self) -> socket.socket:
-            return _checked(super()._new_conn(), self.host)
-
-    class PublicSecureConnection(HTTPSConnection):
-        def _new_conn(self) -> socket.socket:
-            return _checked(super()._new_conn(), self.host)
-
-    class Pool(HTTPConnectionPool):
-        ConnectionCls = PublicConnection
-
-    class SecurePool(HTTPSConnectionPool):
-        ConnectionCls = PublicSecureConnection
-
-    adapter = HTTPAdapter()
-    adapter.poolmanager.pool_classes_by_scheme = {"http": Pool, "https": SecurePool}
-    return adapter
-
-
-def _checked(connected: socket.socket, host: str) -> socket.socket:
-    """Close a connection to a private address before anything is said on it."""
-    if not is_public(str(connected.getpeername()[0])):
-        connected.close()
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except UnicodeError as error:
+        raise OSError("no name of a host") from error
+    known = list(dict.fromkeys(str(one[4][0]) for one in found))
+    if not all(map(is_public, known)):
         raise BadSource(f"{host} is at a private address", remedy=REMEDY)
-    return connected
+    return known

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from core import backoff
+from core.http.sessions import Line, session
 from core.settings import Settings
 
 if TYPE_CHECKING:
@@ -58,46 +61,87 @@ def post(url: str, body: bytes, headers: Mapping[str, str], settings: Settings) 
     return _request("POST", url, body, {"Content-Type": "application/json", **headers}, settings)
 
 
-def get(url: str, headers: Mapping[str, str], settings: Settings) -> Answer:
-    return _request("GET", url, None, headers, settings)
+def get(url: str, headers: Mapping[str, str], settings: Settings, *, only_public: bool = False) -> Answer:
+    """Ask.
+
+    Raises:
+        BadSource: only a public address may be asked, and this one is private.
+    """
+    return _request("GET", url, None, headers, settings, only_public=only_public)
 
 
-def _request(method: str, url: str, body: bytes | None, headers: Mapping[str, str], settings: Settings) -> Answer:
+def _request(
+    method: str,
+    url: str,
+    body: bytes | None,
+    headers: Mapping[str, str],
+    settings: Settings,
+    *,
+    only_public: bool = False,
+) -> Answer:
     import requests
+    import urllib3
 
-    began = time.monotonic()
+    until = time.monotonic() + settings.callback_time_limit
     try:
-        with requests.request(
-            method,
-            url,
-            data=body,
-            headers={"User-Agent": "amphipod", **headers},
-            auth=_as_it_is,
-            timeout=(_CONNECT_LIMIT, settings.callback_time_limit),
-            allow_redirects=False,
-            stream=True,
-        ) as response:
-            found = _body(response, began + settings.callback_time_limit)
+        with (
+            _ended(settings.callback_time_limit) as line,
+            session(only_public=only_public, line=line) as asking,
+            asking.request(
+                method,
+                url,
+                data=body,
+                # Nothing is unpacked: some bytes may unfold to gigabytes.
+                headers={"User-Agent": "amphipod", "Accept-Encoding": "identity", **headers},
+                auth=_as_it_is,
+                timeout=(_CONNECT_LIMIT, settings.callback_time_limit),
+                allow_redirects=False,
+                stream=True,
+            ) as response,
+        ):
+            if line.is_cut:  # half of a head reads like a whole one
+                raise requests.ReadTimeout
+            found = _body(response, until)
             return Answer(
                 response.status_code,
                 found,
                 unclear=response.status_code >= 500,
                 retry_after=backoff.retry_after(response.headers.get("Retry-After"), response.headers.get("Date")),
             )
-    except requests.Timeout as error:
-        limit = f"no answer within {settings.callback_time_limit:.0f} s"
-        return Answer(0, fault=limit, unclear=not isinstance(error, requests.ConnectTimeout))
-    except requests.RequestException as error:
+    except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
+        return _unanswered(error, settings.callback_time_limit, until)
+
+
+@contextmanager
+def _ended(seconds: float) -> Iterator[Line]:
+    """Yield what cuts the connection after so many seconds: a limit of requests is that of each piece of the head."""
+    line = Line()
+    timer = threading.Timer(seconds, line.cut)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield line
+    finally:
+        timer.cancel()
+        line.close()
+
+
+def _unanswered(error: Exception, limit: float, until: float) -> Answer:
+    import requests
+
+    if isinstance(error, requests.Timeout) or time.monotonic() >= until:
+        unclear = not isinstance(error, requests.ConnectTimeout)
+        return Answer(0, fault=f"no answer within {limit:.0f} s", unclear=unclear)
+    if isinstance(error, requests.RequestException):
         return Answer(0, fault=_reason(error), unclear=not _never_left(error))
-    except OSError as error:  # while the answer was read
-        return Answer(0, fault=str(error), unclear=True)
+    return Answer(0, fault=str(error), unclear=True)  # while the answer was read
 
 
 def _body(response: requests.Response, until: float) -> bytes:
     """Return what comes of an answer until then; the limit of `requests` is that of each piece, however many come."""
     found = b""
     while len(found) < _ANSWER_LIMIT and time.monotonic() < until:
-        some: bytes = response.raw.read1(_ANSWER_LIMIT - len(found), decode_content=True)
+        some: bytes = response.raw.read1(_ANSWER_LIMIT - len(found), decode_content=False)
         if not some:
             break
         found += some

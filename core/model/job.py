@@ -46,7 +46,7 @@ class Download(Model):
     #: In the job's folder.
     path: FilePath
     url: str
-    #: A stranger has named it: it must be at a public address, or a host of the settings, and no larger than uploads.
+    #: Somebody has named it by HTTP: it must be at a public address, or on a host of the settings.
     guarded: bool = False
 
 

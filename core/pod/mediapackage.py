@@ -11,8 +11,9 @@ from xml.etree import ElementTree as ET
 
 import structlog
 
-from core.errors import BadCall, OutOfReach
+from core.errors import BadCall, BadSource, OutOfReach
 from core.http.client import Answer, get
+from core.pipeline import download
 from core.settings import Settings
 
 Role = Literal["presenter", "presentation"]
@@ -48,10 +49,10 @@ def fetch(url: str, settings: Settings, allow: Callable[[str], str]) -> Mediapac
     """Read the description at an address. `allow` gives back an address, or raises BadCall if it may not be fetched.
 
     Raises:
-        BadCall: it is none, or names no take.
+        BadCall: it is none, names no take, or an address that may not be fetched.
         OutOfReach: it, or the description of its cut, can't be fetched now.
     """
-    root = _xml(url, get(url, {}, settings))
+    root = _xml(url, _get(url, settings))
     addresses: dict[str, str] = {}
     for element in root.iter():
         if _name(element) in ("track", "catalog"):
@@ -62,6 +63,13 @@ def fetch(url: str, settings: Settings, allow: Callable[[str], str]) -> Mediapac
         raise BadCall(f"{url} names no take")
     clip = _clip(allow(addresses[_CUT]), settings) if _CUT in addresses else {}
     return Mediapackage(takes, layout_of(root.get("presenter")), clip)
+
+
+def _get(url: str, settings: Settings) -> Answer:
+    try:
+        return get(url, {}, settings, only_public=download.is_stranger_s(url, settings))
+    except BadSource as error:
+        raise BadCall(error.message, remedy=error.remedy) from error
 
 
 def _xml(url: str, answer: Answer) -> ET.Element:
@@ -79,7 +87,7 @@ def _name(element: ET.Element) -> str:
 
 def _clip(url: str, settings: Settings) -> dict[str, float]:
     """Read the first cut of a SMIL file; one that is gone leaves the recording whole, as it does in Esup-Pod."""
-    answer = get(url, {}, settings)
+    answer = _get(url, settings)
     if answer.status in (404, 410):
         _log.warning("recording is not cut: its cut is gone", url=url, answer=answer.words)
         return {}

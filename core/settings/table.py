@@ -156,10 +156,23 @@ class Settings(BaseModel):
         default=(),
         description="comma-separated hosts that sources may be fetched from, private ones too; none: any public one",
     )
+    fetch_time_limit: float = Field(
+        default=6 * 3600.0,
+        gt=0,
+        description="seconds that a film may take to be fetched from an address; one that hardly moves is left before",
+    )
     web_rate: float = Field(
         default=50.0,
         gt=0,
         description="requests a second that one token or address may make, ten times as many at once",
+    )
+    web_connections: int = Field(
+        default=500,
+        ge=2,
+        description="connections at once, more get 503; half as many of one address that is no trusted proxy",
+    )
+    web_docs_public: bool = Field(
+        default=True, description="whether the API's description is shown without a token; false: only with one"
     )
     web_time_limit: float = Field(
         default=30.0,
@@ -194,7 +207,8 @@ class Settings(BaseModel):
         default=60.0, ge=1, description="seconds after which the messages that a dead bridge held come back"
     )
     runner_hosts: Names = Field(
-        default=(), description="comma-separated hosts that its sources and notifications may be on; none: any"
+        default=(),
+        description="comma-separated hosts of its sources and notifications, private ones too; none: any public one",
     )
     runner_token: SecretStr | None = Field(
         default=None, description="token by which an Esup-Pod knows us as its runner manager, and we know it"

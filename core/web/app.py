@@ -9,6 +9,7 @@ from typing import Any
 
 from fastapi import APIRouter, FastAPI
 from fastapi.openapi.utils import get_openapi
+from starlette.types import ASGIApp
 
 from core import measures, settings
 from core.hookspecs import NAME
@@ -18,14 +19,11 @@ from core.settings import Settings
 from core.web import api, metrics, statements
 from core.web.auth import READ, Guard
 from core.web.http import problems
-from core.web.http.headers import Forwarded, Prefix, SecurityHeaders
+from core.web.http.headers import LOCAL, Forwarded, Prefix, SecurityHeaders
 from core.web.http.limits import BodyLimits
 from core.web.http.problems import API, Problem
 from core.web.pages import routes
 from core.web.services import Services
-
-#: A proxy on this machine says whose browser sends statements; nobody is let in by its word.
-_LOCAL = ("127.0.0.1", "::1")
 
 
 def application() -> FastAPI:
@@ -47,7 +45,7 @@ def build(loaded: Settings, manager: Manager, *, root_path: str = "") -> FastAPI
         async with services.running():
             yield
 
-    app = FastAPI(title="Amphipod", version=version(NAME), docs_url=None, redoc_url=None, lifespan=lifespan)
+    app = _Application(title="Amphipod", version=version(NAME), docs_url=None, redoc_url=None, lifespan=lifespan)
     app.state.services = services
     app.include_router(api.router(services), prefix=API)
     app.include_router(metrics.router(services), include_in_schema=False)
@@ -61,12 +59,18 @@ def build(loaded: Settings, manager: Manager, *, root_path: str = "") -> FastAPI
     problems.install(app, loaded)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
     # The last that is added sees a request first.
-    app.add_middleware(BodyLimits, seconds=loaded.web_time_limit, upload_paths=(f"{API}/uploads", "/submit"))
+    app.add_middleware(BodyLimits, seconds=loaded.web_time_limit)
     app.add_middleware(Guard, settings=loaded, known=services.tokens)
-    app.add_middleware(SecurityHeaders)
-    app.add_middleware(Forwarded, trusted=loaded.web_trusted_proxies or _LOCAL)
+    app.add_middleware(Forwarded, trusted=loaded.web_trusted_proxies or LOCAL)
     app.add_middleware(Prefix, root_path=root_path, trusted=loaded.web_trusted_proxies)
     return app
+
+
+class _Application(FastAPI):
+    """Tells browsers what to refuse also where it stumbles: Starlette answers that before all middleware of ours."""
+
+    def build_middleware_stack(self) -> ASGIApp:
+        return SecurityHeaders(super().build_middleware_stack())
 
 
 def _openapi(app: FastAPI) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated
@@ -28,6 +29,12 @@ _BURST = 10
 
 _SAFE = ("GET", "HEAD", "OPTIONS")
 
+#: What nobody needs a token for: logging in, and what the pages for it are made of.
+_OPEN = re.compile(r"/(login|logout|preferences|static/.*)")
+
+#: The API's description, which `web_docs_public` opens or closes.
+_DOCS = ("/openapi.json", f"{problems.API}/docs")
+
 _FORWARDED = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip", "via")
 
 _REMEDY = "make one by `amphipod token create`, and send it as `Authorization: Bearer TOKEN`"
@@ -52,6 +59,9 @@ class Caller:
 class Guard:
     """Finds out who asks, before anything else looks at the request, and refuses what may come from nobody.
 
+    Without a valid token nothing but the few open addresses is reached, whoever has added it and however, and no body
+    is read. What else a token must allow, the routes say (`require`).
+
     While no token was made, only this machine is answered, by a name that is its own: a page of elsewhere whose name
     was made to point here (DNS rebinding) is not, nor what a proxy passes on.
     """
@@ -72,10 +82,19 @@ class Guard:
                 request.state.caller = caller = self._caller(request)
                 self._check_origin(request)
                 self._check_rate(request, caller)
+                if caller.scope is None and not self._is_open(request):
+                    raise _no_token(caller)
         except (Refusal, BadSettings) as error:
-            await problems.response(error)(scope, receive, send)
+            # A page where one can log in; for the rest no template need be read.
+            asks_to_log_in = problems.status_of(error) == 401
+            answer = problems.answer(request, error) if asks_to_log_in else problems.response(error)
+            await answer(scope, receive, send)
             return
         await self._app(scope, receive, send)
+
+    def _is_open(self, request: Request) -> bool:
+        path = problems.path_of(request)
+        return _OPEN.fullmatch(path) is not None or (self._settings.web_docs_public and path in _DOCS)
 
     def _caller(self, request: Request) -> Caller:
         made = self._known.tokens()
@@ -136,11 +155,16 @@ def _shown(request: Request) -> str:
 
 def caller(request: Request) -> Caller:
     """Return who makes this request."""
-    found: Caller = request.state.caller
+    found: Caller = getattr(request.state, "caller", Caller(None))
     return found
 
 
 _BEARER = HTTPBearer(auto_error=False, description="A token of `amphipod token create`")
+
+
+def _no_token(caller: Caller) -> Refusal:
+    words = "this token is not valid, or no longer" if caller.is_wrong else "a token is needed"
+    return Refusal(401, words, remedy=_REMEDY, headers={"WWW-Authenticate": "Bearer"})
 
 
 def require(needed: Scope) -> Callable[..., Caller]:
@@ -149,8 +173,7 @@ def require(needed: Scope) -> Callable[..., Caller]:
     def check(request: Request, _: Annotated[HTTPAuthorizationCredentials | None, Depends(_BEARER)]) -> Caller:
         found = caller(request)
         if found.scope is None:
-            words = "this token is not valid, or no longer" if found.is_wrong else "a token is needed"
-            raise Refusal(401, words, remedy=_REMEDY, headers={"WWW-Authenticate": "Bearer"})
+            raise _no_token(found)
         if not found.may(needed):
             remedy = f"make one by `amphipod token create --scope {needed}`"
             raise Refusal(403, f"this token may {found.scope}, not {needed}", remedy=remedy)

@@ -18,11 +18,14 @@ from starlette.concurrency import run_in_threadpool
 from core import settings
 from core.errors import AmphipodError, BadCall, Transient
 from core.model import Statement
+from core.model.nesting import DEEPEST, is_too_deep
 from core.plugin_host.manager import Manager
 from core.redis import connection
 from core.settings import Settings
 from core.statements import submit, visitor_token
-from core.web.http.limits import Buckets
+from core.web.http import problems
+from core.web.http.headers import SecurityHeaders
+from core.web.http.limits import BodyLimits, Buckets
 
 PATH = "/xapi/statements"
 
@@ -48,6 +51,9 @@ def application() -> FastAPI:
     loaded = settings.load()
     app = FastAPI(title="Amphipod: statements of players", docs_url=None, redoc_url=None, openapi_url=None)
     app.include_router(router(loaded, Manager(loaded)))
+    problems.install(app, loaded)
+    app.add_middleware(BodyLimits, seconds=loaded.web_time_limit)
+    app.add_middleware(SecurityHeaders)
     return app
 
 
@@ -108,10 +114,12 @@ async def _body(request: Request) -> bytes:
 
 
 def _parsed(body: bytes) -> list[Mapping[str, Any]]:
+    if is_too_deep(body):
+        _refuse(400, f"nested more than {DEEPEST} deep")
     try:
         said = json.loads(body)
-    except (ValueError, RecursionError):
-        _refuse(400, "not JSON, or nested too deep")
+    except ValueError:
+        _refuse(400, "not JSON")
     several = said if isinstance(said, list) else [said]
     if not all(isinstance(one, dict) for one in several) or not 0 < len(several) <= _MOST:
         _refuse(400, f"a statement, or an array of up to {_MOST}")

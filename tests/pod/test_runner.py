@@ -28,6 +28,7 @@ Api = Callable[..., requests.Response]
 @pytest.fixture
 def address(service: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     monkeypatch.setenv("AMPHIPOD_RUNNER_TOKEN", TOKEN)
+    monkeypatch.setenv("AMPHIPOD_RUNNER_HOSTS", "127.0.0.1")
     monkeypatch.setenv("AMPHIPOD_CALLBACK_RETRY_SECONDS", "0.2")
     monkeypatch.setenv("AMPHIPOD_OPTIONS", json.dumps({"preset": "ultrafast"}))
     port = free_port()

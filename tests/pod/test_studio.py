@@ -76,7 +76,7 @@ CUT = '<smil><body><par><video clipBegin="0.5s" clipEnd="00:00:01.4"/></par></bo
 
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
-    return Settings(jobs_root=tmp_path / "root")
+    return Settings(jobs_root=tmp_path / "root", runner_hosts=("127.0.0.1",))
 
 
 @pytest.fixture
@@ -147,10 +147,8 @@ def test_the_mediapackage_says_layout_and_cut_and_the_task_may_say_another(
 def test_a_take_on_a_host_that_is_not_allowed_is_refused(settings: Settings, portal: Portal) -> None:
     track = '<track type="presenter/source"><url>http://elsewhere/a.webm</url></track>'
     (portal.folder / "package.xml").write_text(f"<mediapackage>{track}</mediapackage>")
-    allowed = settings.model_copy(update={"runner_hosts": ("127.0.0.1",)})
-
     with pytest.raises(BadCall, match="host elsewhere is not allowed"):
-        job_of(RunnerTask(**task(portal, "package.xml", "studio")), allowed)
+        job_of(RunnerTask(**task(portal, "package.xml", "studio")), settings)
 
 
 def test_of_each_role_the_last_track_counts_and_others_do_not(by_message: Asked, media: Path) -> None:

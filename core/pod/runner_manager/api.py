@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hmac
-from collections.abc import Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Depends, Header, HTTPException, Path, Response
+from fastapi import APIRouter, Depends, Header, HTTPException, Path, Request, Response
 from fastapi.responses import FileResponse
+from fastapi.routing import APIRoute
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from pydantic import BaseModel
 
@@ -57,13 +58,21 @@ _REFUSALS: dict[int | str, dict[str, Any]] = {401: {"model": Words}, 404: {"mode
 def router(settings: Settings) -> APIRouter:
     """Return the routes; without a token in the settings every call is refused."""
 
-    def check_token(given: Annotated[HTTPAuthorizationCredentials | None, Depends(_BEARER)]) -> None:
-        wanted = settings.runner_token.get_secret_value() if settings.runner_token else ""
-        if given is None or not wanted or not hmac.compare_digest(given.credentials.encode(), wanted.encode()):
-            raise HTTPException(401, "the bearer token is not AMPHIPOD_RUNNER_TOKEN", {"WWW-Authenticate": "Bearer"})
+    class TokenFirst(APIRoute):
+        """Checks the token before FastAPI reads the body, which it does before any dependency."""
+
+        def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+            handle = super().get_route_handler()
+
+            async def checked(request: Request) -> Response:
+                _check_token(await _BEARER(request), settings)
+                return await handle(request)
+
+            return checked
 
     routes = APIRouter()
-    tasks = APIRouter(prefix="/task", dependencies=[Depends(check_token)], responses=_REFUSALS)
+    # The dependency describes it.
+    tasks = APIRouter(prefix="/task", route_class=TokenFirst, dependencies=[Depends(_BEARER)], responses=_REFUSALS)
 
     @tasks.post("/execute", responses={400: {"model": Words}, 503: {"model": Words}})
     def execute(
@@ -110,6 +119,12 @@ def router(settings: Settings) -> APIRouter:
 
     routes.include_router(tasks)
     return routes
+
+
+def _check_token(given: HTTPAuthorizationCredentials | None, settings: Settings) -> None:
+    wanted = settings.runner_token.get_secret_value() if settings.runner_token else ""
+    if given is None or not wanted or not hmac.compare_digest(given.credentials.encode(), wanted.encode()):
+        raise HTTPException(401, "the bearer token is not AMPHIPOD_RUNNER_TOKEN", {"WWW-Authenticate": "Bearer"})
 
 
 def _correlated(job: Job, correlation_id: str) -> Job:

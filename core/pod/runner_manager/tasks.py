@@ -15,6 +15,7 @@ from pydantic import AfterValidator, BaseModel, Field
 from core.errors import BadCall, UnknownJob
 from core.http import addresses
 from core.model import Callback, Download, Job, Source
+from core.pipeline import download
 from core.pod import mediapackage
 from core.pod.settings_import import bit_rate
 from core.settings import Settings
@@ -63,7 +64,7 @@ def job_of(task: RunnerTask, settings: Settings) -> Job:
     }
     try:
         asked = _TYPES[task.task_type](task, downloads, settings)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError) as error:
         if isinstance(error, BadCall):
             raise
         raise BadCall(f"parameters of {task.task_type}: {type(error).__name__} {error}") from error
@@ -86,10 +87,13 @@ def _folder(task: RunnerTask, settings: Settings) -> JobFolder:
 
 
 def _allowed(url: str, settings: Settings) -> str:
-    host, _ = addresses.host_of(url)
-    if settings.runner_hosts and host not in settings.runner_hosts:
-        raise BadCall(f"host {host} is not allowed", remedy="see AMPHIPOD_RUNNER_HOSTS")
-    return url
+    """Return an address that may be asked: of the hosts that are named, else a public one, or Esup-Pod's own.
+
+    Raises:
+        BadCall
+    """
+    hosts = settings.runner_hosts or (*settings.fetch_hosts, *addresses.hosts_of(settings.pod_api_url))
+    return download.check_among(url, hosts, only=bool(settings.runner_hosts), name="AMPHIPOD_RUNNER_HOSTS")
 
 
 class _Downloads:
@@ -103,7 +107,7 @@ class _Downloads:
     def add(self, url: str) -> str:
         name = PurePosixPath(urlsplit(_allowed(url, self._settings)).path).name or "file"
         path = self._folder / f"{len(self.wanted)}-{name[-100:]}"
-        self.wanted.append(Download(path=path, url=url))
+        self.wanted.append(Download(path=path, url=url, guarded=True))
         return str(path)
 
 

@@ -6,6 +6,7 @@ The API answers nothing else; the runner managers' API and the intake of stateme
 from __future__ import annotations
 
 import http
+import json
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -13,7 +14,6 @@ from typing import Any
 import redis
 import structlog
 from fastapi import FastAPI, Request
-from fastapi.exception_handlers import http_exception_handler, request_validation_exception_handler
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel, ConfigDict
@@ -22,6 +22,7 @@ from starlette.exceptions import HTTPException
 
 from core import errors, validation_messages
 from core.errors import AmphipodError
+from core.printable import printable
 from core.redis import connection
 from core.settings import Settings
 
@@ -90,22 +91,24 @@ RESPONSES: dict[int | str, dict[str, Any]] = {
 
 def response(error: AmphipodError, **extensions: Any) -> JSONResponse:
     """Return the problem document of an error of ours."""
-    status, headers = status_of(error), {}
-    if isinstance(error, Refusal):
-        headers = error.headers
-    elif status == 503:
-        headers = {"Retry-After": _LATER}
+    status = status_of(error)
     about = {name: value for name in ("job", "step", "plugin") if (value := getattr(error, name))}
     problem = Problem(
         type=f"urn:amphipod:{_kind(error, status)}",
         title=_line(error.message),
         status=status,
-        detail=str(error),
+        detail=printable(str(error)),
         remedy=_line(error.remedy),
         **about,
         **extensions,
     )
-    return JSONResponse(problem.model_dump(mode="json"), status, headers, MEDIA_TYPE)
+    return JSONResponse(problem.model_dump(mode="json"), status, _headers(error), MEDIA_TYPE)
+
+
+def _headers(error: AmphipodError) -> Mapping[str, str]:
+    if isinstance(error, Refusal):
+        return error.headers
+    return {"Retry-After": _LATER} if status_of(error) == 503 else {}
 
 
 def status_of(error: AmphipodError) -> int:
@@ -121,7 +124,7 @@ def _kind(error: AmphipodError, status: int) -> str:
 
 
 def _line(words: str) -> str:
-    return " ".join(words.split())
+    return printable(" ".join(words.split()))
 
 
 def install(app: FastAPI, settings: Settings) -> None:
@@ -132,32 +135,31 @@ def install(app: FastAPI, settings: Settings) -> None:
 
     async def ours(request: Request, error: Exception) -> Response:
         assert isinstance(error, AmphipodError)
-        page = getattr(app.state, "error_page", None)
-        if page and not is_api(request):
-            answer: Response = page(request, error)
-            return answer
-        return response(error)
+        return answer(request, error)
 
     async def of_redis(request: Request, error: Exception) -> Response:
         assert isinstance(error, redis.RedisError)
-        return await ours(request, connection.refusal(error, settings.broker_url))
+        return answer(request, connection.refusal(error, settings.broker_url))
 
     async def of_http(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
+        cause = error.__cause__
+        if isinstance(cause, Refusal):  # while FastAPI read the body
+            return answer(request, cause)
         if is_foreign(request) or not (is_api(request) or hasattr(app.state, "error_page")):
-            return await http_exception_handler(request, error)
-        return await ours(request, _of_http(request, error))
+            return _Ascii({"detail": error.detail}, error.status_code, error.headers)
+        return answer(request, _of_http(request, error))
 
     async def of_validation(request: Request, error: Exception) -> Response:
         assert isinstance(error, RequestValidationError)
         if is_foreign(request):
-            return await request_validation_exception_handler(request, error)
+            return _Ascii({"detail": [_without_values(one) for one in error.errors()]}, 422)
         wrong = [_mistake(one) for one in error.errors()]
-        return await ours(request, Refusal(422, "; ".join(wrong), remedy="see /openapi.json"))
+        return answer(request, Refusal(422, "; ".join(wrong), remedy="see /openapi.json"))
 
     async def unforeseen(request: Request, error: Exception) -> Response:
         _log.error("request failed", path=request.url.path, exc_info=error)
-        return await ours(request, Refusal(500, "the server has stumbled", remedy="its log says over what"))
+        return answer(request, Refusal(500, "the server has stumbled", remedy="its log says over what"))
 
     app.add_exception_handler(AmphipodError, ours)
     app.add_exception_handler(redis.RedisError, of_redis)
@@ -166,11 +168,32 @@ def install(app: FastAPI, settings: Settings) -> None:
     app.add_exception_handler(Exception, unforeseen)
 
 
+def answer(request: Request, error: AmphipodError) -> Response:
+    """Return what answers an error: a page, a problem document, or the words of a contract that is not ours."""
+    if is_foreign(request):
+        return _Ascii({"detail": str(error)}, status_of(error), _headers(error))
+    page = getattr(request.app.state, "error_page", None)
+    if page and not is_api(request):
+        found: Response = page(request, error)
+        return found
+    return response(error)
+
+
+class _Ascii(JSONResponse):
+    """JSON that can carry half of a surrogate pair, which a caller may have sent as the name of a field."""
+
+    def render(self, content: Any) -> bytes:
+        return json.dumps(content, allow_nan=False).encode()
+
+
+def _without_values(mistake: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a mistake in FastAPI's words, without what was sent: not all of that can be written as JSON."""
+    return {"type": mistake["type"], "loc": list(mistake["loc"]), "msg": mistake["msg"]}
+
+
 def _of_http(request: Request, error: HTTPException) -> AmphipodError:
     """Return an error of FastAPI as one of ours."""
     cause = error.__cause__  # of what was raised while it read the body
-    if isinstance(cause, RecursionError):
-        return Refusal(400, "the request is nested too deep")
     if isinstance(cause, AmphipodError):
         return cause
     words = f"no {request.url.path} here" if error.status_code == 404 else str(error.detail)
@@ -191,12 +214,13 @@ def is_api(request: Request) -> bool:
     return path_of(request).startswith(f"{API}/")
 
 
-#: Paths of contracts that are not ours, with tokens and words of their own.
-FOREIGN = ("/task/", "/xapi/", "/api/health", "/api/version")
+#: Paths of contracts that are not ours, with tokens and words of their own. Each by itself: a plugin's address beside
+#: them is one of ours.
+_FOREIGN = re.compile(r"/task/(execute|(status|stop|result)/[^/]+(/file/.*)?)|/xapi/statements|/api/(health|version)")
 
 
 def is_foreign(request: Request) -> bool:
-    return path_of(request).startswith(FOREIGN)
+    return _FOREIGN.fullmatch(path_of(request)) is not None
 
 
 def _mistake(one: Any) -> str:
