@@ -69,7 +69,7 @@ dramatiq.actor(actor_name=names.UNKNOWN_STEP, queue_name=names.CALLBACKS, max_re
 dramatiq.actor(actor_name=FINISH, queue_name=names.CALLBACKS, max_retries=None)(_do_step)
 
 
-@dramatiq.actor(queue_name=names.STATEMENTS, max_retries=None, throws=(BadCall,))
+@dramatiq.actor(actor_name=names.EMIT_STATEMENT, queue_name=names.STATEMENTS, max_retries=None, throws=(BadCall,))
 def emit_statement(statement: dict[str, Any] | list[dict[str, Any]]) -> None:
     """Take statements from a portal that sends Dramatiq messages; `core.submit_statements` also keeps their order."""
     message = CurrentMessage.get_current_message()

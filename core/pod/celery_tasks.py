@@ -10,15 +10,20 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, validate_call
+from pydantic import BaseModel, ConfigDict, Field, validate_call
 
 from core.errors import BadCall, UnsafePath
 from core.model import Callback, Job, Source, Statement
 from core.pod.callbacks import relative
-from core.pod.mediapackage import ROLES, layout_of
+from core.pod.mediapackage import LONGEST, ROLES, in_range, layout_of
 from core.storage import files
+
+#: As Django's databases count them.
+Id = Annotated[int, Field(ge=0, lt=1 << 63)]
+
+Seconds = Annotated[int, Field(ge=0, le=LONGEST)]
 
 _checked = validate_call(config=ConfigDict(arbitrary_types_allowed=True))
 
@@ -83,10 +88,10 @@ class PodTake(BaseModel):
 @_checked
 def start_encoding_task(
     desk: Desk,
-    video_id: int,
+    video_id: Id,
     video_path: str,
-    cut_start: int = 0,
-    cut_end: int = 0,
+    cut_start: Seconds = 0,
+    cut_end: Seconds = 0,
     json_dressing: dict[str, Any] | None = None,
     dressing_input: str = "",
 ) -> Job:
@@ -119,7 +124,7 @@ def start_encoding_task(
 
 @_checked
 def start_studio_task(
-    desk: Desk, recording_id: int, video_output: str, videos: list[PodTake], subtime: str, presenter: str
+    desk: Desk, recording_id: Id, video_output: str, videos: list[PodTake], subtime: str, presenter: str
 ) -> Job:
     # Of each role the last, as Esup-Pod's own worker has it.
     takes = {ROLES[take.type]: desk.place(take.src) for take in videos if take.type in ROLES}
@@ -149,12 +154,14 @@ def _clip(subtime: str) -> dict[str, float]:
         raise BadCall(f"subtime {subtime!r} is not a clip that Esup-Pod would write")
     found = dict(re.findall(r"-(ss|to) ([\d.]+)", subtime))
     return {
-        ours: float(found[theirs]) for theirs, ours in (("ss", "clip_start"), ("to", "clip_end")) if theirs in found
+        ours: in_range(float(found[theirs]))
+        for theirs, ours in (("ss", "clip_start"), ("to", "clip_end"))
+        if theirs in found
     }
 
 
 @_checked
-def start_transcripting_task(desk: Desk, video_id: int, mp3filepath: str, duration: float, lang: str) -> Job:  # noqa: ARG001  # the sound says how long it is
+def start_transcripting_task(desk: Desk, video_id: Id, mp3filepath: str, duration: float, lang: str) -> Job:  # noqa: ARG001  # the sound says how long it is
     audio = desk.place(mp3filepath)
     captions = desk.root_of(audio) / "temp" / f"{desk.job}.vtt"
     told = {"video_id": video_id, "temp_vtt_file": str(captions)}

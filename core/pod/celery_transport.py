@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import json
 import uuid
+import zlib
 from typing import Any
 
 from kombu.connection import Connection
@@ -17,6 +18,9 @@ from kombu.utils.json import dumps, loads
 
 #: Header that says why an item is no message.
 FAULT = "amphipod-fault"
+
+#: What kombu calls zlib's form; others take libraries that need not be here.
+_ZLIB = ("application/x-gzip", "zlib")
 
 #: Bytes of an item that are looked into; Esup-Pod's messages have some thousand.
 _LARGEST = 16 << 20
@@ -64,6 +68,7 @@ class _Tolerant:
         payload = loads(item.decode())  # type: ignore[no-untyped-call]
         # Where it goes back to when we die over it; there are consumers of no other place.
         payload["properties"]["delivery_info"] = {"exchange": "", "routing_key": queue}
+        _unpack(payload)
         message = self.Message(payload, channel=self)
         if message.errors:
             raise message.errors[0][1]
@@ -71,6 +76,24 @@ class _Tolerant:
             raise TypeError("its tag or its body is no text")
         message.headers.get("id")
         return str(dumps(payload))  # type: ignore[no-untyped-call]
+
+
+def _unpack(payload: dict[str, Any]) -> None:
+    """Unpack a body that Celery was set to pack, but no further than a message may be long: kombu has no limit.
+
+    Raises:
+        ValueError: it unfolds further, or is packed in another way.
+    """
+    kind = payload["headers"].pop("compression", None)
+    if kind is None:
+        return
+    if kind not in _ZLIB:
+        raise ValueError(f"packed as {kind!r:.100}")
+    unpacker = zlib.decompressobj()
+    body = unpacker.decompress(base64.b64decode(payload["body"]), _LARGEST)
+    if not unpacker.eof:
+        raise ValueError(f"its body is cut off, or unfolds to more than {_LARGEST} bytes")
+    payload["body"] = base64.b64encode(body).decode()
 
 
 def _enclosed(item: bytes, queue: str, fault: str) -> str:

@@ -24,6 +24,9 @@ ROLES: Mapping[str, Role] = {"presenter/source": "presenter", "presentation/sour
 #: The layouts that Esup-Pod knows (recorder/plugins/type_studio.py); any other name means its default.
 LAYOUTS = ("mid", "piph", "pipb")
 
+#: Seconds: eleven days.
+LONGEST = 1_000_000
+
 _CUT = "smil/cutting"
 
 _log = structlog.get_logger()
@@ -105,4 +108,15 @@ def _seconds(text: str) -> float:
     seconds = 0.0
     for part in text.strip().removesuffix("s").split(":"):
         seconds = seconds * 60 + float(part)
+    return in_range(seconds)
+
+
+def in_range(seconds: float) -> float:
+    """Return a place in a recording if there can be such a one: numbers of JSON may have no end, or be none.
+
+    Raises:
+        BadCall
+    """
+    if not 0 <= seconds <= LONGEST:
+        raise BadCall(f"{seconds:g} s is no place in a recording")
     return seconds

@@ -15,7 +15,8 @@ from dramatiq.common import dq_name
 from dramatiq.errors import ActorNotFound
 
 from core.queue import names
-from core.queue.consumers import Consumer, DelayedConsumer, GatedConsumer, JobConsumer, broker_error, read
+from core.queue.consumers import Consumer, DelayedConsumer, GatedConsumer, JobConsumer, broker_error
+from core.queue.messages import Unreadable, decode
 from core.queue.slots import Gate
 from core.redis import connection
 from core.redis.clock import RedisClock
@@ -112,13 +113,15 @@ class Broker(RedisBroker):
 
     def do_fetch(self, queue_name: str, count: int) -> list[bytes]:
         """Take messages from Redis: those that can be read. What can't goes to the dead letters."""
-        found: list[bytes | None] = self._run(None, "fetch", queue_name, count)
-        messages = {data: message for data in found if data is not None and (message := read(data))}
-        self._in_hand.setdefault(queue_name, set()).update(map(_id, messages.values()))
-        if len(messages) < len(found):
-            with suppress(redis.RedisError):  # the next look finds it, and what was read must not be forgotten
-                self.reclaim(queue_name)
-        return list(messages)
+        while True:
+            found: list[bytes | None] = self._run(None, "fetch", queue_name, count)
+            messages = {data: message for data in found if data and (message := _readable(data, queue_name))}
+            self._in_hand.setdefault(queue_name, set()).update(map(_id, messages.values()))
+            if len(messages) < len(found):
+                with suppress(redis.RedisError):  # the next look finds it, and what was read must not be forgotten
+                    self.reclaim(queue_name)
+            if messages or not found:  # after what nobody can read Dramatiq would rest
+                return list(messages)
 
     def let_go(self, queue_name: str, messages: Iterable[MessageProxy]) -> None:
         """Note that Redis knows of messages that this process has no more to do with them."""
@@ -134,10 +137,18 @@ class Broker(RedisBroker):
             data = cast("bytes | None", self.client.hget(f"{self.namespace}:{queue_name}.msgs", name))
             if data is None:
                 self.do_ack(queue_name, name)
-            elif (message := read(data)) and _id(message) == name:
+                continue
+            try:
+                if _id(decode(data, queue_name)) != name:
+                    raise Unreadable("it lies under another id than its own")
                 self.do_requeue(queue_name, name)
-            else:
-                _log.error("a message can't be read: set aside as dead", queue=queue_name, message=repr(data)[:_SHOWN])
+            except Unreadable as error:
+                _log.error(
+                    "a message can't be read: set aside as dead; see `amphipod dead`",
+                    queue=queue_name,
+                    reason=str(error),
+                    message=repr(data[:_SHOWN]),
+                )
                 self.do_nack(queue_name, name)
 
     def enqueue(self, message: Message[Any], *, delay: int | None = None) -> Message[Any]:
@@ -197,6 +208,13 @@ class Broker(RedisBroker):
         return self.scripts["dispatch"](
             keys=[self.namespace], args=[*known, *limits, self._max_unpack_size(), *arguments], client=client
         )
+
+
+def _readable(data: bytes, queue_name: str) -> Message[Any] | None:
+    try:
+        return decode(data, queue_name)
+    except Unreadable:  # the next look says why, and sets it aside
+        return None
 
 
 def _id(message: Message[Any] | MessageProxy) -> str:

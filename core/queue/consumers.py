@@ -12,7 +12,7 @@ import redis
 from dramatiq import Message, MessageProxy
 from dramatiq.brokers.redis import _RedisConsumer
 from dramatiq.common import current_millis
-from dramatiq.errors import ConnectionClosed, DecodeError
+from dramatiq.errors import ConnectionClosed
 
 from core.errors import AmphipodError, BadSettings, OutOfReach
 from core.queue import names
@@ -38,16 +38,6 @@ def broker_error(error: redis.RedisError, address: str | None) -> AmphipodError:
     fault = connection.refusal(error, address)
     kind = Forbidden if isinstance(fault, BadSettings) else Refused
     return kind(fault.message, remedy=fault.remedy)
-
-
-def read(data: bytes | None) -> Message[Any] | None:
-    """Return the message, None if it is none that a worker can handle."""
-    try:
-        message = Message.decode(data or b"")
-    except DecodeError:
-        return None
-    fits = isinstance(message.kwargs, dict) and isinstance(message.options, dict) and message.message_timestamp
-    return message if fits and isinstance(message.options.get("redis_message_id"), str) else None
 
 
 class MessageSource(Protocol):

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from core.queue import lease, status, workers
 from core.queue import names as queue_names
+from core.queue.messages import Unreadable, read
 from core.redis.keys import NAMESPACE
 
 if TYPE_CHECKING:
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
 
 #: Delayed messages of a queue that are read to be shown.
 _DELAYED_READ = 100
+
+#: The same of dead ones, and characters of each.
+_DEAD_READ, _DEAD_SHOWN = 100, 200
 
 
 def overview(client: redis.Redis) -> dict[str, Any]:
@@ -112,7 +116,7 @@ def _delayed(client: redis.Redis, names: Iterable[str]) -> list[dict[str, Any]]:
     for name in names:
         bodies = client.hscan_iter(f"{NAMESPACE}:{name}.DQ.msgs", count=_DELAYED_READ)
         for _, body in islice(bodies, _DELAYED_READ):
-            one = _delayed_message(name, _read(body))
+            one = _delayed_message(name, body)
             if one and (one["job"] not in found or one["next_try"] < found[one["job"]]["next_try"]):
                 found[one["job"]] = one
     return sorted(found.values(), key=lambda one: str(one["next_try"]))
@@ -122,7 +126,7 @@ def _read(body: str) -> Mapping[str, Any]:
     """Return what a message says; of one that nobody can read, nothing: whoever takes it sets it aside."""
     try:
         said = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return said if isinstance(said, Mapping) else {}
 
@@ -133,7 +137,12 @@ def _job(message: Mapping[str, Any]) -> str | None:
     return job if isinstance(job, str) else None
 
 
-def _delayed_message(queue: str, message: Mapping[str, Any]) -> dict[str, Any] | None:
+def _delayed_message(queue: str, body: str) -> dict[str, Any] | None:
+    """Return what is delayed, None for statements and for what nobody can read: whoever takes it sets it aside."""
+    try:
+        message = read(body, f"{queue}.DQ")
+    except Unreadable:
+        return None
     job = _job(message)
     if job is None:
         return None
@@ -147,6 +156,30 @@ def _delayed_message(queue: str, message: Mapping[str, Any]) -> dict[str, Any] |
         "tries": about.get("tries", 0),
         "next_try": datetime.fromtimestamp(options.get("eta", 0) / 1000, UTC).isoformat(timespec="seconds"),
     }
+
+
+def dead(client: redis.Redis) -> list[dict[str, str]]:
+    """Return the messages that nobody can act on, `_DEAD_READ` of a queue at the most: `{queue, reason, message}`.
+
+    Jobs and statements that were given up are not among them: their messages were taken.
+    """
+    found = []
+    for name in queues(client):
+        bodies = client.hscan_iter(f"{NAMESPACE}:{name}.XQ.msgs", count=_DEAD_READ)
+        found += [
+            {"queue": name, "reason": _why_dead(body, name), "message": body[:_DEAD_SHOWN]}
+            for _, body in islice(bodies, _DEAD_READ)
+        ]
+    return found
+
+
+def _why_dead(body: str, queue: str) -> str:
+    try:
+        was_delayed = str(_read(body).get("queue_name")) == f"{queue}.DQ"
+        options = read(body, f"{queue}.DQ" if was_delayed else queue)["options"]
+    except Unreadable as error:
+        return str(error)
+    return options.get("reason") or _last_line(str(options.get("traceback", ""))) or "nobody here does what it asks for"
 
 
 def _last_line(trace: str) -> str:

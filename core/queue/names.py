@@ -30,6 +30,9 @@ DELIVERIES = "callbacks.deliveries"
 #: Set of the bare names of queues that plugins' steps were sent to.
 BROUGHT = f"{NAMESPACE}:queues"
 
+#: Actor that takes statements from portals that send Dramatiq messages; all others are about jobs.
+EMIT_STATEMENT = "emit_statement"
+
 #: Actor that takes what no plugin here knows.
 UNKNOWN_STEP = "-"
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import secrets
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +16,9 @@ from core import validation_messages
 from core.errors import BadCall, UnknownJob
 from core.model import Job, check_id
 from core.storage.files import disk_errors, make_folder, remove, write_once
+
+#: Bytes of a request: each list of jobs, and each step, reads it whole.
+LARGEST = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -138,11 +143,14 @@ def store(job: Job, root: Path) -> tuple[JobFolder, bool]:
     the next call with the same id.
 
     Raises:
-        BadCall: no file can hold it (JSON nested too deep, half of a surrogate pair).
+        BadCall: no file can hold it (JSON nested too deep, half of a surrogate pair), or it is too large.
         NotWritable, NoSpace
     """
     try:
         text = job.to_json()
+        if len(text) > LARGEST:
+            raise ValueError(f"it has {len(text)} bytes, more than {LARGEST}")
+        _check_numbers(job)
         Job.model_validate_json(text)  # it nests deeper than we can read, before it does than we can write
     except ValueError as error:
         words = validation_messages.told(error) if isinstance(error, ValidationError) else error
@@ -156,6 +164,23 @@ def store(job: Job, root: Path) -> tuple[JobFolder, bool]:
         except FileExistsError:
             return folder, False
     return folder, True
+
+
+def _check_numbers(job: Job) -> None:
+    """Refuse numbers that JSON has not: they would be stored as nothing at all.
+
+    Raises:
+        ValueError
+    """
+    waiting: list[object] = [job.options, job.attributes, *(one.body for one in job.callbacks)]
+    while waiting:
+        one = waiting.pop()
+        if isinstance(one, Mapping):
+            waiting += one.values()
+        elif isinstance(one, list | tuple):
+            waiting += one
+        elif isinstance(one, float) and not math.isfinite(one):
+            raise ValueError(f"{one} is no number that JSON has")
 
 
 def discard(folder: JobFolder) -> None:

@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 import time
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -59,6 +60,12 @@ def film(media: Path, name: str) -> str:
     return call(3, str(media / name), 0, 0)
 
 
+def unfolding() -> bytes:
+    """200 MB of blanks, packed into 200 kB."""
+    packer = zlib.compressobj()
+    return b"".join(packer.compress(b" " * (1 << 20)) for _ in range(200)) + packer.flush()
+
+
 #: By name: an item of the list, from the media root; and words of the reason it is parked with.
 HOSTILE: dict[str, tuple[Callable[[Path], str | bytes], str]] = {
     "a path of 300 characters": (lambda media: film(media, "x" * 300), "can't be a path"),
@@ -93,6 +100,33 @@ HOSTILE: dict[str, tuple[Callable[[Path], str | bytes], str]] = {
     "a task that is an object": (lambda _: with_body("[[], {}, {}]", task={"a": [1]}), "no task"),
     "an id that is a list": (lambda _: with_body("[[], {}, {}]", id=["a", "b"]), "missing"),
     "a body of 17 MB": (lambda _: with_body(b" " * (13 << 20)), "not a message"),
+    "a body that unfolds to 200 MB": (
+        lambda _: envelope(
+            body=base64.b64encode(unfolding()).decode(),
+            headers=captured("start_encoding_task")[0]["headers"] | {"compression": "application/x-gzip"},
+        ),
+        "unfolds to more than",
+    ),
+    "a body that is packed by half": (
+        lambda _: envelope(
+            body=base64.b64encode(zlib.compress(b"[[], {}, {}]")[:-3]).decode(),
+            headers=captured("start_encoding_task")[0]["headers"] | {"compression": "zlib"},
+        ),
+        "cut off",
+    ),
+    "a video of a negative number": (lambda media: call(-3, str(media / "a.mp4"), 0, 0), "must be 0 or more"),
+    "a video of 400 digits": (lambda media: call(10**400, str(media / "a.mp4"), 0, 0), "video_id"),
+    "a cut before the beginning": (lambda media: call(3, str(media / "a.mp4"), -5, 0), "cut_start: must be 0 or more"),
+    "a cut without end": (lambda media: call(3, str(media / "a.mp4"), 0, float("inf")), "cut_end"),
+    "a cut after a thousand years": (lambda media: call(3, str(media / "a.mp4"), 0, 10**11), "cut_end"),
+    "a dressing of 2 MB": (
+        lambda media: call(3, str(media / "a.mp4"), 0, 0, {"title": "x" * (2 << 20)}),
+        "more than 1048576",
+    ),
+    "a dressing that is no number": (
+        lambda media: call(3, str(media / "a.mp4"), 0, 0, {"title": float("nan")}),
+        "no number that JSON has",
+    ),
     "a date out of reach": (lambda _: with_body("[[], {}, {}]", expires="0001-01-01T00:00:00+23:00"), ""),
 }
 

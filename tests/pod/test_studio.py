@@ -15,6 +15,7 @@ from PIL import Image
 import plugins.encode
 from core.errors import BadCall
 from core.model import Job
+from core.pod import celery_tasks
 from core.pod.celery_messages import take
 from core.pod.runner_manager.tasks import RunnerTask, job_of
 from core.settings import Settings
@@ -155,3 +156,9 @@ def test_of_each_role_the_last_track_counts_and_others_do_not(by_message: Asked,
     job = by_message("mid", ["presenter", "preview", "presenter"])
 
     assert [(source.role, source.path) for source in job.sources] == [("presenter", media / "presenter.webm")]
+
+
+@pytest.mark.parametrize("subtime", ["-ss " + "9" * 400, "-to 99999999", "-ss 1.2.3"])
+def test_a_clip_that_no_recording_can_have_is_refused(subtime: str) -> None:
+    with pytest.raises((BadCall, ValueError)):
+        celery_tasks._clip(subtime)

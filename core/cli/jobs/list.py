@@ -85,7 +85,8 @@ def dead(
     limit: Annotated[int, typer.Option("--limit", min=1, max=500, help="How many jobs at the most.")] = 20,
     as_json: JsonOption = False,
 ) -> None:
-    """Show what was given up: jobs that failed, portals that could not be told, statements that no store takes.
+    """Show what was given up: jobs that failed, portals that could not be told, statements that no store takes,
+    messages that are none.
 
     Each with its reason and the command that tries it again.
     """
@@ -93,10 +94,10 @@ def dead(
     page = open_index(settings).page(JobQuery(states=(RowState.FAILED,), order="ended", limit=limit))
     service = _overview(settings)
     untold = [one for one in service["untold"] if one["state"] == "given_up"]
-    stores = _dead_statements(settings)
+    stores, messages = _dead_statements(settings), _dead_messages(settings)
     if as_json:
         rows = [row.model_dump(mode="json") for row in page.rows]
-        typer.echo(json.dumps({"jobs": rows, "untold": untold, "statements": stores}, indent=2))
+        typer.echo(json.dumps({"jobs": rows, "untold": untold, "statements": stores, "messages": messages}, indent=2))
         return
     for row in page.rows:
         typer.echo(
@@ -110,7 +111,9 @@ def dead(
         )
     for store, number in stores.items():
         typer.echo(f"{store}: {number} statements; why: `amphipod statements dead`")
-    if not (page.rows or untold or stores):
+    for one in messages:
+        typer.echo(f"message on {one['queue']} set aside: {plain(one['reason'])}: {plain(one['message'])}")
+    if not (page.rows or untold or stores or messages):
         typer.echo("nothing is dead")
 
 
@@ -197,6 +200,16 @@ def _overview(settings: Settings) -> dict[str, Any]:
 
     with connection.opened(settings) as client:
         return monitor.overview(client)
+
+
+def _dead_messages(settings: Settings) -> list[dict[str, str]]:
+    if settings.broker_url is None:
+        return []
+    from core.queue import monitor
+    from core.redis import connection
+
+    with connection.opened(settings) as client:
+        return monitor.dead(client)
 
 
 def _dead_statements(settings: Settings) -> dict[str, int]:

@@ -151,7 +151,7 @@ def _seconds(clock: str) -> float:
     seconds = 0.0
     for part in str(clock).split(":"):
         seconds = seconds * 60 + float(part)
-    return seconds
+    return mediapackage.in_range(seconds)
 
 
 def _renditions(parameters: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
