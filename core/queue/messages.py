@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
-from core import mistakes
+from core import validation_messages
 from core.errors import BadCall
 from core.model import check_id
 from core.model.nesting import DEEPEST, is_too_deep
@@ -108,7 +108,7 @@ def read(data: bytes | str | None, queue: str) -> dict[str, Any]:
         if said["actor_name"] != names.EMIT_STATEMENT:
             _Call.model_validate(_bound(said["args"], said["kwargs"]))
     except ValidationError as error:
-        raise Unreadable(mistakes.told(error)) from error
+        raise Unreadable(validation_messages.told(error)) from error
     except ValueError as error:
         raise Unreadable(f"it is no JSON ({error})") from error
     return said
