@@ -3,7 +3,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
-CODE := core plugins examples tests $(wildcard benchmarks/*.py)
+CODE := core plugins examples tests tools $(wildcard benchmarks/*.py)
 
 # What the tests start beside Python. `make test DEBIAN_PACKAGES=` skips this where they come from elsewhere.
 DEBIAN_PACKAGES := redis-server ffmpeg chromium openssl $(if $(shell command -v npm),,npm)
@@ -12,20 +12,23 @@ DEBIAN_PACKAGES := redis-server ffmpeg chromium openssl $(if $(shell command -v 
 CAPTIONS = $$(ls -d .venv/lib/python3*/site-packages/whisper >/dev/null 2>&1 && \
 	  echo --language en --option model=tests/data/micro-whisper.pt.gz)
 
-.PHONY: help install assets demo demo-captions test test-long bench bench-transcribe check debian-packages clean
+.PHONY: help install assets demo demo-captions test test-long bench bench-transcribe check lock sbom debian-packages \
+  clean
 
 help:
 	@echo "make demo       encode a lecture clip into demo/ and say where the result is"
 	@echo "make demo-captions   the same with captions; installs PyTorch"
 	@echo "make install    set up .venv for development"
 	@echo "make assets     the player's controls and hls.js, from npm; without them it has the browser's own controls"
-	@echo "make check      lint, format and types"
+	@echo "make check      lint, format, types, security, known vulnerabilities"
+	@echo "make lock       renew the locks of the images, examples/pod/lock-*.txt, by constraints.txt"
+	@echo "make sbom       sbom.json, what an installation consists of, in CycloneDX"
 	@echo "make test       the test suite; arguments for pytest in ARGS"
 	@echo "make test-long  the tests that take hours"
 	@echo "make bench      what an encode costs beside ffmpeg's command line; ARGS=--quick for a glance"
 	@echo "make bench-transcribe   what a transcription costs, and with ARGS='--weights .. --recording ..' what it loses"
 
-install: .venv/dev.stamp
+install: .venv/dev.stamp .venv/lrs.stamp
 
 assets: core/web/static/vendor/versions.json
 
@@ -46,13 +49,13 @@ demo-captions: .venv/encode,transcript,web.stamp demo
 
 # More processes than two cores: two thirds of the time the tests wait for clocks, not for the processor. A browser that
 # decodes in software needs both cores for itself, so its tests come last and alone.
-test: .venv/dev.stamp debian-packages
+test: .venv/dev.stamp .venv/lrs.stamp debian-packages
 	$(BIN)/python -m pytest -m "not long" --numprocesses 5 --dist loadfile --no-loadscope-reorder $(or $(ARGS),--ignore tests/browser)
 	$(if $(ARGS),,$(BIN)/python -m pytest -m "not long" tests/browser)
 
 # OpenAI's own weights hear what espeak-ng speaks, where it is installed; AMPHIPOD_TEST_WEIGHTS names base.pt, else pip
 # fetches it.
-test-long: .venv/dev.stamp debian-packages
+test-long: .venv/dev.stamp .venv/lrs.stamp debian-packages
 	$(BIN)/python -m pytest -m long --timeout 0 $(ARGS)
 
 bench: .venv/dev.stamp debian-packages
@@ -65,9 +68,40 @@ check: .venv/dev.stamp
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy $(CODE)
+	$(BIN)/bandit --quiet --configfile pyproject.toml --recursive core plugins examples tools setup.py
+	$(BIN)/python -m tools.audit
+
+# With a hash for each file, so that an image gets what we had and nothing else. torch is left out: its builds for
+# processors and for graphics cards are different files of one version, and a site chooses.
+lock: .venv/lock/bin/uv
+	for name in encode transcript xapi; do \
+	  grep -vE '^(torch|triton)==' constraints.txt | .venv/lock/bin/uv pip compile setup.cfg --quiet --universal \
+	    --python-version 3.11 --generate-hashes --no-annotate --no-header --extra $$name --extra pod --constraint - \
+	    --override examples/pod/overrides.txt --no-emit-package torch --no-emit-package triton \
+	    --output-file examples/pod/lock-$$name.txt || exit 1; \
+	done
+
+.venv/lock/bin/uv: .venv/python.stamp
+	$(PYTHON) -m venv .venv/lock
+	.venv/lock/bin/python -m pip --quiet --disable-pip-version-check install uv
+
+# Of what runs, without what develops it.
+sbom: .venv/dev.stamp
+	rm -rf build/sbom
+	$(PYTHON) -m venv build/sbom
+	build/sbom/bin/python -m pip --quiet --disable-pip-version-check install --constraint constraints.txt '.[all]'
+	$(BIN)/cyclonedx-py environment --output-reproducible --of JSON --output-file sbom.json build/sbom/bin/python
+	@echo "sbom.json lists what 'amphipod[all]' installs"
+
+# Ralph's record store, for the tests, wants older libraries than we serve with.
+.venv/lrs.stamp: .venv/python.stamp tests/lrs-constraints.txt
+	$(PYTHON) -m venv .venv/lrs
+	.venv/lrs/bin/python -m pip --quiet --disable-pip-version-check install --constraint tests/lrs-constraints.txt \
+	  'ralph-malph[cli,lrs]'
+	@touch $@
 
 clean:
-	rm -rf .venv build demo amphipod-jobs core/web/static/vendor core/web/assets/node_modules
+	rm -rf .venv build sbom.json demo amphipod-jobs core/web/static/vendor core/web/assets/node_modules
 
 # The demo needs the extras `encode` and `web` alone; the tests and the linters need `dev`, which contains it.
 .venv/encode,web.stamp .venv/encode,transcript,web.stamp .venv/dev.stamp: .venv/%.stamp: .venv/python.stamp setup.cfg pyproject.toml constraints.txt

@@ -19,7 +19,7 @@ def pause(failures: int, *, first: float, longest: float, asked: float | None = 
     is granted as far as `longest`, which nothing exceeds.
     """
     doubled = min(first * 2.0 ** min(max(failures - 1, 0), _MOST_DOUBLINGS), longest)
-    wanted = doubled * random.uniform(_JITTER, 1.0)  # noqa: S311
+    wanted = doubled * random.uniform(_JITTER, 1.0)  # noqa: S311  # nosec B311  # no secret
     return min(max(wanted, asked or 0.0), longest)
 
 

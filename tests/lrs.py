@@ -7,7 +7,6 @@ import os
 import socket
 import socketserver
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -16,6 +15,9 @@ from pathlib import Path
 from typing import Any
 
 import requests
+
+#: Ralph's store wants older libraries than ours: `make install` gives it an environment of its own.
+PYTHON = str(Path(__file__).parents[1] / ".venv" / "lrs" / "bin" / "python")
 
 LOGIN, PASSWORD = "ralph", "s3cret-of-the-store"
 
@@ -77,12 +79,12 @@ class RecordStoreServer:
             "lrs",
             "-w",
         ]
-        command = [sys.executable, "-m", "ralph", "auth", *account]
+        command = [PYTHON, "-m", "ralph", "auth", *account]
         subprocess.run(command, env=self._environment, check=True, capture_output=True)
 
     def start(self) -> None:
         with (self.folder / "log").open("ab") as log:
-            command = [sys.executable, "-c", _START, str(self.port)]
+            command = [PYTHON, "-c", _START, str(self.port)]
             self.process = subprocess.Popen(command, env=self._environment, stdout=log, stderr=log)
         end = time.monotonic() + 30
         while not self._answers():

@@ -79,7 +79,7 @@ def _xml(url: str, answer: Answer) -> ET.Element:
     if answer.status != 200:
         raise OutOfReach(f"{url} can't be fetched ({answer.words})")
     try:
-        return ET.fromstring(answer.body)  # noqa: S314  # expat >= 2.4.1 limits what entities expand to
+        return ET.fromstring(answer.body)  # noqa: S314  # nosec B314  # expat >= 2.4.1 limits what entities expand to
     except ET.ParseError as error:
         raise BadCall(f"{url} is no XML ({error})") from error
 

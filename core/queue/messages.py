@@ -46,7 +46,7 @@ class _Options(_Strict):
     model_config = ConfigDict(extra="allow")
 
     redis_message_id: _Name
-    eta: _Moment | None = None
+    eta: _Moment = 0
     retries: Annotated[int, Field(ge=0, le=1_000_000)] = 0
     requeue_timestamp: _Moment = 0
     reason: str = ""

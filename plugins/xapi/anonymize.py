@@ -116,7 +116,7 @@ def _terms(value: object, field: str = "") -> Iterator[str]:
 
 def _identity(agent: Mapping[str, Any]) -> str:
     if isinstance(mailbox := agent.get("mbox"), str):
-        return f"mailbox {hashlib.sha1(mailbox.encode()).hexdigest()}"  # noqa: S324  # as xAPI defines mbox_sha1sum
+        return f"mailbox {hashlib.sha1(mailbox.encode()).hexdigest()}"  # noqa: S324  # nosec  # as xAPI defines mbox_sha1sum
     if isinstance(digest := agent.get("mbox_sha1sum"), str):
         return f"mailbox {digest.lower()}"
     known = {field: agent[field] for field in ("openid", "account") if field in agent}

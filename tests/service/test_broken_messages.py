@@ -161,6 +161,7 @@ HOSTILE: dict[str, tuple[str, str]] = {
     "a time before all times": (told(message_timestamp=-1), "must be 0 or more"),
     "a time without end": (told(message_timestamp=float("inf")), "message_timestamp"),
     "a time that is no number": (option(eta=float("nan")), "options.eta"),
+    "a time that is nothing": (option(eta=None), "options.eta: must be a number"),
     "a time out of reach": (option(eta=1e300), "options.eta"),
     "tried as often as text": (option(retries="many"), "options.retries"),
     "an error's class as text": (option(throws="OSError"), "options.throws"),

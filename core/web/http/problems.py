@@ -19,6 +19,7 @@ from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel, ConfigDict
 from starlette._utils import get_route_path
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from core import errors, validation_messages
 from core.errors import AmphipodError
@@ -161,6 +162,10 @@ def install(app: FastAPI, settings: Settings) -> None:
         _log.error("request failed", path=request.url.path, exc_info=error)
         return answer(request, Refusal(500, "the server has stumbled", remedy="its log says over what"))
 
+    async def of_nobody(_request: Request, _error: Exception) -> Response:
+        return Response(status_code=400)  # who asked has gone, and nobody reads it
+
+    app.add_exception_handler(ClientDisconnect, of_nobody)
     app.add_exception_handler(AmphipodError, ours)
     app.add_exception_handler(redis.RedisError, of_redis)
     app.add_exception_handler(HTTPException, of_http)
