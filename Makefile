@@ -97,7 +97,7 @@ sbom: .venv/dev.stamp
 .venv/lrs.stamp: .venv/python.stamp tests/lrs-constraints.txt
 	$(PYTHON) -m venv .venv/lrs
 	.venv/lrs/bin/python -m pip --quiet --disable-pip-version-check install --constraint tests/lrs-constraints.txt \
-	  'ralph-malph[cli,lrs]'
+	  'ralph-malph[cli,lrs]' requests
 	@touch $@
 
 clean:
