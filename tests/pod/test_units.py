@@ -85,6 +85,7 @@ def test_the_secrets_that_a_unit_names_are_settings(tmp_path: Path, monkeypatch:
 @with_systemd
 @pytest.mark.skipif(os.geteuid() != 0, reason="to give capabilities up takes root")
 @pytest.mark.skipif(not ctypes.util.find_library("seccomp"), reason="libseccomp is not installed")
+@pytest.mark.long
 def test_a_worker_does_its_work_under_its_unit_and_sweep_under_its_own(toy_service: Settings, tmp_path: Path) -> None:
     def confined(name: str, *words: str) -> list[str]:
         unit = next(unit for unit in UNITS if unit.stem == f"amphipod-{name}")

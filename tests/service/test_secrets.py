@@ -134,6 +134,7 @@ PORTAL = """
 """
 
 
+@pytest.mark.long
 def test_a_portal_that_embeds_core_logs_and_traces_none(secrets: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     wrong = (secrets.broker_url or "").replace("hush-broker", "hush-wrong")
     monkeypatch.setenv("AMPHIPOD_BROKER_URL", wrong)
