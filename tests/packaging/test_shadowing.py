@@ -10,6 +10,9 @@ import pytest
 
 from tests.packaging.conftest import Bare
 
+# Installing into an environment of its own takes most of a minute.
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture
 def namesakes() -> Path:
