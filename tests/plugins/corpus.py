@@ -1,7 +1,7 @@
 """Does jobs for strangers' files, in supervised children under the default limits, and writes down what became of each.
 
-`python corpus.py FOLDER`: every file in FOLDER/media, with what stands beside it in FOLDER (test_corpus.py puts it there).
-It is a process of its own, so that the largest child that it has waited for is one of these.
+`python corpus.py FOLDER`: every file in FOLDER/media, with what stands beside it, put there by test_corpus.py. It is
+a process of its own, so that the largest child that it has waited for is one of these.
 """
 
 from __future__ import annotations

@@ -46,7 +46,7 @@ def originals(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     made["wmv"] = _windows_media(folder / "a.wmv")
     frames = [Image.effect_noise((48, 32), 90).convert("RGB") for _ in range(3)]
     for kind in PICTURES:
-        moving = {"save_all": True, "append_images": frames[1:]} if kind in ("webp", "gif") else {}
+        moving: dict[str, Any] = {"save_all": True, "append_images": frames[1:]} if kind in ("webp", "gif") else {}
         frames[0].save(folder / f"a.{kind}", **moving)
         made[kind] = folder / f"a.{kind}"
     made["credits"] = made["mp4"]
@@ -76,8 +76,8 @@ def _windows_media(path: Path) -> Path:
             picture.pts = number
             film.mux(video.encode(picture))
         heard = av.AudioFrame("fltp", "stereo", 88_200)
-        for plane in heard.planes:
-            plane.update(bytes(plane.buffer_size))
+        for channel in heard.planes:
+            channel.update(bytes(channel.buffer_size))
         heard.sample_rate, heard.pts = 44_100, 0
         film.mux([*sound.encode(heard), *sound.encode(None), *video.encode(None)])
     return path
