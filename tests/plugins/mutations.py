@@ -72,8 +72,6 @@ def _blow_up(data: bytearray, chance: random.Random) -> None:
         number = chance.choice(_LARGE).to_bytes(8, "big")[-width:] if width < 8 else b"\x7f" + b"\xff" * 7
         start = min(chance.choice(places) + chance.randrange(0, 40, 1), len(data) - width)
         data[start : start + width] = number if order == "big" else number[::-1]
-    if data.startswith(b"\x89PNG"):
-        _seal(data)
 
 
 def _seal(png: bytearray) -> None:
@@ -97,4 +95,6 @@ def mutated(data: bytes, seed: int, mutations: Sequence[Mutation] = MUTATIONS) -
     """Return a recording with the damage of a seed; each kind of damage has its turn."""
     chance, damaged = random.Random(seed), bytearray(data)
     mutations[seed % len(mutations)](damaged, chance)
+    if damaged.startswith(b"\x89PNG"):
+        _seal(damaged)
     return bytes(damaged)
