@@ -204,7 +204,7 @@ def _attempt(
         return StepAnswer(engine=engine, output=output)
     foresee(host, job, {step: plan})
     if job.output:
-        publish.prepare_output(job.output)
+        publish.prepare_output(job.output, host.settings.media_roots)
     looked = 0.0
 
     def watch_all() -> None:

@@ -96,9 +96,10 @@ def finish(host: Host, folder: JobFolder, *, lock: Lock = folder_lock) -> StepRe
         state, reason = State.CANCELLED, None
     else:
         made = [result for result in results if result.artifacts]
-        rights = permissions.of(host.settings)
+        rights, roots = permissions.of(host.settings), host.settings.media_roots
         try:
-            state = publish.publish(folder, job, made, lock=lock, access=rights) if made else State.SUCCEEDED
+            publishing = publish.publish(folder, job, made, lock=lock, access=rights, roots=roots) if made else None
+            state = publishing or State.SUCCEEDED
             reason = f"a newer job has published into {job.output}" if state is State.SUPERSEDED else None
         except Permanent as error:
             state, reason = State.FAILED, f"not published: {error}"

@@ -19,7 +19,7 @@ from core.errors import BadSettings, NotWritable
 from core.model import State, StepResult
 from core.pod import withdrawal
 from core.pod.api import Api, Look, is_open, judge
-from core.storage import job_state, permissions, publish
+from core.storage import beneath, job_state, permissions, publish
 
 
 def tell_encoded(case: Case) -> Verdict:
@@ -35,7 +35,8 @@ def tell_encoded(case: Case) -> Verdict:
         if seen == "unseen":
             return Verdict("again", "told before; Esup-Pod does not say how the video stands")
     # Pod answers 200 to missing files too, and then the video is empty.
-    if publish.put_back(case.folder, access=permissions.of(case.settings)) is State.SUPERSEDED:
+    roots, access = case.settings.media_roots, permissions.of(case.settings)
+    if publish.put_back(case.folder, access=access, roots=roots) is State.SUPERSEDED:
         return Verdict("withheld", "a younger job has published into this folder")
     done = _result(case, "encode")
     answer = api.post({"start": _ctime(done.started_at), **body, "stop": _ctime(done.finished_at)})
@@ -58,6 +59,7 @@ def tell_studio(case: Case) -> Verdict:
         return judge(api.post({**body, "msg": f"Amphipod, job {case.folder.id}: {case.reason}"}), None)
     if case.delivery.uncertain and not film.exists():
         return Verdict("taken", "told before; Esup-Pod has moved the film")
+    beneath.check_places(film.parent, (), case.settings.media_roots)
     publish.place(case.folder, _made(case, "film", film), film, permissions.of(case.settings))
     answer = api.post({**body, "msg": _made_by(case, "compose")})
     look = api.look_for_none() if answer.status == 404 else None
@@ -75,6 +77,7 @@ def tell_transcribed(case: Case) -> Verdict:
     if case.delivery.uncertain and (look := api.look(body["video_id"])) in ("taken", "gone"):
         verdict = Verdict("taken" if look == "taken" else "refused", f"told before; the video is {look}")
         return _without_captions(captions, verdict, look)
+    beneath.check_places(captions.parent, (), case.settings.media_roots)
     publish.put(_made(case, "caption", captions), captions, permissions.of(case.settings))
     answer = api.post({**body, "msg": _made_by(case, "transcribe")})
     look = api.look(body["video_id"]) if is_open(answer) else None

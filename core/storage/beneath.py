@@ -1,4 +1,4 @@
-"""Opens what lies in a folder and nowhere else, whatever somebody swaps for a link meanwhile: openat2(2)."""
+"""What lies in a folder and nowhere else, whatever somebody swaps for a link meanwhile: openat2(2)."""
 
 from __future__ import annotations
 
@@ -56,6 +56,31 @@ def opened(path: Path, roots: Iterable[Path]) -> int:
 
 def is_regular(descriptor: int) -> bool:
     return stat.S_ISREG(os.fstat(descriptor).st_mode)
+
+
+def check_places(folder: Path, names: Iterable[str], roots: Iterable[Path]) -> None:
+    """Refuse to write where a link, made since the folder was named, leads out of the roots or of the folder itself.
+
+    :param names: of files in it.
+    :param roots: one of them must hold the folder; none: it may lie anywhere.
+
+    Raises:
+        UnsafePath
+    """
+    real, places = folder.resolve(), [root.resolve() for root in roots]
+    if places and not any(real.is_relative_to(place) for place in places):
+        raise UnsafePath(
+            f"{folder}: leads out of the media roots, to {real}",
+            remedy="publish into a folder below one of them, or add it to AMPHIPOD_MEDIA_ROOTS",
+            path=str(folder),
+        )
+    for name in names:
+        if not (place := (folder / name).parent.resolve()).is_relative_to(real):
+            raise UnsafePath(
+                f"{folder / name}: leads out of its folder, to {place}",
+                remedy="remove the link",
+                path=str(folder / name),
+            )
 
 
 def _open_beneath(folder: int, relative: str) -> int:

@@ -14,15 +14,19 @@ from contextlib import AbstractContextManager
 from datetime import datetime
 from pathlib import Path
 
-from core.errors import NotWritable
+import structlog
+
+from core.errors import NotWritable, UnsafePath
 from core.model import KINDS, FilePath, Job, Model, State, StepResult
-from core.storage import conflicts, ledger, order
+from core.storage import beneath, conflicts, ledger, order
 from core.storage import files as storage_files
 from core.storage.conflicts import STAGE_PREFIX, Claim
 from core.storage.files import disk_errors
 from core.storage.job_folder import JobFolder
 from core.storage.ledger import Ledger, LedgerEntry, Mark
 from core.storage.permissions import Access
+
+_log = structlog.get_logger()
 
 #: The copy of `publish.json` that a stage carries, for whoever finds the stage.
 JOURNAL = ".publish.json"
@@ -87,12 +91,14 @@ def folder_lock(folder: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-def prepare_output(output: Path) -> None:
+def prepare_output(output: Path, roots: Sequence[Path] = ()) -> None:
     """Make the folder that a job names, and find out now, not after hours of work, if it can't be written.
 
     Raises:
+        UnsafePath: a link has led it out of `roots` since it was named.
         NotWritable, NoSpace
     """
+    beneath.check_places(output, (), roots)
     with disk_errors(output):
         try:
             output.mkdir(parents=True, exist_ok=True)
@@ -109,6 +115,7 @@ def publish(
     *,
     lock: Lock = folder_lock,
     access: Access = Access(),  # noqa: B008  # frozen
+    roots: Sequence[Path] = (),
 ) -> State:
     """Put the files of `results` into `job.output`, and remove what an earlier job of the same source and steps left.
 
@@ -117,13 +124,16 @@ def publish(
 
     Returns SUCCEEDED, or SUPERSEDED when a younger job has published the same there meanwhile.
 
+    :param roots: one of them must still hold the folder; none: it may lie anywhere.
+
     Raises:
         WouldReplace: one of the files would take the place of one that is not this job's, or that it reads.
+        UnsafePath: a link leads out of the roots, or out of the folder.
     """
     output = job.output
     if output is None:
         return State.SUCCEEDED
-    prepare_output(output)
+    prepare_output(output, roots)
     with lock(output):
         complete_interrupted(output, folder.root)
         ours = conflicts.claim(folder.root, job, results)
@@ -137,6 +147,7 @@ def publish(
                 publication = _stage(folder, ours, number, results, stage, access)
                 access.grant(output)
             _check(ours, results)  # copying takes its time
+            _check_places(publication, output, roots)
         except BaseException:
             storage_files.remove(stage)
             raise
@@ -160,12 +171,25 @@ def _check(ours: Claim, results: Sequence[StepResult]) -> None:
     ours.check(made)
 
 
+def _check_places(publication: Publication, output: Path, roots: Sequence[Path] = ()) -> None:
+    """Raise UnsafePath if a file would be written or removed elsewhere."""
+    beneath.check_places(output, [*(file.name for file in publication.files), *publication.remove], roots)
+
+
 def complete_interrupted(output: Path, root: Path) -> None:
-    """Finish or drop the publishes into `output` whose process died. Call it with the folder's lock held."""
+    """Finish or drop the publishes into `output` whose process died. Call it with the folder's lock held.
+
+    Whoever may write there may have left a journal of their own: one that would touch anything else is dropped.
+    """
     for stage in sorted(output.glob(f"{STAGE_PREFIX}*.*")):
         try:
             publication = Publication.model_validate_json((stage / JOURNAL).read_bytes())
-        except (FileNotFoundError, ValueError):
+            if publication.stage != stage.name or publication.output.resolve() != output.resolve():
+                raise UnsafePath(f"{stage}: is of another folder, {publication.output}", path=str(stage))
+            _check_places(publication, output)
+        except (FileNotFoundError, ValueError) as error:
+            if isinstance(error, UnsafePath):
+                _log.warning("a publish was dropped", reason=str(error))
             storage_files.remove(stage)
             continue
         if _is_committed(publication, stage):
@@ -235,15 +259,19 @@ def link_or_copy(source: Path, target: Path) -> None:
         os.utime(target, ns=(found.st_atime_ns, found.st_mtime_ns))  # as a link has it: the ledger knows a file by it
 
 
-def put_back(folder: JobFolder, *, access: Access) -> State:
+def put_back(folder: JobFolder, *, access: Access, roots: Sequence[Path] = ()) -> State:
     """Put back the published files that are missing, because the portal has used them up or a mount was late.
 
     Returns SUPERSEDED when another job has published there meanwhile.
+
+    Raises:
+        UnsafePath: as in `publish`.
     """
     publication = Publication.model_validate_json(folder.publication.read_bytes())
     known = ledger.read(folder.root, publication.output)
     if known.entries and all(entry.job != folder.id for entry in known.entries):
         return State.SUPERSEDED
+    _check_places(publication, publication.output, roots)
     for file in publication.files:
         put(folder.path / file.source, publication.output / file.name, access, replace=False)
     return State.SUCCEEDED

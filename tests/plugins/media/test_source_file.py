@@ -111,10 +111,22 @@ def test_the_canary_tells_of_who_opens_it(canary: Canary, tmp_path: Path) -> Non
     assert canary.was_opened
 
 
+@pytest.mark.parametrize("scheme", ["file://", "", "subfile,,start,0,end,0,,:"])
+def test_nor_does_one_that_lies_at_an_address_have_it_opened(scheme: str, canary: Canary, tmp_path: Path) -> None:
+    entry = b"url " + bytes(4) + f"{scheme}{canary.path}".encode() + b"\0"
+    path = tmp_path / "a.mov"
+    path.write_bytes(_referring(make_clip(path, seconds=1, width=64, height=48).read_bytes(), entry))
+
+    for read in READERS:
+        with suppress(BadSource):
+            read_through(read, path)
+    assert not canary.was_opened
+
+
 def test_a_track_that_lies_in_another_file_leaves_that_one_closed(canary: Canary, tmp_path: Path) -> None:
     film = make_clip(tmp_path / "a.mov", seconds=1, width=64, height=48).read_bytes()
     path = canary.path.parent / "a.mov"
-    path.write_bytes(_referring(film, canary.path.name))
+    path.write_bytes(_referring(film, _alias(canary.path.name)))
 
     for read in READERS:
         with suppress(BadSource):
@@ -124,14 +136,18 @@ def test_a_track_that_lies_in_another_file_leaves_that_one_closed(canary: Canary
         assert canary.was_opened, "the reference is one that libav would follow"
 
 
-def _referring(film: bytes, name: str) -> bytes:
-    """Return a QuickTime file whose tracks lie, by an alias record, in a file of this name beside it."""
+def _alias(name: str) -> bytes:
+    """Return the alias record of a file of this name beside the one that holds it."""
     path = name.encode()
     path += bytes(len(path) % 2)
     alias = bytes(10) + bytes(28) + bytes(12) + bytes(64) + bytes(16) + struct.pack(">HH", 1, 1) + bytes(16)
     alias += struct.pack(">HH", 2, len(path)) + path + struct.pack(">Hh", 0xFFFF, 0)
-    entry = struct.pack(">I4sI", 12 + len(alias), b"alis", 0) + alias
-    reference = struct.pack(">II", 0, 1) + entry
+    return b"alis" + bytes(4) + alias
+
+
+def _referring(film: bytes, entry: bytes) -> bytes:
+    """Return a QuickTime file whose tracks lie where this entry says."""
+    reference = struct.pack(">III", 0, 1, 4 + len(entry)) + entry
 
     def rewritten(data: bytes) -> bytes:
         found, at = b"", 0
