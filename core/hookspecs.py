@@ -128,7 +128,8 @@ def child_access(job: Job, step: Step, options: Mapping[str, Any]) -> Access | N
     """Say what the child process of a step needs beside its inputs, the code and its own folders.
 
     Asked of the plugins that work in it, before it starts. It can read nothing else of this host, write nowhere else,
-    connect to nobody and start no program, where the kernel has the means (docs/service.md).
+    connect to nobody and start no program, where the kernel has the means (docs/service.md). Of settings it has core's
+    and those of the plugins that work in it.
 
     :param options: as your engine will get them; files that they name can be read in any case.
     """

@@ -14,6 +14,8 @@ class Access(Model):
     read: tuple[FilePath, ...] = ()
     #: Folders.
     write: tuple[FilePath, ...] = ()
+    #: Plugins whose own settings it reads too: of shared code, `media`.
+    settings: tuple[str, ...] = ()
     #: Whether it connects to other hosts, or to services of this one.
     network: bool = False
     #: Whether it starts programs, or processes of its own.
@@ -26,6 +28,7 @@ def union(each: Iterable[Access]) -> Access:
     return Access(
         read=tuple(path for one in given for path in one.read),
         write=tuple(path for one in given for path in one.write),
+        settings=tuple(name for one in given for name in one.settings),
         network=any(one.network for one in given),
         programs=any(one.programs for one in given),
     )

@@ -217,9 +217,10 @@ def _attempt(
             scratch.owner.touch()
 
     download.fetch(job, host.settings, watch_all)
+    access = host.manager.child_access(job, step, plan)
     request = StepRequest(
         parent=os.getpid(),
-        settings=host.manager.settings_for_child(host.manager.working(step, plan)),
+        settings=host.manager.settings_for_child({*host.manager.working(step, plan), *access.settings}),
         root=folder.root.resolve(),
         job=job.id,
         step=step,
@@ -231,7 +232,7 @@ def _attempt(
         published=(job.output or folder.out / scratch.path.name).absolute(),
         plan=plan,
         manifest=job_state.fold(folder),
-        access=host.manager.child_access(job, step, plan),
+        access=access,
     )
     if host.settings.confinement == "required":
         confinement.demand()

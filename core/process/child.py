@@ -54,8 +54,7 @@ def main() -> None:
         return  # it died before the kernel knew that we wanted to follow it
     send = _sender(int(sys.argv[1]))
     _send_logs(send, request.settings.log_level)
-    fence.begin(request)
-    _serve(request, send)
+    _serve(request, send, fence.begin)
     while request.kept:
         try:
             line = requests.get(timeout=request.settings.keep_seconds + _IDLE_MARGIN)
@@ -66,8 +65,9 @@ def main() -> None:
         _serve(request, send)
 
 
-def _serve(request: StepRequest, send: Send) -> None:
+def _serve(request: StepRequest, send: Send, prepare: Callable[[StepRequest], None] = lambda request: None) -> None:
     try:
+        prepare(request)
         # In a thread of its own: what a thread is shut off from stays shut, and the next job reads other files.
         with ThreadPoolExecutor(1, thread_name_prefix="step") as thread:
             made = thread.submit(_run, request, send).result()

@@ -59,7 +59,7 @@ class Fence:
 
 def fences() -> tuple[Fence, ...]:
     """Return what this host can do."""
-    return Fence("Landlock", _lack_of_landlock()), Fence("seccomp", _lack_of_seccomp())
+    return Fence("Landlock", _lack_of_landlock()), Fence("seccomp", syscall_filter.lack())
 
 
 def demand() -> None:
@@ -76,10 +76,10 @@ def demand() -> None:
 
 
 def compiled(pid: int, *, network: bool, programs: bool) -> bytes:
-    """Return the filter for a child, empty where it can't be made."""
-    with suppress(OSError, ImportError, RuntimeError):
-        return syscall_filter.build(pid, network=network, programs=programs)
-    return b""
+    """Return the filter for a child, empty where this host has none."""
+    if syscall_filter.lack():
+        return b""
+    return syscall_filter.build(pid, network=network, programs=programs)
 
 
 def limit(memory: int, file_size: int) -> None:
@@ -100,11 +100,14 @@ def limit(memory: int, file_size: int) -> None:
 
 
 def shut(program: bytes) -> None:
-    """Put the filter of system calls into force for the whole process, where there is one and the kernel takes it."""
+    """Put the filter of system calls into force for the whole process, where there is one.
+
+    Raises:
+        OSError: the kernel doesn't take it.
+    """
     ctypes.CDLL(None).prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
     if program:
-        with suppress(OSError):
-            syscall_filter.load(program)
+        syscall_filter.load(program)
 
 
 def restrict(read: Iterable[Path | str | int], write: Iterable[Path | str], *, programs: bool = False) -> None:
@@ -178,14 +181,4 @@ def _lack_of_landlock() -> str:
         return "pip install landlock"
     except OSError as error:
         return os.strerror(error.errno or 0)
-    return ""
-
-
-def _lack_of_seccomp() -> str:
-    try:
-        syscall_filter.build(os.getpid(), network=False, programs=False)
-    except ImportError:
-        return "pip install pyseccomp"
-    except (OSError, RuntimeError) as error:
-        return str(error)
     return ""

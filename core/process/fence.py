@@ -29,14 +29,21 @@ _log = structlog.get_logger()
 
 
 def begin(request: StepRequest) -> None:
-    """Bound the whole process, for this job and for those that it is kept for."""
+    """Bound the whole process, for this job and for those that it is kept for.
+
+    Raises:
+        Transient: the kernel refuses what it has.
+    """
     settings = request.settings
     if settings.confinement == "off":
         if limit := settings.step_memory_limit:
             resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
         return
     confinement.limit(settings.step_memory_limit, settings.step_file_limit)
-    confinement.shut(base64.b64decode(request.filter))
+    try:
+        confinement.shut(base64.b64decode(request.filter))
+    except OSError as error:
+        raise _unconfined(request, error) from error
     if request.kept and settings.media_roots:
         # Whoever broke out of a job's thread would still meet this.
         read = (*settings.media_roots, request.root, *request.access.read, *inputs.named(request.plan.options))
@@ -48,6 +55,7 @@ def shut(request: StepRequest, job: Job) -> None:
 
     Raises:
         UnsafePath: a source leads out of the media roots now, whatever it did when it was submitted.
+        Transient: the kernel refuses what it has.
     """
     scratch = Scratch(request.scratch, request.step, request.attempt)
     folder = JobFolder(request.root, request.job)
@@ -56,6 +64,8 @@ def shut(request: StepRequest, job: Job) -> None:
     tempfile.tempdir = str(scratch.work)
     if request.settings.confinement == "off":
         return
+    _, most = resource.getrlimit(resource.RLIMIT_CPU)
+    resource.setrlimit(resource.RLIMIT_CPU, (most, most))  # that of the job before went by another source
     roots = request.settings.media_roots
     found = [_opened(source.path, (*roots, request.root) if roots else ()) for source in job.sources]
     found += [_opened(path, ()) for path in inputs.named(request.plan.options)]
@@ -69,8 +79,9 @@ def limit_cpu(settings: Settings, seconds: float) -> None:
     """Bound what the rest of this job may compute, by the length of its source in seconds."""
     if settings.step_cpu_limit and settings.confinement != "off":
         used = resource.getrusage(resource.RUSAGE_SELF)
-        most = used.ru_utime + used.ru_stime + (seconds + _MORE_SECONDS) * settings.step_cpu_limit
-        resource.setrlimit(resource.RLIMIT_CPU, (int(most) + 1, resource.getrlimit(resource.RLIMIT_CPU)[1]))
+        wanted = int(used.ru_utime + used.ru_stime + (seconds + _MORE_SECONDS) * settings.step_cpu_limit) + 1
+        _, most = resource.getrlimit(resource.RLIMIT_CPU)
+        resource.setrlimit(resource.RLIMIT_CPU, (wanted if most == resource.RLIM_INFINITY else min(wanted, most), most))
 
 
 def _opened(path: Path, roots: tuple[Path, ...]) -> int | None:
@@ -87,7 +98,9 @@ def _restrict(request: StepRequest, read: Iterable[Path | int], write: Iterable[
         _log.debug("files are not shut off", reason=str(error))
     except OSError as error:
         if error.errno not in (errno.ENOSYS, errno.EOPNOTSUPP):  # else this kernel has no Landlock, which doctor tells
-            raise Transient(
-                f"this process could not be shut off from others' files: {error}", step=request.step
-            ) from error
+            raise _unconfined(request, error) from error
         _log.debug("files are not shut off", reason=error.strerror)
+
+
+def _unconfined(request: StepRequest, error: OSError) -> Transient:
+    return Transient(f"this process could not be shut off ({error})", step=request.step)

@@ -15,7 +15,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
@@ -49,7 +49,7 @@ class Key:
 
     @classmethod
     def of(cls, settings: Settings, access: Access, options: Mapping[str, Any]) -> Key:
-        return cls(settings, child_environment(settings), access, frozenset(inputs.named(options)))
+        return cls(settings, child_environment(settings, access.settings), access, frozenset(inputs.named(options)))
 
 
 @dataclass
@@ -190,16 +190,18 @@ def _spawn(key: Key, writer: int, lock: int | None, complaints: Path) -> subproc
         )
 
 
-def child_environment(settings: Settings) -> dict[str, str]:
+def child_environment(settings: Settings, also: Iterable[str] = ()) -> dict[str, str]:
     """Return what a child sees of our environment: what programs need, and what plugins read there by themselves.
 
     The settings, those that plugins declare among them, reach it in the request, less what it has no use for. Other
     variables of ours are those of plugins that may be loaded here, and that read them without a word to anybody.
+
+    :param also: plugins whose settings are read though they may not be loaded.
     """
     ours = {PREFIX + name.upper() for name in Settings.model_fields}
     ours |= {plugin_settings.variable(plugin, field) for plugin, own in settings.plugin.items() for field in own}
     ours |= {name + secret_files.SUFFIX for name in ours}
-    theirs = tuple(PREFIX + prefix.upper() for prefix in _loaded(settings))
+    theirs = tuple(PREFIX + prefix.upper() for prefix in _loaded(settings) | {f"{name}_" for name in also})
     return {
         name: value
         for name, value in os.environ.items()

@@ -34,7 +34,7 @@ _PROGRAMS = ("execve", "execveat", "fork", "vfork")
 
 _SOCKET_TYPE = 0xF  # linux/net.h: SOCK_TYPE_MASK
 _CLONE_THREAD = 0x00010000  # linux/sched.h
-_PR_SET_DUMPABLE, _PR_SET_PDEATHSIG = 4, 1  # linux/prctl.h
+_PR_SET_DUMPABLE, _PR_SET_PDEATHSIG, _PR_GET_SECCOMP = 4, 1, 21  # linux/prctl.h
 _SECCOMP_SET_MODE_FILTER, _SECCOMP_FILTER_FLAG_TSYNC = 1, 1  # linux/seccomp.h
 _SYS_SECCOMP: Mapping[str, int] = {"x86_64": 317, "aarch64": 277}
 
@@ -52,7 +52,7 @@ def build(pid: int, *, network: bool, programs: bool) -> bytes:
     """Return the program for the process `pid`, which may signal itself alone; one with programs also those.
 
     Raises:
-        OSError, ImportError: libseccomp is not here.
+        OSError, RuntimeError, ImportError: libseccomp is not here, or refuses.
     """
     seccomp = _library()
     refused = seccomp.ERRNO(errno.EPERM)
@@ -91,15 +91,29 @@ def _library() -> ModuleType:
     return importlib.import_module("pyseccomp")
 
 
+@cache
+def lack() -> str:
+    """Return why this host has no filter, "" where it has: by this machine, the kernel (prctl(2)) and libseccomp."""
+    if os.uname().machine not in _SYS_SECCOMP:
+        return f"unknown on {os.uname().machine}"
+    if ctypes.CDLL(None, use_errno=True).prctl(_PR_GET_SECCOMP, 0, 0, 0, 0) < 0:
+        return "the kernel was built without"
+    try:
+        build(os.getpid(), network=False, programs=False)
+    except ImportError:
+        return "pip install pyseccomp"
+    except (OSError, RuntimeError) as error:
+        return str(error)
+    return ""
+
+
 def load(program: bytes) -> None:
     """Put the program into force for all threads of this process, which then gain no privileges by programs any more.
 
     Raises:
         OSError: the kernel does not take it.
     """
-    number = _SYS_SECCOMP.get(os.uname().machine)
-    if number is None:
-        raise OSError(errno.ENOSYS, f"no seccomp for {os.uname().machine}")
+    number = _SYS_SECCOMP[os.uname().machine]
     libc = ctypes.CDLL(None, use_errno=True)
     buffer = ctypes.create_string_buffer(program, len(program))
     packed = _Program(len(program) // _INSTRUCTION, ctypes.addressof(buffer))

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -78,11 +77,6 @@ def find(variable: str) -> SecretFile | None:
     if (folder := os.environ.get(CREDENTIALS)) and os.path.lexists(path := Path(folder) / credential):
         return SecretFile(f"credential {credential}", path)
     return None
-
-
-def found(variables: Iterable[str]) -> Iterator[SecretFile]:
-    """Yield the files that are named for any of these variables."""
-    yield from (file for name in variables if (file := find(name)))
 
 
 def credentials() -> list[str]:

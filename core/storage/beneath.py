@@ -5,7 +5,6 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
-import stat
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -31,14 +30,7 @@ def opened(path: Path, roots: Iterable[Path]) -> int:
         FileNotFoundError, OSError: it isn't there, or can't be reached.
     """
     real = path.resolve(strict=True)
-    places = [root.resolve() for root in roots] or [Path("/")]
-    root = next((place for place in places if real.is_relative_to(place)), None)
-    if root is None:
-        raise UnsafePath(
-            f"{path}: leads out of the media roots, to {real}",
-            remedy="put it below one of them, or add its folder to AMPHIPOD_MEDIA_ROOTS",
-            path=str(path),
-        )
+    root = _root_of(path, real, roots)
     folder = os.open(root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         return _open_beneath(folder, os.fspath(real.relative_to(root)))
@@ -54,10 +46,6 @@ def opened(path: Path, roots: Iterable[Path]) -> int:
         os.close(folder)
 
 
-def is_regular(descriptor: int) -> bool:
-    return stat.S_ISREG(os.fstat(descriptor).st_mode)
-
-
 def check_places(folder: Path, names: Iterable[str], roots: Iterable[Path]) -> None:
     """Refuse to write where a link, made since the folder was named, leads out of the roots or of the folder itself.
 
@@ -67,13 +55,8 @@ def check_places(folder: Path, names: Iterable[str], roots: Iterable[Path]) -> N
     Raises:
         UnsafePath
     """
-    real, places = folder.resolve(), [root.resolve() for root in roots]
-    if places and not any(real.is_relative_to(place) for place in places):
-        raise UnsafePath(
-            f"{folder}: leads out of the media roots, to {real}",
-            remedy="publish into a folder below one of them, or add it to AMPHIPOD_MEDIA_ROOTS",
-            path=str(folder),
-        )
+    real = folder.resolve()
+    _root_of(folder, real, roots)
     for name in names:
         if not (place := (folder / name).parent.resolve()).is_relative_to(real):
             raise UnsafePath(
@@ -81,6 +64,19 @@ def check_places(folder: Path, names: Iterable[str], roots: Iterable[Path]) -> N
                 remedy="remove the link",
                 path=str(folder / name),
             )
+
+
+def _root_of(path: Path, real: Path, roots: Iterable[Path]) -> Path:
+    """Return the root that holds what a path really leads to; without roots, the file system's."""
+    places = [root.resolve() for root in roots] or [Path("/")]
+    for place in places:
+        if real.is_relative_to(place):
+            return place
+    raise UnsafePath(
+        f"{path}: leads out of the media roots, to {real}",
+        remedy="name a place below one of them, or add its folder to AMPHIPOD_MEDIA_ROOTS",
+        path=str(path),
+    )
 
 
 def _open_beneath(folder: int, relative: str) -> int:

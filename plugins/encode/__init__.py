@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
-from core import PluginUnavailable, hookimpl
+from core import Access, PluginUnavailable, hookimpl
 from plugins.media.settings import DEFAULTS, MediaSettings
 
 if TYPE_CHECKING:
@@ -40,6 +40,10 @@ class Plugin:
         from plugins.encode.output.names import ENCODED, film_name
 
         return {"encode": ENCODED, "compose": (film_name(job),)}.get(step)
+
+    @hookimpl
+    def child_access(self) -> Access:
+        return Access(settings=("media",))
 
     @hookimpl
     def encode(self, job: Job, source: Source, options: Mapping[str, Any], context: Context) -> StepOutput:

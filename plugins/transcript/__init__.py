@@ -67,7 +67,8 @@ class Plugin:
 
         if step != "transcribe":
             return None
-        return Access(read=tuple(weights.places(TranscribeOptions.model_validate(dict(options)), self._own)))
+        places = weights.places(TranscribeOptions.model_validate(dict(options)), self._own)
+        return Access(read=tuple(places), settings=("media",))
 
     @hookimpl
     def transcribe(self, job: Job, audio: Path, options: Mapping[str, Any], context: Context) -> Transcript:

@@ -59,6 +59,7 @@ def encode_one(part: Part, options: EncodeOptions, context: Context) -> PartOutp
     told = Assignment.of(part)
     with output_errors(context.output):
         encode = _encode_pictures if told.stretch else _encode_sound
+        context.lasts(told.film.duration)
         facts = encode(told, options, context)
     files = sorted(path.name for path in context.output.iterdir())
     return PartOutput(

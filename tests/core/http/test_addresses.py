@@ -11,9 +11,10 @@ import pytest
 
 from core.errors import BadCall, BadSource
 from core.http import addresses
-from core.model import Download, Job, Source
 from core.pipeline import download
 from core.settings import Settings
+
+from .conftest import job_of
 
 
 @pytest.mark.parametrize(
@@ -108,22 +109,12 @@ def heard() -> Iterator[tuple[str, list[str]]]:
     server.server_close()
 
 
-def _job(folder: Path, url: str) -> Job:
-    path = folder / "downloads" / "a.mp4"
-    return Job(
-        id="one",
-        sources=(Source(path=path),),
-        steps=("encode",),
-        downloads=(Download(path=path, url=url, guarded=True),),
-    )
-
-
 def test_a_name_that_leads_to_a_private_address_later_is_asked_nothing(
     heard: tuple[str, list[str]], settings: Settings, tmp_path: Path
 ) -> None:
     url, asked = heard
     with pytest.raises(BadSource, match="private address"):
-        download.fetch(_job(tmp_path, url), settings)
+        download.fetch(job_of(tmp_path, url), settings)
     assert asked == []
 
 
@@ -132,7 +123,7 @@ def test_what_is_larger_than_an_upload_may_be_is_not_fetched(
 ) -> None:
     small = settings.model_copy(update={"fetch_hosts": ("127.0.0.1",), "web_upload_limit": 8})
     with pytest.raises(BadSource, match="more than 8 bytes"):
-        download.fetch(_job(tmp_path, heard[0]), small)
+        download.fetch(job_of(tmp_path, heard[0]), small)
     assert list((tmp_path / "downloads").iterdir()) == []
-    download.fetch(_job(tmp_path, heard[0]), small.model_copy(update={"web_upload_limit": 9}))
+    download.fetch(job_of(tmp_path, heard[0]), small.model_copy(update={"web_upload_limit": 9}))
     assert (tmp_path / "downloads" / "a.mp4").read_text() == "a lecture"

@@ -15,12 +15,12 @@ import pytest
 
 from core.errors import BadCall, BadSource, Cancelled, OutOfReach
 from core.http import addresses, client, sessions
-from core.model import Download, Job, Source
 from core.pipeline import download, transfer
 from core.pod import mediapackage
 from core.settings import Settings
 
 from ...service.conftest import until
+from .conftest import job_of
 
 Talk = Callable[[socket.socket, threading.Event], None]
 
@@ -96,19 +96,9 @@ def drips(head: bytes, piece: bytes = b"x", pause: float = 0.05) -> Talk:
 OK = b"HTTP/1.1 200 OK\r\n"
 
 
-def job(folder: Path, url: str) -> Job:
-    path = folder / "downloads" / "a.mp4"
-    return Job(
-        id="one",
-        sources=(Source(path=path),),
-        steps=("encode",),
-        downloads=(Download(path=path, url=url, guarded=True),),
-    )
-
-
 def fetch(url: str, settings: Settings, folder: Path, watch: Callable[[], None] = lambda: None) -> bytes:
     """Fetch a file; of one that does not come nothing may be left."""
-    asked = job(folder, url)
+    asked = job_of(folder, url)
     try:
         download.fetch(asked, settings, watch)
     except BaseException:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import socket
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -271,6 +273,46 @@ class TestCalls:
         assert said == {"shell": {"done": "b'hello\\n'"}, "fork": {"done": "None"}}
 
 
+#: Computes for so many seconds, and maybe says how long its source is.
+THINKER = """
+    import time
+
+    from core import Artifact, Transcript, hookimpl
+
+    @hookimpl
+    def transcribe(options, context):
+        if "lasts" in options:
+            context.lasts(options["lasts"])
+        end = time.process_time() + options["compute"]
+        while time.process_time() < end:
+            pass
+        return Transcript(language="en", segments=())
+
+    @hookimpl
+    def write_captions(context):
+        (context.output / "a.vtt").write_text("WEBVTT")
+        return [Artifact(kind="caption", path="a.vtt", media_type="text/vtt", language="en")]
+"""
+
+
+def test_what_a_short_source_allows_does_not_bind_the_next_one_of_a_child_that_is_kept(
+    settings: Settings, media: Path, tmp_path: Path, install_plugin: InstallPlugin
+) -> None:
+    install_plugin("thinker", THINKER)
+    own = settings.model_copy(
+        update={"plugins_only": ("thinker",), "step_cpu_limit": 0.01, "run_dir": tmp_path / "run", "step_attempts": 1}
+    )
+    host = Host(own, Manager(own))
+    try:
+        results = [
+            run(host, media / "a.mp4", step="transcribe", compute=0.0, lasts=1.0),
+            run(host, media / "a.mp4", step="transcribe", compute=3.0),
+        ]
+    finally:
+        spawn.keeper.end()
+    assert [result.reason for result in results] == [None, None]
+
+
 #: Remembers its first source, and tries to read that one again for the next job.
 EAVESDROPPER = """
     from core import Artifact, Transcript, hookimpl
@@ -324,6 +366,13 @@ class TestLimits:
         settings = host.settings.model_copy(update={"step_cpu_limit": 0.01})
         result = run(Host(settings, Manager(settings)), media / "a.mp4", lasts=1.0, tries={"compute": 20})
         assert "encode took more CPU time than sources of this length may" in (result.reason or "")
+
+
+@needs_seccomp
+def test_a_filter_that_the_kernel_refuses_is_no_filter_in_silence() -> None:
+    code = "from core.process import confinement; confinement.shut(bytes(range(1, 17)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert "OSError: [Errno 22] seccomp: Invalid argument" in done.stderr
 
 
 class TestSetting:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from core import BadSource
+from core.testing import make_clip
 from plugins.media.picture_file import read_picture
 from plugins.transcript.sound.audio import iter_audio
 
@@ -46,3 +47,21 @@ def test_a_clock_that_leaps_again_and_again_is_not_listened_to() -> None:
     with pytest.raises(BadSource, match=r"gaps12\.mkv has holes of [45] hours and more: its clock leaps"):
         for _ in iter_audio(DATA / "gaps12.mkv"):
             pass
+
+
+@pytest.mark.parametrize("by", ["variable", "file"])
+def test_a_host_s_limits_hold_in_a_step_s_process_though_the_setting_of_plugins_leaves_media_out(
+    by: str, tmp_path: Path
+) -> None:
+    clip = make_clip(tmp_path / "a.mp4", seconds=1)
+    (tmp_path / "site.toml").write_text("[plugin.media]\npixel_limit = 1000\n" if by == "file" else "")
+    variables = {"AMPHIPOD_MEDIA_PIXEL_LIMIT": "1000"} if by == "variable" else {}
+    done = subprocess.run(
+        [sys.executable, "-m", "core.cli", "--config", "site.toml", "run", str(clip), "--steps", "encode"],
+        env={"AMPHIPOD_PLUGINS_ONLY": "encode", "AMPHIPOD_JOBS_ROOT": "jobs", **variables},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 1
+    assert "0.001 million pixels are taken" in done.stderr
