@@ -17,7 +17,7 @@ from plugins.transcript.sound.windows import RATE
 from .conftest import DATA, load, silence
 
 SCRIPT = """
-import json, resource, sys
+import json, re, sys
 from pathlib import Path
 from core.testing import fake_context, fake_job
 from plugins.transcript.engine import transcribe_lecture
@@ -26,7 +26,7 @@ from plugins.transcript.options import TranscribeOptions
 audio, model, folder = map(Path, sys.argv[1:])
 context = fake_context(folder, audio, step="transcribe", threads=1)
 heard = transcribe_lecture(fake_job(audio, language="auto"), audio, TranscribeOptions(model=str(model)), context)
-peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+peak = int(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1]) * 1024  # rusage's is inherited
 last = heard.segments[-1].end
 words = sum(len(segment.words) for segment in heard.segments)
 print(json.dumps({"peak": peak, "last": last, "words": words, "language": heard.language, **heard.facts}))
