@@ -48,10 +48,13 @@ demo-captions: .venv/encode,transcript,web.stamp demo
 	@echo "  $(BIN)/amphipod run lecture.mp4 --language fr --option model=small"
 
 # More processes than two cores: two thirds of the time the tests wait for clocks, not for the processor. A browser that
-# decodes in software needs both cores for itself, so its tests come last and alone.
-test: .venv/dev.stamp .venv/lrs.stamp debian-packages
+# decodes in software needs a core for itself, so its tests come last.
+test: .venv/dev.stamp .venv/lrs.stamp debian-packages assets tests/browser/node_modules/.package-lock.json
 	$(BIN)/python -m pytest -m "not long" --numprocesses 5 --dist loadfile --no-loadscope-reorder $(or $(ARGS),--ignore tests/browser)
-	$(if $(ARGS),,$(BIN)/python -m pytest -m "not long" tests/browser)
+	$(if $(ARGS),,$(BIN)/python -m pytest -m "not long" --numprocesses 2 --dist loadfile tests/browser)
+
+tests/browser/node_modules/.package-lock.json: tests/browser/package-lock.json
+	cd tests/browser && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
 
 # OpenAI's own weights hear what espeak-ng speaks, where it is installed; AMPHIPOD_TEST_WEIGHTS names base.pt, else pip
 # fetches it.

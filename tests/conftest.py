@@ -32,7 +32,7 @@ LONGEST_FIRST = tuple(
         ),
         *("service/test_callbacks", "plugins/encode/source/test_sources", "service/test_commands"),
         *("plugins/encode/test_dressing", "service/test_statements", "plugins/encode/test_kinds", "service/test_parts"),
-        *("packaging/test_examples", "service/test_monitor", "packaging/test_wheel", "service/test_statement_faults"),
+        *("packaging/test_installed", "service/test_monitor", "packaging/test_wheel", "service/test_statement_faults"),
         *("plugins/encode/parts/test_parts", "service/test_plugin_steps", "plugins/xapi/test_tracker"),
         *("core/pipeline/test_lifecycle", "core/pipeline/test_parts", "service/test_graph", "core/cli/test_run"),
         *("service/test_story", "packaging/test_shadowing", "pod/test_bridge", "core/storage/test_conflicts"),

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.packaging.conftest import Bare, build_wheel
+from tests.packaging.conftest import build_wheel
 
 
 def test_the_wheel_holds_core_and_plugins_and_nothing_else(wheel: Path) -> None:
@@ -46,6 +46,7 @@ def test_the_wheel_carries_the_player_s_assets_with_their_licences(wheel: Path) 
     assert "hls.js 1" in licences
 
 
+@pytest.mark.long
 def test_an_sdist_brings_the_assets_so_that_its_wheel_needs_no_npm(
     wheel: Path, tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -63,47 +64,3 @@ def test_without_npm_there_is_a_wheel_all_the_same(tree: Path, tmp_path: Path, m
     names = zipfile.ZipFile(build_wheel(bare, tmp_path)).namelist()
     assert "core/web/app.py" in names
     assert not ASSETS.intersection(names)
-
-
-def test_help_names_the_commands(bare: Bare) -> None:
-    done = bare.run("amphipod", "--help")
-    assert done.returncode == 0
-    for command in ("run", "plugins", "hooks", "doctor"):
-        assert f" {command} " in done.stdout
-
-
-def test_the_built_in_plugins_are_found(bare: Bare) -> None:
-    found = {plugin["name"]: plugin for plugin in bare.json("amphipod", "plugins", "--json")}
-    assert found["encode"]["state"] == "ready"
-    assert {"encode", "options_schema"} <= set(found["encode"]["hooks"])
-
-
-def test_hooks_are_printed_for_scripts(bare: Bare) -> None:
-    encode = next(hook for hook in bare.json("amphipod", "hooks", "--json") if hook["name"] == "encode")
-    assert encode["signature"].startswith("(job: Job, source: Source,")
-    assert "when to stop" in encode["documentation"]
-
-
-def test_doctor_finds_the_host_fit(bare: Bare) -> None:
-    done = bare.run("amphipod", "doctor")
-    assert done.returncode == 0, done.stdout
-    assert f"ok   installation: {bare.path}" in done.stdout
-
-
-def test_a_lecture_is_encoded_and_has_its_page_without_a_web_server(bare: Bare, clip: Path) -> None:
-    done = bare.run("amphipod", "run", clip, "--out", "result", "--page")
-    assert done.returncode == 0, done.stderr
-    assert "media-control-bar" in Path("result/watch.html").read_text()
-    assert {"360p.mp4", "360p.m3u8", "livestream.m3u8", "info_video.json"} <= {
-        path.name for path in Path("result").iterdir()
-    }
-
-
-@pytest.mark.parametrize("command", ["plugins", "run"])
-def test_the_heavy_libraries_stay_out_of_the_command_line(bare: Bare, command: str) -> None:
-    code = f"""
-import sys, core.cli
-core.cli.build([{command!r}])
-print(*{{"av", "PIL", "torch", "whisper", "ralph", "dramatiq", "kombu"}}.intersection(sys.modules))
-"""
-    assert bare.run("python", "-c", code).stdout == "\n"

@@ -221,6 +221,7 @@ class TestWhatCannotBeActedOn:
         assert redis_server.client.llen("amphipod:encoding") == 0
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("pod")
 def test_killed_anywhere_no_message_is_lost_and_none_becomes_two_jobs(
     bridge: Run,

@@ -502,6 +502,7 @@ class TestPodSAnswers:
         assert pod.videos[3].imports == 1
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("fast")
 def test_media_below_a_link_keep_the_names_that_pod_gave_them(
     pod: FakePod,
@@ -550,6 +551,7 @@ def test_importer_of_the_tests_is_as_strict_as_pod_s(tmp_path: Path) -> None:
         load()
 
 
+@pytest.mark.long
 def test_worker_with_a_bridge(
     pod: FakePod, push: Callable[..., str], redis_server: RedisServer, pod_settings: Settings, tmp_path: Path
 ) -> None:

@@ -67,6 +67,7 @@ class TestTheAddressOfTheApi:
 
 
 class TestTheTokenOfRunnerManagers:
+    @pytest.mark.long
     def test_is_missing_though_there_are_tasks(self, pod_settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
         assert of("runner manager") == (True, "not looked at")
         JobFolder(pod_settings.jobs_root, f"run-{'0' * 32}").path.mkdir(parents=True)

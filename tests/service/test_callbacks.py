@@ -230,6 +230,7 @@ class TestWhatIsSaid:
         assert headers["X-Correlation-ID"] == job
         assert SECRET.encode() not in body
 
+    @pytest.mark.long
     def test_a_retried_job_is_told_of_again(
         self, start: Start, told: Told, toy_service: Settings, receiver: Receiver, tmp_path: Path
     ) -> None:
@@ -272,6 +273,7 @@ class TestWhoDoesNotTakeIt:
 
         assert told_here(hasty, receiver.url).state == "given_up"
 
+    @pytest.mark.long
     def test_given_up_after_its_time_and_told_again_by_hand(
         self, start: Start, told: Told, toy_service: Settings, receiver: Receiver, redis_server: RedisServer
     ) -> None:
@@ -347,7 +349,7 @@ class TestCrashes:
     @pytest.mark.parametrize(
         ("point", "times"),
         [
-            ("os.link /steps/finish.1.json", 1),  # before the job is closed
+            pytest.param("os.link /steps/finish.1.json", 1, marks=pytest.mark.long),  # before the job is closed
             pytest.param(
                 "os.mkdir /callbacks", 1, marks=pytest.mark.long
             ),  # closed, and its deliveries not yet written down
@@ -391,6 +393,7 @@ class TestCrashes:
         assert settled(toy_service, job).state == "delivered"
         assert {headers["Amphipod-Delivery"] for headers, _ in receiver.got} == {f"{job}.1.1"}
 
+    @pytest.mark.long
     def test_redis_emptied_and_resumed(
         self, start: Start, told: Told, toy_service: Settings, receiver: Receiver, redis_server: RedisServer
     ) -> None:

@@ -55,6 +55,7 @@ def test_submit_prints_an_id_that_status_knows(toy_service: Settings) -> None:
     assert status == waiting | {"unserved": "encoding"}
 
 
+@pytest.mark.long
 def test_wait_follows_a_job_to_its_end(worker: subprocess.Popen[bytes]) -> None:
     job = submit(sleep=6, write="x")
 
@@ -161,6 +162,7 @@ def test_jobs_and_workers_show_the_service(worker: subprocess.Popen[bytes], redi
 
 
 class TestWorkerCommand:
+    @pytest.mark.long
     def test_a_worker_that_dies_is_started_again(
         self, worker: subprocess.Popen[bytes], tmp_path: Path, redis_server: RedisServer
     ) -> None:

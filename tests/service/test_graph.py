@@ -76,6 +76,7 @@ def test_a_transcription_ends_while_the_encode_goes_on_and_both_are_published(
     assert result_of(toy_service, job, "transcribe")["attempt"] == 1
 
 
+@pytest.mark.long
 def test_where_the_film_s_time_is_another_s_it_comes_after(toy_service: Settings, start: Start, ended: Ended) -> None:
     start("encoding", "transcripting", "callbacks", threads=2)
     job = submit(toy_service, write="x")

@@ -12,6 +12,8 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from core import jobs
 from core.job_index import JobQuery, JobRow, RowState, open_index, rebuild
 from core.jobs import Status, detail, recovery
@@ -203,6 +205,7 @@ def made(number: int, at: Any) -> JobRow:
     )
 
 
+@pytest.mark.long
 def test_jobs_lists_what_runs_on_top_and_dead_what_was_given_up(
     start: Start, submit: Submit, ended: Ended, toy_service: Settings
 ) -> None:

@@ -94,6 +94,7 @@ def end(settings: Settings, job: str, state: str) -> None:
     until(lambda: jobs.status(job, settings=settings).state == state, within=40, what=f"{job} has {state}")
 
 
+@pytest.mark.long
 def test_numbers_are_those_of_what_was_done_and_no_panel_or_rule_asks_for_others(
     told: Service, toy_service: Settings, submit: Submit, redis_server: RedisServer
 ) -> None:

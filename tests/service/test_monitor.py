@@ -189,6 +189,7 @@ class TestNoWorker:
 
 
 class TestProgress:
+    @pytest.mark.long
     def test_it_is_written_at_most_once_a_second(
         self, start: Start, submit: Submit, redis_server: RedisServer, ended: Ended
     ) -> None:
@@ -227,6 +228,7 @@ class TestWorkers:
         assert {one["pid"] for one in found} == set(worker.pids)
         assert {(tuple(one["queues"]), one["threads"]) for one in found} == {(("encoding",), 3)}
 
+    @pytest.mark.long
     def test_one_that_could_not_write_its_beacon_at_boot_leaves_it_once_it_can(
         self, start: Start, redis_server: RedisServer, toy_service: Settings
     ) -> None:

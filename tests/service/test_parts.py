@@ -73,6 +73,7 @@ class TestSharing:
         workers = {result_of(toy_service, job, f"encode.{part}")["facts"]["worker"] for part in "abcd"}
         assert workers == {pid for host in hosts for pid in host.pids}
 
+    @pytest.mark.long
     def test_progress_is_that_of_all_parts_and_never_goes_back(
         self, start: Start, submit: Submit, toy_service: Settings
     ) -> None:
@@ -150,6 +151,7 @@ class TestFaults:
         assert ended(job).state is State.SUCCEEDED
         assert attempts(toy_service, job) == {"a": 1, "b": 1, "c": 1}
 
+    @pytest.mark.long
     def test_without_redis_data_resume_sends_the_parts_that_are_missing(
         self, start: Start, submit: Submit, ended: Ended, toy_service: Settings, redis_server: RedisServer
     ) -> None:
@@ -217,6 +219,7 @@ class TestFilm:
         make_clip(service.media_roots[0] / "lecture.mp4", seconds=9, width=640, height=360)
         return "lecture.mp4"
 
+    @pytest.mark.long
     def test_a_worker_killed_in_mid_part_costs_that_part_and_the_film_is_complete(
         self, start: Start, service: Settings, lecture: str
     ) -> None:

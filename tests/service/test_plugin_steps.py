@@ -37,6 +37,7 @@ def submit(settings: Settings, **options: object) -> str:
     return jobs.submit("a.mp4", steps=["index", "encode"], options=options, settings=settings)
 
 
+@pytest.mark.long
 def test_the_command_serves_its_queue_and_a_host_without_the_plugin_publishes(
     toy_service: Settings, redis_server: RedisServer, start: Start, ended: Ended
 ) -> None:
@@ -53,6 +54,7 @@ def test_the_command_serves_its_queue_and_a_host_without_the_plugin_publishes(
     assert result_of(toy_service, job, "index")["engine"]["plugin"] == "indexer"
 
 
+@pytest.mark.long
 def test_killed_in_mid_step_it_runs_again_and_is_published_once(
     toy_service: Settings, start: Start, ended: Ended
 ) -> None:

@@ -118,6 +118,7 @@ def test_a_command_says_it_in_one_line(
     assert "refuses the login" in done.stderr
 
 
+@pytest.mark.long
 def test_a_worker_waits_out_a_refusal_and_says_so_in_a_line(
     start: Start, submit: Submit, ended: Callable[..., Status], redis_server: RedisServer, tmp_path: Path
 ) -> None:

@@ -241,6 +241,7 @@ class TestOneStatement:
             until(lambda: len(store.taken) == number, what="neighbours don't wait")  # noqa: B023
             assert "500" in report(settings)["alarm"]
 
+    @pytest.mark.long
     def test_an_outage_sets_nothing_aside(self, hasty: Settings, start: Start, store: Store) -> None:
         store.answers = lambda _batch: (500, {"detail": "out of order"})
         sent = [statement(actor) for actor in range(40)]
@@ -253,6 +254,7 @@ class TestOneStatement:
         until(lambda: store.names() == {one["id"] for one in sent}, what="all are taken")
 
 
+@pytest.mark.long
 class TestAStoreThatRefusesEverything:
     def test_gets_no_statement_set_aside_until_it_has_taken_one(
         self, hasty: Settings, start: Start, store: Store
@@ -274,6 +276,7 @@ class TestAStoreThatRefusesEverything:
         assert letter["words"] == "400: bad"
 
 
+@pytest.mark.long
 class TestRedisWithoutItsData:
     def test_every_store_and_dead_letter_is_still_known(
         self, hasty: Settings, start: Start, store: Store, redis_server: RedisServer

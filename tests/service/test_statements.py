@@ -114,7 +114,7 @@ def amphipod(*arguments: str, **options: Any) -> subprocess.CompletedProcess[str
 class TestOnce:
     """Whatever breaks, each statement is stored, none twice, in the order of each actor."""
 
-    @pytest.mark.parametrize("number", [500, pytest.param(10_000, marks=pytest.mark.long)])
+    @pytest.mark.parametrize("number", [200, pytest.param(10_000, marks=pytest.mark.long)])
     def test_through_every_fault_at_once(
         self, number: int, configure: Configure, start: Start, lrs: RecordStoreServer, redis_server: RedisServer
     ) -> None:
@@ -490,6 +490,7 @@ class TestFaultsOfTheStore:
     def test_an_overloaded_store(self, configure: Configure, start: Start, odd: Callable[..., str]) -> None:
         assert self.said(configure, start, odd(status=503)).endswith("answers 503, it is tried again")
 
+    @pytest.mark.long
     def test_a_store_that_is_dead_is_not_hammered(
         self, configure: Configure, start: Start, odd: Callable[..., str]
     ) -> None:

@@ -114,6 +114,7 @@ class TestWhatGoesWrong:
 
 
 class TestSlots:
+    @pytest.mark.long
     def test_a_job_that_waits_for_a_slot_is_told_with_who_holds_it(self, start: Start, submit: Submit) -> None:
         worker = start("encoding", processes=2, log_format="json")
         first = submit(sleep=60)

@@ -70,6 +70,7 @@ class TestKilledWorker:
         until(lambda: leases(redis_server) == [], 2, "no lease is left")
         assert second.process.poll() is None
 
+    @pytest.mark.long
     def test_a_source_that_kills_its_worker_each_time_fails_with_a_reason(
         self, start: Start, submit: Submit, ended: Ended, toy_service: Settings
     ) -> None:
@@ -100,6 +101,7 @@ class TestKilledWorker:
         assert status.reason == "encode: gave up after 3 attempts: the process of encode was killed by SIGSEGV"
 
 
+@pytest.mark.long
 class TestFrozenWorker:
     def test_both_finish_their_work_and_one_commits(
         self, start: Start, submit: Submit, ended: Ended, toy_service: Settings, redis_server: RedisServer
@@ -139,6 +141,7 @@ def _counts(server: RedisServer) -> dict[str, int]:
 
 
 class TestSlots:
+    @pytest.mark.long
     def test_one_encode_a_host_and_no_host_idle_while_a_job_waits(
         self, start: Start, submit: Submit, ended: Ended, toy_service: Settings
     ) -> None:
@@ -183,6 +186,7 @@ class TestSlots:
 
 
 class TestLiveLease:
+    @pytest.mark.long
     def test_a_message_that_meets_one_is_put_back_and_runs_when_the_holder_dies(
         self, start: Start, submit: Submit, ended: Ended, redis_server: RedisServer, toy_service: Settings
     ) -> None:
@@ -328,6 +332,7 @@ class TestRedisRestarts:
         assert ended(doomed).state is State.FAILED
         assert result_of(toy_service, running)["attempt"] == 1
 
+    @pytest.mark.long
     def test_without_its_data_resume_puts_the_jobs_back(
         self, start: Start, submit: Submit, ended: Ended, redis_server: RedisServer, toy_service: Settings
     ) -> None:

@@ -50,6 +50,7 @@ def test_a_failure_is_shown_with_its_trace() -> None:
     assert "    ValueError: the sky fell" in shown
 
 
+@pytest.mark.long
 def test_follow_goes_on_until_the_job_is_over() -> None:
     command = [*AMPHIPOD, "run", "a.mp4", "--option", 'do={"sleep": 4, "write": "x"}']
     running = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)

@@ -106,6 +106,7 @@ def test_a_wrong_setting_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "AMPHIPOD_LOG_FORMAT" in done.stderr
 
 
+@pytest.mark.long
 def test_progress_is_plain_lines_when_nobody_watches() -> None:
     done = amphipod("run", "a.mp4", sleep=6, write="hello")
 

@@ -31,7 +31,13 @@ def numbers(shown: list[tuple[float, Image.Image]]) -> list[int]:
 @pytest.mark.parametrize(
     ("name", "first"),
     # A transport stream has no edit list: its sound begins 21 ms before the picture, and so does the film.
-    [("long.mp4", 301), ("long.mkv", 301), ("long.ts", 300), pytest.param("long.webm", 301, marks=pytest.mark.long)],
+    [
+        ("long.mp4", 301),
+        *(
+            pytest.param(name, first, marks=pytest.mark.long)
+            for name, first in (("long.mkv", 301), ("long.ts", 300), ("long.webm", 301))
+        ),
+    ],
 )
 def test_first_and_last_frame_are_the_asked_ones(
     clip: Clip, encode: Encode, look: Any, watch: Watch, name: str, first: int

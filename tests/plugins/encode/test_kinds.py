@@ -195,7 +195,9 @@ def interlaced(tmp_path_factory: pytest.TempPathFactory, ffmpeg: Ffmpeg) -> Call
     return make
 
 
-@pytest.mark.parametrize("kind", ["flagged", "tff", pytest.param("bff", marks=pytest.mark.long), "progressive"])
+@pytest.mark.parametrize(
+    "kind", ["tff", *(pytest.param(kind, marks=pytest.mark.long) for kind in ("flagged", "bff", "progressive"))]
+)
 def test_fields_become_frames(
     interlaced: Callable[[str], Path], encode: Encode, watch: Watch, look: Any, kind: str
 ) -> None:

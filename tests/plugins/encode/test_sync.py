@@ -117,6 +117,7 @@ def test_sound_that_is_missing_in_mid_film_leaves_a_silence(tmp_path: Path, enco
         assert offsets(film, watch, BEEPS) == [pytest.approx(0, abs=0.04)] * 2, film.name
 
 
+@pytest.mark.long
 def test_a_recorder_whose_sound_runs_fast_is_kept_in_step(tmp_path: Path, encode: Encode, watch: Watch) -> None:
     """By 3 %, as when frames were lost: without care the second beep would come 90 ms early."""
     source = make_beeps(tmp_path / "drift.mkv", 5, stamps=lambda time: time * 1.03, beeps=(1.0, 3.2))
@@ -155,6 +156,7 @@ def test_after_an_hour_the_sound_is_in_step(
     assert offsets(film, watch, beeps) == expected
 
 
+@pytest.mark.long
 def test_a_change_of_loudness_delays_nothing(tmp_path: Path, encode: Encode, watch: Watch) -> None:
     source = make_beeps(tmp_path / "soft.mkv", 5)
     for film in encode(source, loudness=-16).films:

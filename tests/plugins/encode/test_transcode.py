@@ -68,6 +68,7 @@ def test_keyframes_are_on_each_second(lecture: Any, look: Look) -> None:
         assert_keyframes_on_grid(film, 1, look)
 
 
+@pytest.mark.long
 def test_the_lecture_profile_has_keyframes_on_its_segments_only(clip: Clip, encode: Encode, look: Look) -> None:
     encoded = encode(clip("a.mp4", seconds=5, width=1280, height=720), profile="lecture")
     assert_faithful(encoded.source, encoded.films, look)

@@ -171,6 +171,7 @@ def test_the_model_is_loaded_once_for_two_jobs(tmp_path: Path) -> None:
     assert seconds[1] < seconds[0] / 2
 
 
+@pytest.mark.long
 def test_killed_in_the_middle_the_next_attempt_goes_on(tmp_path: Path) -> None:
     known = clip("en-noisy.mp3")
     one = np.concatenate([load(known.path), silence(19)])

@@ -35,7 +35,7 @@ def read_index(path: Path) -> list[tuple[float, float, tuple[int, int, int, int]
 @pytest.mark.parametrize(
     ("properties", "tiles", "tile"),
     [
-        ({"seconds": 12, "width": 1280, "height": 720}, 10, (160, 90)),
+        pytest.param({"seconds": 12, "width": 1280, "height": 720}, 10, (160, 90), marks=pytest.mark.long),
         pytest.param({"seconds": 101, "rate": 2, "width": 160, "height": 90}, 100, (160, 90), marks=pytest.mark.long),
         ({"seconds": 10, "rate": 10, "width": 180, "height": 180}, 10, (90, 90)),
     ],
@@ -97,6 +97,7 @@ def test_a_turned_film_is_upright_everywhere(clip: Clip, encode: Encode) -> None
             assert frame_number(image, turned=90) == pytest.approx(number, abs=1)
 
 
+@pytest.mark.long
 def test_a_profile_chooses_the_storyboards_geometry_and_the_pictures_kind(
     clip: Callable[..., Path], encode: Callable[..., Any]
 ) -> None:

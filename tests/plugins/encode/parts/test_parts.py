@@ -168,6 +168,7 @@ SOURCES: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
 }
 
 
+@pytest.mark.long
 def test_a_watermark_is_on_every_part(
     tmp_path: Path, clip: Clip, encode: Encode, encode_parts: Callable[..., Joined]
 ) -> None:
@@ -335,7 +336,8 @@ class Seams:
         assert self.mean >= -0.1, self
         assert self.worst_joint >= -0.5, self
         assert self.lowest_fill[1] >= 0, self
-        assert self.fullest[2] <= max(self.fullest[0], 1.2), self
+        # x264 meets its cap not quite alike each time, where several threads encode
+        assert self.fullest[2] <= max(self.fullest[0], 1.2) + 0.05, self
 
 
 def seams(whole: Path, joined: Joined, source: Path, name: str, max_rate: int) -> Seams:

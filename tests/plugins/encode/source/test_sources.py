@@ -83,7 +83,7 @@ def test_each_row_about_recorders_names_tests_that_exist() -> None:
 
 def _param(row: Row) -> Any:
     """Leave what costs most, and what the other profile shows too, to the long tests."""
-    is_long = row.profile == "pod" and row.source in ("longer than 100 s", "720 lines, 12 s")
+    is_long = row.source == "720 lines, 12 s" or (row.source == "longer than 100 s" and row.profile == "pod")
     return pytest.param(row, id=f"{row.source} ({row.profile})", marks=[pytest.mark.long] if is_long else [])
 
 

@@ -1,4 +1,7 @@
-"""Each folder of examples/, installed from its wheel beside Amphipod's, in a job."""
+"""Amphipod from its wheel, as an admin installs it, and each folder of examples/ beside it, in a job.
+
+One file, so that one process makes the one environment of all.
+"""
 
 from __future__ import annotations
 
@@ -15,8 +18,8 @@ import pytest
 from tests.packaging.conftest import ROOT, Bare, build_wheel
 
 
-@pytest.fixture(autouse=True, scope="class")
-def _installed(request: pytest.FixtureRequest, bare: Bare, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+@pytest.fixture(scope="class")
+def installed(request: pytest.FixtureRequest, bare: Bare, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Install the example that a class of tests is about."""
     folder = tmp_path_factory.mktemp("example")
     wheel = build_wheel(shutil.copytree(ROOT / "examples" / request.cls.example, folder / "source"), folder)
@@ -38,6 +41,51 @@ def renditions(step: Any) -> set[str]:
     return {artifact["path"] for artifact in step["artifacts"] if artifact["kind"] == "rendition"}
 
 
+def test_help_names_the_commands(bare: Bare) -> None:
+    done = bare.run("amphipod", "--help")
+    assert done.returncode == 0
+    for command in ("run", "plugins", "hooks", "doctor"):
+        assert f" {command} " in done.stdout
+
+
+def test_the_built_in_plugins_are_found(bare: Bare) -> None:
+    found = {plugin["name"]: plugin for plugin in bare.json("amphipod", "plugins", "--json")}
+    assert found["encode"]["state"] == "ready"
+    assert {"encode", "options_schema"} <= set(found["encode"]["hooks"])
+
+
+def test_hooks_are_printed_for_scripts(bare: Bare) -> None:
+    encode = next(hook for hook in bare.json("amphipod", "hooks", "--json") if hook["name"] == "encode")
+    assert encode["signature"].startswith("(job: Job, source: Source,")
+    assert "when to stop" in encode["documentation"]
+
+
+def test_doctor_finds_the_host_fit(bare: Bare) -> None:
+    done = bare.run("amphipod", "doctor")
+    assert done.returncode == 0, done.stdout
+    assert f"ok   installation: {bare.path}" in done.stdout
+
+
+def test_a_lecture_is_encoded_and_has_its_page_without_a_web_server(bare: Bare, clip: Path) -> None:
+    done = bare.run("amphipod", "run", clip, "--out", "result", "--page")
+    assert done.returncode == 0, done.stderr
+    assert "media-control-bar" in Path("result/watch.html").read_text()
+    assert {"360p.mp4", "360p.m3u8", "livestream.m3u8", "info_video.json"} <= {
+        path.name for path in Path("result").iterdir()
+    }
+
+
+@pytest.mark.parametrize("command", ["plugins", "run"])
+def test_the_heavy_libraries_stay_out_of_the_command_line(bare: Bare, command: str) -> None:
+    code = f"""
+import sys, core.cli
+core.cli.build([{command!r}])
+print(*{{"av", "PIL", "torch", "whisper", "ralph", "dramatiq", "kombu"}}.intersection(sys.modules))
+"""
+    assert bare.run("python", "-c", code).stdout == "\n"
+
+
+@pytest.mark.usefixtures("installed")
 class TestInstitutionHooks:
     example = "institution_hooks"
 
@@ -60,6 +108,7 @@ class TestInstitutionHooks:
         assert "renditions set by our-university" in bare.run("amphipod", "doctor").stdout
 
 
+@pytest.mark.usefixtures("installed")
 class TestSecondEncoder:
     example = "second_encoder"
 
@@ -83,6 +132,7 @@ class TestSecondEncoder:
         assert renditions(step) == {"360p.mp4"}
 
 
+@pytest.mark.usefixtures("installed")
 class TestWrapper:
     example = "wrapper"
 
@@ -100,6 +150,7 @@ class TestWrapper:
 
 
 @pytest.mark.long  # it installs what reads slides, and reads four
+@pytest.mark.usefixtures("installed")
 class TestSlides:
     example = "slides"
     needs = ("numpy", "rapidocr", "onnxruntime")
@@ -123,6 +174,7 @@ class TestSlides:
         assert chapters.count("Thermodynamics, lecture 1") == 0
 
 
+@pytest.mark.usefixtures("installed")
 class TestQualityGate:
     example = "quality_gate"
     needs = ("numpy",)
