@@ -12,7 +12,7 @@ from core import Transcript
 from plugins.media.opener import check_file, grown
 from plugins.media.settings import DEFAULTS, MediaSettings
 from plugins.media.truncation import end_notes
-from plugins.transcript import weights
+from plugins.transcript import loading, weights
 from plugins.transcript.checkpoint import Notebook
 from plugins.transcript.decoding.batches import encode, listen, tasks_of
 from plugins.transcript.decoding.decoder import Listener
@@ -24,11 +24,10 @@ from plugins.transcript.sound.vad import find_speech
 from plugins.transcript.sound.windows import LENGTH, RATE, pack
 
 if TYPE_CHECKING:
-    from whisper import Whisper
-
     from core import Context, Job
     from plugins.media.coverage import Hole
     from plugins.transcript.decoding.losses import Losses
+    from plugins.transcript.decoding.model import SpeechModel
     from plugins.transcript.options import TranscribeOptions
     from plugins.transcript.sound.windows import Window
 
@@ -49,11 +48,17 @@ def transcribe_lecture(
     """
     own = own or TranscriptSettings()
     asked = "auto" if job.language == "auto" else known(job.language)
-    device = _prepare(context.threads)
-    listener = Listener(_load(weights.weights_for(options, asked, own), device, context), options)
+    device, threads = _prepare(context.threads)
+
+    def load(language: str) -> SpeechModel:
+        wanted = weights.weights_for(options, language, own)
+        context.doing(f"loading the model {wanted}")
+        return loading.load(wanted, device, threads)
+
+    listener = Listener(load(asked), options)
     context.doing("reading the sound")
     recording = _record(audio, options, context, media)
-    notebook = Notebook(context.kept, _key(audio, asked, options))
+    notebook = Notebook(context.kept, _key(audio, asked, options, listener.model))
     if notebook.windows is None:
         context.doing("finding out where somebody speaks, and which language")
         _survey(recording, asked, listener, notebook)
@@ -62,7 +67,7 @@ def transcribe_lecture(
     if not notebook.windows:
         return _silent(notebook.verdict, asked, recording)
     language = notebook.verdict.language
-    listener.model = _load(weights.weights_for(options, language, own), device, context)
+    listener.model = load(language)
     listener.language = language if listener.model.is_multilingual else None
     if listener.language is None and language != "en":
         raise weights.only_english(language)
@@ -75,21 +80,16 @@ def transcribe_lecture(
     for note in losses.notes:
         context.log.warning(note)
     made = _transcript(notebook, options, recording, resumed, losses)
-    return made.model_copy(update={"facts": {**made.facts, "device": device}})
+    return made.model_copy(update={"facts": {**made.facts, "device": device, "recogniser": listener.model.name}})
 
 
-def _load(wanted: weights.Weights, device: str, context: Context) -> Whisper:
-    context.doing(f"loading the model {wanted}")
-    return weights.load(wanted, device)
-
-
-def _prepare(threads: int) -> str:
-    """Tell torch how many threads it may keep busy, and return the device to work on."""
+def _prepare(threads: int) -> tuple[str, int]:
+    """Tell torch how many threads it may keep busy, and return the device to work on and that number."""
     import torch
 
     # More threads than free cores are slower than fewer; silero_vad sets 1 when it is imported, so this comes after.
     torch.set_num_threads(threads or _cores())
-    return "cuda" if torch.cuda.is_available() else "cpu"
+    return "cuda" if torch.cuda.is_available() else "cpu", threads or _cores()
 
 
 def _cores() -> int:
@@ -117,12 +117,13 @@ def _record(audio: Path, options: TranscribeOptions, context: Context, media: Me
     )
 
 
-def _key(audio: Path, asked: str, options: TranscribeOptions) -> Mapping[str, Any]:
+def _key(audio: Path, asked: str, options: TranscribeOptions, model: SpeechModel) -> Mapping[str, Any]:
     """Return what a crashed attempt's notes must agree with."""
     return {
         "audio": audio.name,
         "size": audio.stat().st_size,
         "asked": asked,
+        "recogniser": model.name,
         "options": options.model_dump(mode="json"),
     }
 

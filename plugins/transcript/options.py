@@ -21,6 +21,9 @@ def _as_list(value: object) -> object:
     return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
 
 
+#: Which library runs the model; "auto": CTranslate2 where it is installed and has the weights, else torch.
+Backend = Literal["auto", "torch", "ctranslate2"]
+
 List = Annotated[tuple[str, ...], BeforeValidator(_as_list)]
 
 
@@ -69,13 +72,18 @@ class TranscribeOptions(CaptionOptions):
 
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
 
-    #: A name (tiny, base, small, medium, turbo, large, ...) or a file (.pt, .pt.gz). None: what `models` says for the
-    #: language, else small.
+    #: A name (tiny, base, small, medium, turbo, large, ...), a file (.pt, .pt.gz) or a folder that was converted for
+    #: CTranslate2. None: what `models` says for the language, else small.
     model: str | None = None
     #: Models by language, in the form of Esup-Pod's TRANSCRIPTION_MODEL_PARAM:
     #: `{"WHISPER": {"fr": {"model": "medium", "download_root": "/srv/models"}}}`; "auto" holds while it isn't known.
     #: None: as the host's settings say.
     models: Annotated[Mapping[str, Any], BeforeValidator(_from_text)] = {}
+    #: The library that runs the model: torch (openai-whisper), or ctranslate2, in eight bits on a CPU. "auto": of a
+    #: name's weights the converted ones, where they are on the host and CTranslate2 is installed.
+    backend: Backend = "auto"
+    #: Hypotheses that are followed; 0: 5 with CTranslate2, 1 with torch, which they cost 2.8 times as much.
+    beam_size: int = Field(default=0, ge=0, le=10)
     #: Bring the sound to `normalize_target` first (Esup-Pod: TRANSCRIPTION_NORMALIZE); for quiet or uneven recordings.
     normalize: bool = False
     #: LUFS (EBU R 128).

@@ -1,22 +1,17 @@
-"""Which weights serve a language, where they lie, and the one model that this process keeps."""
+"""Which weights serve a language, and where they lie."""
 
 from __future__ import annotations
 
-import gzip
 import os
-import shutil
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from core.errors import BadCall, OutOfReach, Permanent, PluginUnavailable
-from plugins.transcript.options import TranscribeOptions
+from plugins.transcript.options import Backend, TranscribeOptions
 from plugins.transcript.settings import TranscriptSettings
-
-if TYPE_CHECKING:
-    from whisper import Whisper
 
 #: When neither the job nor the host names one: the smallest that a lecture can be followed with.
 DEFAULT = "small"
@@ -30,18 +25,24 @@ OFFICIAL: Mapping[str, str] = {
     )
 }
 
-_loaded: dict[tuple[Weights, int, int, str], Whisper] = {}
+#: What a folder converted for CTranslate2 is called beside the file of the same weights, and its own chief file.
+CONVERTED, MODEL_FILE = "-ct2", "model.bin"
 
 
 @dataclass(frozen=True)
 class Weights:
-    """One set of weights: an official name and its file, or a file of somebody's own."""
+    """One set of weights: an official name and where it lies, or a file or folder of somebody's own."""
 
     name: str | None
     path: Path
 
     def __str__(self) -> str:
-        return self.name or str(self.path)
+        return f"{self.name}{' for CTranslate2' if self.is_converted else ''}" if self.name else str(self.path)
+
+    @property
+    def is_converted(self) -> bool:
+        """Whether CTranslate2 runs them: a folder, not one of torch's files."""
+        return self.path.is_dir()
 
 
 def folder(own: TranscriptSettings) -> Path:
@@ -67,21 +68,63 @@ def weights_for(options: TranscribeOptions, language: str, own: TranscriptSettin
     entry: Mapping[str, Any] = {"model": found} if isinstance(found, str) else found
     root = Path(entry["download_root"]) if entry.get("download_root") and not options.model else folder(own)
     named = options.model or str(entry.get("model") or DEFAULT)
-    weights = (
-        Weights(named, root / f"{OFFICIAL[named]}.pt") if named in OFFICIAL else Weights(None, Path(named).expanduser())
-    )
-    if weights.path.is_file():
+    weights = _of_name(named, root, options.backend) if named in OFFICIAL else Weights(None, Path(named).expanduser())
+    _check_backend(weights, options.backend)
+    if weights.path.is_file() or (weights.path / MODEL_FILE).is_file():
         return weights
-    if weights.name:
+    raise missing(named, weights)
+
+
+def _of_name(name: str, root: Path, backend: Backend) -> Weights:
+    """Return official weights as they lie there: converted ones if they may be run, else torch's."""
+    converted = root / f"{OFFICIAL[name]}{CONVERTED}"
+    is_wanted = backend == "ctranslate2" or (
+        backend == "auto" and (converted / MODEL_FILE).is_file() and find_spec("ctranslate2") is not None
+    )
+    return Weights(name, converted if is_wanted else root / f"{OFFICIAL[name]}.pt")
+
+
+def _check_backend(weights: Weights, backend: Backend) -> None:
+    """Refuse weights that the asked library, or none that is here, can run."""
+    wanted = "ctranslate2" if weights.is_converted else "torch"
+    if weights.path.exists() and backend not in ("auto", wanted):
         raise Permanent(
+            f"{weights.path} is run by {wanted}, and {backend} is asked for",
+            remedy="leave out the option backend, or name other weights with the option model",
+            path=str(weights.path),
+        )
+    if weights.is_converted and find_spec("ctranslate2") is None:
+        raise Permanent(
+            f"{weights.path} is run by CTranslate2, which is not installed",
+            remedy="pip install 'amphipod[ct2]', or name a file (.pt) with the option model",
+            path=str(weights.path),
+        )
+
+
+def missing(named: str, weights: Weights) -> Permanent | BadCall:
+    """Return what is said of weights that aren't there."""
+    if weights.name and weights.path.name.endswith(CONVERTED):
+        return Permanent(
+            f"the model {named} is not on this host in CTranslate2's form (no {weights.path / MODEL_FILE})",
+            remedy=f"make it once with `amphipod models convert {named}`, or leave out the option backend",
+            path=str(weights.path),
+        )
+    if weights.name:
+        return Permanent(
             f"the model {named} is not on this host (no {weights.path})",
             remedy=f"fetch it once with `amphipod models pull {named}`, or name a file with the option model",
             path=str(weights.path),
         )
+    if weights.is_converted:
+        return Permanent(
+            f"no {MODEL_FILE} in {weights.path}",
+            remedy="make the folder with `amphipod models convert`",
+            path=str(weights.path),
+        )
     kind = Permanent if weights.path.suffix in (".pt", ".gz") or len(weights.path.parts) > 1 else BadCall
-    raise kind(
+    return kind(
         f"there is no model {named}",
-        remedy=f"name a file (.pt, .pt.gz) or one of {', '.join(OFFICIAL)}",
+        remedy=f"name a file (.pt, .pt.gz), a converted folder, or one of {', '.join(OFFICIAL)}",
         path=str(weights.path),
     )
 
@@ -117,38 +160,6 @@ def only_english(language: str) -> BadCall:
     )
 
 
-def load(weights: Weights, device: str) -> Whisper:
-    """Return the model; the last one is kept, and serves until other weights are asked for."""
-    import whisper
-
-    status = weights.path.stat()
-    key = weights, status.st_mtime_ns, status.st_size, device
-    if key not in _loaded:
-        _loaded.clear()
-        try:
-            if weights.path.suffix == ".gz":
-                with tempfile.NamedTemporaryFile(suffix=".pt") as plain:
-                    with gzip.open(weights.path) as packed:
-                        shutil.copyfileobj(packed, plain)
-                    plain.flush()
-                    model = whisper.load_model(plain.name, device=device)
-            elif weights.name:
-                model = whisper.load_model(weights.name, device=device, download_root=str(weights.path.parent))
-            else:
-                model = whisper.load_model(str(weights.path), device=device)
-        except Exception as error:  # whatever torch, pickle or gzip say of a file that is no model
-            words = " ".join(str(error).split())[:200]
-            raise Permanent(
-                f"the model {weights.path} can't be loaded ({type(error).__name__}: {words})",
-                remedy=f"fetch it again with `amphipod models pull {weights.name}`"
-                if weights.name
-                else "check the file",
-                path=str(weights.path),
-            ) from error
-        _loaded[key] = model.eval()
-    return _loaded[key]
-
-
 def pull(name: str, place: Path) -> Path:
     """Download official weights into the folder `place`, unless they are there; their checksum is verified.
 
@@ -164,3 +175,10 @@ def pull(name: str, place: Path) -> Path:
         return Path(whisper._download(url, str(place), in_memory=False))  # load_model would load it, too
     except (OSError, RuntimeError) as error:
         raise OutOfReach(f"{url} can't be fetched ({error})", remedy=f"try again, or copy it to {place}") from error
+
+
+def forms(name: str, place: Path) -> list[str]:
+    """Return in which forms official weights lie in `place`."""
+    stem = OFFICIAL[name]
+    found = {"here": place / f"{stem}.pt", "here for CTranslate2": place / f"{stem}{CONVERTED}" / MODEL_FILE}
+    return [form for form, path in found.items() if path.is_file()]

@@ -41,7 +41,7 @@ def listen(listener: Listener, recording: Recording, notebook: Notebook, context
     """
     options, windows = listener.options, notebook.windows or []
     tasks = tasks_of(listener)
-    size = 1 if options.condition_on_previous_text else options.batch_size or _BATCH[listener.model.device.type]
+    size = 1 if options.condition_on_previous_text else options.batch_size or _BATCH[listener.model.device]
     total = sum(window.seconds for window in windows)
     while batch := _unheard(notebook, tasks)[:size]:
         context.raise_if_cancelled()
@@ -89,7 +89,7 @@ def _prompt(listener: Listener, notebook: Notebook) -> Sequence[int]:
         text = (
             [] if part.temperature > _TRUSTED else [*text, *(token for token in part.tokens if token < tokenizer.eot)]
         )
-    room = max(listener.model.dims.n_text_ctx // 2 - 1 - len(glossary), 0)
+    room = max(listener.model.text_context // 2 - 1 - len(glossary), 0)
     return [*glossary, *text[len(text) - min(room, len(text)) :]]
 
 

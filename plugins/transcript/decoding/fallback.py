@@ -6,24 +6,23 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from whisper.decoding import DecodingResult
-
+    from plugins.transcript.decoding.model import Decoding
     from plugins.transcript.options import TranscribeOptions
 
 
-def is_doubtful(result: DecodingResult, options: TranscribeOptions) -> bool:
+def is_doubtful(result: Decoding, options: TranscribeOptions) -> bool:
     """Tell whether it has to be decoded again, at a higher temperature."""
     return not is_silence(result, options) and (
         _is_repetition(result, options) or _exceeds(options.logprob_threshold, result.avg_logprob)
     )
 
 
-def is_silence(result: DecodingResult, options: TranscribeOptions) -> bool:
+def is_silence(result: Decoding, options: TranscribeOptions) -> bool:
     guess = options.logprob_threshold is None or result.avg_logprob <= options.logprob_threshold
     return guess and _exceeds(result.no_speech_prob, options.no_speech_threshold)
 
 
-def best(results: Sequence[DecodingResult], options: TranscribeOptions) -> DecodingResult | None:
+def best(results: Sequence[Decoding], options: TranscribeOptions) -> Decoding | None:
     """Choose among a window's decodings: the one that passed the checks, else the likeliest that is no repetition.
 
     The last one need not be good: temperature 1 writes anything. None: all are repetitions.
@@ -34,7 +33,7 @@ def best(results: Sequence[DecodingResult], options: TranscribeOptions) -> Decod
     return max(readable, key=lambda result: result.avg_logprob, default=None)
 
 
-def _is_repetition(result: DecodingResult, options: TranscribeOptions) -> bool:
+def _is_repetition(result: Decoding, options: TranscribeOptions) -> bool:
     return _exceeds(result.compression_ratio, options.compression_ratio_threshold)
 
 

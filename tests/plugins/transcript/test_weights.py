@@ -18,9 +18,7 @@ from core.settings import load as load_settings
 from plugins.transcript import weights
 from plugins.transcript.options import TranscribeOptions
 from plugins.transcript.settings import TranscriptSettings
-from plugins.transcript.weights import OFFICIAL, Weights, load, pull, weights_for
-
-from .conftest import DATA
+from plugins.transcript.weights import OFFICIAL, Weights, pull, weights_for
 
 
 @pytest.fixture(autouse=True)
@@ -98,21 +96,6 @@ def test_missing_weights_say_how_to_fetch_them() -> None:
 def test_an_unknown_name_lists_the_known_ones() -> None:
     with pytest.raises(Permanent, match=r"there is no model smal: name a file .* or one of tiny, tiny\.en, "):
         found(model="smal")
-
-
-def test_a_file_that_is_no_model_is_told(tmp_path: Path) -> None:
-    (tmp_path / "bad.pt").write_bytes(b"not a model")
-    with pytest.raises(Permanent, match=r"bad\.pt can't be loaded"):
-        load(Weights(None, tmp_path / "bad.pt"), "cpu")
-
-
-def test_a_model_is_loaded_once_packed_or_not(checkpoint: Path) -> None:
-    packed, plain = Weights(None, DATA / "micro-whisper.pt.gz"), Weights(None, checkpoint)
-
-    assert load(packed, "cpu") is load(packed, "cpu")
-    other = load(plain, "cpu")
-    assert other is load(plain, "cpu")
-    assert other.dims == load(packed, "cpu").dims
 
 
 class TestPull:

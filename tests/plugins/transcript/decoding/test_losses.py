@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from whisper.decoding import DecodingResult
 
 from core import Segment, Word
 from plugins.transcript.decoding.coverage import common, less, places, without_words
 from plugins.transcript.decoding.fallback import best
+from plugins.transcript.decoding.model import Decoding
 from plugins.transcript.options import TranscribeOptions
 
 from ..conftest import Transcribe, clip, said
@@ -49,9 +48,8 @@ class TestFallback:
 
     def chosen(self, *results: tuple[float, float], **options: None) -> float | None:
         """Return the temperature of the decoding that is kept; of each: its mean log probability and compression."""
-        plain = DecodingResult(audio_features=None, language="en", no_speech_prob=0.0)
         tried = [
-            replace(plain, temperature=0.2 * at, avg_logprob=likely, compression_ratio=ratio)
+            Decoding((), temperature=0.2 * at, avg_logprob=likely, no_speech_prob=0.0, compression_ratio=ratio)
             for at, (likely, ratio) in enumerate(results)
         ]
         kept = best(tried, TranscribeOptions(**options))

@@ -1,28 +1,51 @@
-"""Makes a folder for faster-whisper from a checkpoint in OpenAI's format, without a network.
-
-python convert.py small.pt /srv/models/small-ct2
-"""
+"""OpenAI's weights in the form that CTranslate2 runs; without a network and without transformers."""
 
 from __future__ import annotations
 
-import sys
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import tokenizers
-import whisper
 from ctranslate2.specs import WhisperSpec
 from whisper.tokenizer import get_tokenizer
 
+from core.errors import BadCall
+from plugins.transcript.loading import read
+from plugins.transcript.weights import CONVERTED, MODEL_FILE, OFFICIAL, Weights, missing
 
-def main(checkpoint: Path, folder: Path) -> None:
-    """Convert weights, vocabulary and tokenizer."""
-    model = whisper.load_model(str(checkpoint), device="cpu")
-    # Files that carry an official name have their alignment heads known by it.
-    if heads := whisper._ALIGNMENT_HEADS.get(checkpoint.stem):
-        model.set_alignment_heads(heads)
+if TYPE_CHECKING:
+    from whisper import Whisper
+
+
+def made(model: str, to: Path | None, place: Path) -> Path:
+    """Return a folder for CTranslate2, made of a file, or of official weights that lie in `place`; unless it is there.
+
+    :raises BadCall: a file needs a folder to be named.
+    :raises Permanent: there are no such weights here.
+    """
+    source = Weights(model, place / f"{OFFICIAL[model]}.pt") if model in OFFICIAL else Weights(None, Path(model))
+    if not source.path.is_file():
+        raise missing(model, source)
+    if to is None and not source.name:
+        raise BadCall(f"{model} has no name that says where to", remedy="name a folder behind it")
+    folder = to or place / f"{OFFICIAL[model]}{CONVERTED}"
+    if (folder / MODEL_FILE).is_file():
+        return folder
+    if folder.exists():
+        raise BadCall(f"{folder} is there and holds no model", remedy="name a folder that is not there yet")
+    convert(source.path, folder)
+    return folder
+
+
+def convert(checkpoint: Path, folder: Path) -> None:
+    """Write weights, vocabulary and tokenizer into a folder that isn't there yet: whole, or not at all.
+
+    The folder serves faster-whisper too. Weights are kept in 16 bits; how they are run is said when they are loaded.
+    """
+    model = read(checkpoint, "cpu")
     tokens = vocabulary(model)
     spec = WhisperSpec(
         model.dims.n_audio_layer, model.dims.n_audio_head, model.dims.n_text_layer, model.dims.n_text_head
@@ -36,11 +59,14 @@ def main(checkpoint: Path, folder: Path) -> None:
     spec.register_vocabulary(tokens)
     spec.validate()
     spec.optimize(quantization="float16")
-    folder.mkdir(parents=True, exist_ok=True)
-    spec.save(str(folder))
-    save_tokenizer(tokens, tokenizer.encoding, folder / "tokenizer.json")
+    partial = folder.with_name(f".{folder.name}.part")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    spec.save(str(partial))
+    save_tokenizer(tokens, tokenizer.encoding, partial / "tokenizer.json")
     if model.dims.n_mels != 80:
-        (folder / "preprocessor_config.json").write_text(f'{{"feature_size": {model.dims.n_mels}}}')
+        (partial / "preprocessor_config.json").write_text(f'{{"feature_size": {model.dims.n_mels}}}')
+    partial.rename(folder)
 
 
 def fill(spec: Any, weights: Mapping[str, np.ndarray]) -> None:
@@ -87,7 +113,7 @@ def fill(spec: Any, weights: Mapping[str, np.ndarray]) -> None:
     spec.decoder.projection.weight = weights["decoder.token_embedding.weight"]
 
 
-def vocabulary(model: whisper.Whisper) -> list[str]:
+def vocabulary(model: Whisper) -> list[str]:
     """Return every token as text, bytes spelled as GPT-2's tokenizer files spell them."""
     tokenizer = get_tokenizer(model.is_multilingual, num_languages=model.num_languages)
     encoding = tokenizer.encoding
@@ -129,7 +155,3 @@ def halves(token: bytes, rank: int, ranks: Mapping[bytes, int]) -> tuple[bytes, 
         at = min(range(len(pairs)), key=pairs.__getitem__)
         parts[at : at + 2] = [parts[at] + parts[at + 1]]
     return parts[0], parts[1]
-
-
-if __name__ == "__main__":
-    main(*map(Path, sys.argv[1:]))

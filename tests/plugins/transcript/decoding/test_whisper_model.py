@@ -6,7 +6,7 @@ import pytest
 import torch
 from whisper import timing
 
-from plugins.transcript.decoding.decoder import median_filtered
+from plugins.transcript.decoding.whisper_model import median_filtered
 
 
 @pytest.mark.parametrize("frames", [1, 3, 4, 1500])

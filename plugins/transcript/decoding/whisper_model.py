@@ -1,0 +1,97 @@
+"""openai-whisper's model, run by torch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import wraps
+from typing import TYPE_CHECKING
+
+import torch
+from torch.nn.functional import pad
+from whisper import timing
+from whisper.decoding import DecodingOptions
+
+from plugins.transcript.decoding.model import Decoding, Request
+
+if TYPE_CHECKING:
+    from torch import Tensor
+    from whisper import Whisper
+    from whisper.timing import WordTiming
+    from whisper.tokenizer import Tokenizer
+
+
+def median_filtered(weights: Tensor, width: int) -> Tensor:
+    """Return the medians of `width` neighbours in the last dimension, on the CPU: whisper.timing.median_filter.
+
+    On a graphics processor whisper has Triton start a compiler for it, and for the alignment of what is there, which a
+    confined process may not; so it is done by torch, and what comes of it is aligned on the CPU.
+    """
+    margin = width // 2
+    if weights.shape[-1] > margin:
+        padded = pad(weights, (margin, margin), mode="reflect")
+        weights = padded.unfold(-1, width, 1).sort()[0][..., margin]
+    return weights.float().cpu()
+
+
+timing.median_filter = wraps(timing.median_filter)(median_filtered)
+
+
+class TorchModel:
+    """A `SpeechModel`. It decodes greedily unless asked: five hypotheses cost torch 2.8 times as much on a CPU."""
+
+    beam_size = 1
+
+    def __init__(self, model: Whisper) -> None:
+        self._model = model
+        self._half = model.device.type == "cuda"
+        self.name = f"openai-whisper {'float16' if self._half else 'float32'}"
+        self.device = str(model.device.type)
+        self.is_multilingual = bool(model.is_multilingual)
+        self.num_languages = int(model.num_languages)
+        self.mels = int(model.dims.n_mels)
+        self.text_context = int(model.dims.n_text_ctx)
+
+    @torch.no_grad()
+    def encode(self, mel: Tensor) -> Tensor:
+        """Hear one window; singly, because a CPU gains nothing from a batch here."""
+        mel = mel.to(self._model.device)
+        heard: Tensor = self._model.encoder((mel.half() if self._half else mel).unsqueeze(0))[0]
+        return heard
+
+    def languages(self, features: Tensor) -> dict[str, float]:
+        _, probabilities = self._model.detect_language(features.unsqueeze(0))
+        found: dict[str, float] = probabilities[0]
+        return found
+
+    def decode(self, windows: Sequence[Tensor], request: Request) -> list[Decoding]:
+        tokenizer = request.tokenizer
+        options = DecodingOptions(
+            task=tokenizer.task or "transcribe",
+            language=tokenizer.language or "en",
+            temperature=request.temperature,
+            beam_size=request.beam_size if request.beam_size > 1 and request.temperature == 0 else None,
+            prompt=list(request.prompt) or None,
+            fp16=self._half,
+        )
+        return [
+            Decoding(
+                result.tokens, result.temperature, result.avg_logprob, result.no_speech_prob, result.compression_ratio
+            )
+            for result in self._model.decode(torch.stack(list(windows)), options)
+        ]
+
+    def align(self, features: Tensor, tokens: Sequence[int], tokenizer: Tokenizer, frames: int) -> list[WordTiming]:
+        model = _Encoded(self._model)
+        return list(timing.find_alignment(model, tokenizer, list(tokens), features, frames))
+
+
+class _Encoded:
+    """A model to whisper.timing, which would encode each window a second time: here the sound is encoded already."""
+
+    def __init__(self, model: Whisper) -> None:
+        self.device, self.dims = model.device, model.dims
+        self.decoder, self.alignment_heads = model.decoder, model.alignment_heads
+
+    def __call__(self, features: Tensor, tokens: Tensor) -> Tensor:
+        logits: Tensor = self.decoder(tokens, features)
+        return logits

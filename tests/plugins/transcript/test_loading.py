@@ -1,0 +1,28 @@
+"""Weights from the disk into memory."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from core.errors import Permanent
+from plugins.transcript.loading import load, read
+from plugins.transcript.weights import Weights
+
+from .conftest import DATA
+
+
+def test_a_file_that_is_no_model_is_told(tmp_path: Path) -> None:
+    (tmp_path / "bad.pt").write_bytes(b"not a model")
+    with pytest.raises(Permanent, match=r"bad\.pt can't be loaded"):
+        load(Weights(None, tmp_path / "bad.pt"), "cpu", 1)
+
+
+def test_a_model_is_loaded_once_packed_or_not(checkpoint: Path) -> None:
+    packed, plain = Weights(None, DATA / "micro-whisper.pt.gz"), Weights(None, checkpoint)
+
+    assert load(packed, "cpu", 1) is load(packed, "cpu", 1)
+    other = load(plain, "cpu", 1)
+    assert other is load(plain, "cpu", 1)
+    assert read(DATA / "micro-whisper.pt.gz", "cpu").dims == read(checkpoint, "cpu").dims
