@@ -17,16 +17,16 @@ from plugins.transcript.sound.windows import Span, Window
 Task = Literal["transcribe", "translate"]
 
 #: Of the file; notes in another form are not used.
-_FORM = 2
+_FORM = 3
 
 
 class SavedPart(BaseModel):
-    """What was heard in a window from one of its samples to another, on the lecture's clock."""
+    """What was heard in a window: of a lane, from one of its samples to another; times on the lecture's clock."""
 
     model_config = ConfigDict(frozen=True)
 
     task: Task
-    window: int
+    lane: int
     start: int
     end: int
     segments: tuple[Segment, ...]
@@ -38,7 +38,7 @@ class SavedPart(BaseModel):
 
 
 class Notebook:
-    """A first line with what was decided for the whole lecture, then one line a part of a window.
+    """A first line with what was decided for the whole lecture, then one line a window.
 
     A line counts when it is whole: the last one may have been cut by the crash. Notes made under other options, or of
     another file, are thrown away.
@@ -49,20 +49,20 @@ class Notebook:
         self._key = {"form": _FORM, **key}
         self._parts: list[SavedPart] = []
         self._reached: dict[tuple[Task, int], int] = {}
-        self.windows: list[Window] | None = None
+        self.lanes: list[Window] | None = None
         #: Where the detector heard somebody speak, in samples; None where it wasn't asked.
         self.spoken: list[Span] | None = None
         self.verdict: LanguageVerdict | None = None
         folder.mkdir(parents=True, exist_ok=True)
         self._read()
 
-    def begin(self, windows: Sequence[Window], spoken: Sequence[Span] | None, verdict: LanguageVerdict) -> None:
+    def begin(self, lanes: Sequence[Window], spoken: Sequence[Span] | None, verdict: LanguageVerdict) -> None:
         """Write down how the lecture is cut, where somebody speaks, and what language."""
-        self.windows, self.verdict = list(windows), verdict
+        self.lanes, self.verdict = list(lanes), verdict
         self.spoken = None if spoken is None else list(spoken)
         head = {
             "key": self._key,
-            "windows": [window.spans for window in windows],
+            "lanes": [lane.spans for lane in lanes],
             "spoken": self.spoken,
             "language": [verdict.language, verdict.probability, verdict.alternatives],
         }
@@ -75,16 +75,16 @@ class Notebook:
 
     def parts(self, task: Task) -> list[SavedPart]:
         """Return what is done, in the lecture's order."""
-        return sorted((part for part in self._parts if part.task == task), key=lambda part: (part.window, part.start))
+        return sorted((part for part in self._parts if part.task == task), key=lambda part: (part.lane, part.start))
 
-    def reached(self, task: Task, window: int) -> int:
-        """Return the sample up to which a window is done."""
-        return self._reached.get((task, window), 0)
+    def reached(self, task: Task, lane: int) -> int:
+        """Return the sample up to which a lane is done."""
+        return self._reached.get((task, lane), 0)
 
     def _take(self, parts: Iterable[SavedPart]) -> None:
         for part in parts:
             self._parts.append(part)
-            self._reached[part.task, part.window] = part.end
+            self._reached[part.task, part.lane] = part.end
 
     def _write(self, mode: str, lines: Sequence[str]) -> None:
         with self._path.open(mode, encoding="utf-8") as file:
@@ -100,7 +100,7 @@ class Notebook:
         lines = text.split("\n")[:-1]
         if not lines or (head := json.loads(lines[0]))["key"] != json.loads(json.dumps(self._key)):
             return
-        self.windows = [Window(tuple((start, end) for start, end in spans)) for spans in head["windows"]]
+        self.lanes = [Window(tuple((start, end) for start, end in spans)) for spans in head["lanes"]]
         self.spoken = None if head["spoken"] is None else [(start, end) for start, end in head["spoken"]]
         self.verdict = LanguageVerdict(*head["language"])
         self._take(map(SavedPart.model_validate_json, lines[1:]))

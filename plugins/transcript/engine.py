@@ -14,14 +14,14 @@ from plugins.media.settings import DEFAULTS, MediaSettings
 from plugins.media.truncation import end_notes
 from plugins.transcript import loading, weights
 from plugins.transcript.checkpoint import Notebook
-from plugins.transcript.decoding.batches import encode, listen, tasks_of
+from plugins.transcript.decoding.batches import batch_size, encode, listen
 from plugins.transcript.decoding.decoder import Listener
 from plugins.transcript.decoding.losses import find_losses
 from plugins.transcript.language import LanguageVerdict, elect, known, spread_evenly
 from plugins.transcript.settings import TranscriptSettings
 from plugins.transcript.sound.audio import Recording, gain_for, iter_audio, record, unheard_tracks
 from plugins.transcript.sound.vad import find_speech
-from plugins.transcript.sound.windows import LENGTH, RATE, pack
+from plugins.transcript.sound.windows import LENGTH, RATE, pieces, share_out
 
 if TYPE_CHECKING:
     from core import Context, Job
@@ -59,22 +59,19 @@ def transcribe_lecture(
     context.doing("reading the sound")
     recording = _record(audio, options, context, media)
     notebook = Notebook(context.kept, _key(audio, asked, options, listener.model))
-    if notebook.windows is None:
+    if notebook.lanes is None:
         context.doing("finding out where somebody speaks, and which language")
         _survey(recording, asked, listener, notebook)
-    assert notebook.windows is not None
+    assert notebook.lanes is not None
     assert notebook.verdict is not None
-    if not notebook.windows:
+    if not notebook.lanes:
         return _silent(notebook.verdict, asked, recording)
     language = notebook.verdict.language
     listener.model = load(language)
     listener.language = language if listener.model.is_multilingual else None
     if listener.language is None and language != "en":
         raise weights.only_english(language)
-    resumed = sum(
-        all(notebook.reached(task, at) == window.samples for task in tasks_of(listener))
-        for at, window in enumerate(notebook.windows)
-    )
+    resumed = len(notebook.parts("transcribe"))
     listen(listener, recording, notebook, context)
     losses = find_losses(notebook)
     for note in losses.notes:
@@ -132,16 +129,17 @@ def _survey(recording: Recording, asked: str, listener: Listener, notebook: Note
     """Find out where somebody speaks, and which language."""
     longest = LENGTH / RATE
     found = find_speech(recording, listener.options.vad_threshold, longest) if listener.options.vad else None
-    windows = pack(found.regions if found else [(0, recording.samples)])
+    lanes = share_out(found.regions if found else [(0, recording.samples)], batch_size(listener))
     verdict = LanguageVerdict(asked)
     if asked == "auto":
-        verdict = _detect(recording, windows, listener) if windows else LanguageVerdict("und")
-    notebook.begin(windows, found.spoken if found else None, verdict)
+        verdict = _detect(recording, lanes, listener) if lanes else LanguageVerdict("und")
+    notebook.begin(lanes, found.spoken if found else None, verdict)
 
 
-def _detect(recording: Recording, windows: Sequence[Window], listener: Listener) -> LanguageVerdict:
+def _detect(recording: Recording, lanes: Sequence[Window], listener: Listener) -> LanguageVerdict:
     if not listener.model.is_multilingual:
         return LanguageVerdict("en")
+    windows = pieces(lanes)
     chosen = spread_evenly(len(windows), listener.options.language_votes)
     return elect([listener.languages(encode(listener, recording, windows[at])) for at in chosen])
 
@@ -158,18 +156,17 @@ def _silent(verdict: LanguageVerdict, asked: str, recording: Recording) -> Trans
 def _transcript(
     notebook: Notebook, options: TranscribeOptions, recording: Recording, resumed: int, losses: Losses
 ) -> Transcript:
-    windows, verdict = notebook.windows or [], notebook.verdict
+    lanes, verdict = notebook.lanes or [], notebook.verdict
     assert verdict is not None
     heard, translated = notebook.parts("transcribe"), notebook.parts("translate")
     segments = tuple(segment for part in heard for segment in part.segments)
     english = tuple(segment for part in translated for segment in part.segments)
     facts: dict[str, Any] = {
         **recording.facts,
-        "speech_seconds": round(sum(window.seconds for window in windows), 3),
-        "windows": len(windows),
+        "speech_seconds": round(sum(lane.seconds for lane in lanes), 3),
+        "windows": len(heard),
         "windows_resumed": resumed,
-        "windows_decoded_again": len({part.window for part in heard if part.tries > 1}),
-        "windows_continued": len({part.window for part in heard if part.start > 0}),
+        "windows_decoded_again": sum(part.tries > 1 for part in heard),
         "tokens": sum(len(part.tokens) for part in heard),
         **losses.facts,
     }

@@ -1,4 +1,4 @@
-"""Windows decoded batch by batch until none of their speech is left unheard."""
+"""Speech heard window by window, in several lanes at once, until none of it is left."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ import numpy as np
 from core import Segment, Word
 from plugins.transcript.captions.typography import whole_words
 from plugins.transcript.checkpoint import SavedPart, Task
-from plugins.transcript.decoding.coverage import seconds_within
-from plugins.transcript.sound.windows import RATE
+from plugins.transcript.decoding.coverage import Stretch, seconds_within
+from plugins.transcript.decoding.word_times import keep_to_speech
+from plugins.transcript.sound.windows import RATE, next_window
 
 if TYPE_CHECKING:
     from core import Context
@@ -30,22 +31,22 @@ _WORTH_IT = 0.3
 #: Text of a decoding above this temperature isn't shown to the next window (whisper/transcribe.py).
 _TRUSTED = 0.5
 
-#: A number of a window and the sample of it that is to be heard next.
+#: A number of a lane and the sample of it that is to be heard next.
 Place = tuple[int, int]
 
 
 def listen(listener: Listener, recording: Recording, notebook: Notebook, context: Context) -> None:
-    """Decode what the notebook doesn't have yet, and note down each batch.
+    """Decode what the notebook doesn't have yet, and note down each batch: the next window of each lane.
 
-    Where a decoding stops before its window does, the rest is encoded by itself and goes into the next batch.
+    Where a decoding stops before its window does, the lane's next window begins there.
     """
-    options, windows = listener.options, notebook.windows or []
+    lanes = notebook.lanes or []
     tasks = tasks_of(listener)
-    size = 1 if options.condition_on_previous_text else options.batch_size or _BATCH[listener.model.device]
-    total = sum(window.seconds for window in windows)
+    size = batch_size(listener)
+    total = sum(lane.seconds for lane in lanes)
     while batch := _unheard(notebook, tasks)[:size]:
         context.raise_if_cancelled()
-        rests = {place: windows[place[0]].after(place[1]) for place in batch}
+        rests = {(at, start): next_window(lanes[at].after(start), notebook.spoken or ()) for at, start in batch}
         sounds = {place: encode(listener, recording, rest) for place, rest in rests.items()}
         parts: list[SavedPart] = []
         for task in tasks:
@@ -58,8 +59,14 @@ def listen(listener: Listener, recording: Recording, notebook: Notebook, context
                 for place, one in zip(places, heard, strict=True)
             ]
         notebook.add(parts)
-        done = [min(notebook.reached(task, at) for task in tasks) for at in range(len(windows))]
+        done = [min(notebook.reached(task, at) for task in tasks) for at in range(len(lanes))]
         context.progress(min(sum(done) / RATE, total), total)
+
+
+def batch_size(listener: Listener) -> int:
+    """Return how many windows are decoded at once; where each is shown the text before it, one."""
+    options = listener.options
+    return 1 if options.condition_on_previous_text else options.batch_size or _BATCH[listener.model.device]
 
 
 def tasks_of(listener: Listener) -> Sequence[Task]:
@@ -74,8 +81,8 @@ def encode(listener: Listener, recording: Recording, window: Window) -> SpeechSo
 
 def _unheard(notebook: Notebook, tasks: Sequence[Task]) -> list[Place]:
     """Return where to go on, in the lecture's order."""
-    reached = {(at, notebook.reached(task, at)) for task in tasks for at in range(len(notebook.windows or []))}
-    return sorted((at, sample) for at, sample in reached if sample < (notebook.windows or [])[at].samples)
+    reached = {(at, notebook.reached(task, at)) for task in tasks for at in range(len(notebook.lanes or []))}
+    return sorted((at, sample) for at, sample in reached if sample < (notebook.lanes or [])[at].samples)
 
 
 def _prompt(listener: Listener, notebook: Notebook) -> Sequence[int]:
@@ -95,24 +102,38 @@ def _prompt(listener: Listener, notebook: Notebook) -> Sequence[int]:
 
 def _part(task: Task, place: Place, rest: Window, heard: Heard, language: str, notebook: Notebook) -> SavedPart:
     at, start = place
-    until = min(round(heard.until * RATE), rest.samples)
-    left = rest.after(until)
-    spoken = left.seconds if notebook.spoken is None else seconds_within(left.spans, notebook.spoken)
+    segments, tokens = heard.segments, heard.tokens
+    until = rest.samples
+    if _spoken(rest, heard.until, notebook) >= _WORTH_IT:
+        until = round(heard.until * RATE)
+        if heard.again is not None:
+            until = round(heard.again * RATE)
+            segments = [segment for segment in segments if segment["end"] <= heard.again]
+            tokens = [token for segment in segments for token in segment["tokens"]]
+    begin, stop = rest.spans[0][0], rest.spans[-1][1]
+    near = [(start / RATE, end / RATE) for start, end in notebook.spoken or () if end >= begin and start <= stop]
     return SavedPart(
         task=task,
-        window=at,
+        lane=at,
         start=start,
-        end=start + (rest.samples if spoken < _WORTH_IT else until),
-        segments=tuple(_on_lecture_clock(segment, rest, language) for segment in heard.segments),
-        tokens=tuple(heard.tokens),
+        end=start + min(until, rest.samples),
+        segments=tuple(_on_lecture_clock(segment, rest, language, near) for segment in segments),
+        tokens=tuple(tokens),
         temperature=heard.temperature,
         tries=heard.tries,
         is_given_up=heard.is_given_up,
     )
 
 
-def _on_lecture_clock(segment: Mapping[str, Any], window: Window, language: str) -> Segment:
+def _spoken(window: Window, since: float, notebook: Notebook) -> float:
+    """Return how many seconds of speech a window has from a second on."""
+    left = window.after(round(since * RATE))
+    return left.seconds if notebook.spoken is None else seconds_within(left.spans, notebook.spoken)
+
+
+def _on_lecture_clock(segment: Mapping[str, Any], window: Window, language: str, spoken: Sequence[Stretch]) -> Segment:
     words = whole_words([_word(word, window) for word in segment.get("words", ())], language)
+    words = keep_to_speech(words, spoken)
     if words:
         start, end = words[0].start, max(word.end for word in words)
     else:

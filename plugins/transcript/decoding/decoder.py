@@ -40,6 +40,8 @@ class Heard:
     temperature: float
     #: Second up to which the window is heard; what follows has to be encoded and decoded again.
     until: float
+    #: Second from which that is done where a sentence was cut: what was heard behind it doesn't count then.
+    again: float | None = None
     #: How often it was decoded: more than once where it failed a check.
     tries: int = 1
     #: Whether every temperature made a repetition of it, so that nothing is kept.
@@ -104,7 +106,7 @@ class Listener:
                 lambda tokens: self.model.align(sound.features, tokens, tokenizer, sound.frames),
             )
         until = _last_word(reading.segments, seconds) if reading.heard is None else reading.heard
-        return Heard(reading.segments, reading.tokens, result.temperature, until)
+        return Heard(reading.segments, reading.tokens, result.temperature, until, reading.again)
 
 
 def _last_word(segments: Sequence[Mapping[str, Any]], seconds: float) -> float:

@@ -64,7 +64,7 @@ def _given_up(notebook: Notebook, task: Task) -> list[Stretch]:
         span
         for part in notebook.parts(task)
         if part.is_given_up
-        for span in (notebook.windows or [])[part.window].after(part.start).spans
+        for span in (notebook.lanes or [])[part.lane].after(part.start).first(part.end - part.start).spans
     ]
     return _seconds(spans) if notebook.spoken is None else common(_seconds(spans), _seconds(notebook.spoken))
 

@@ -17,6 +17,17 @@ _TICK = 0.02
 STEP = 1.0
 
 
+#: Seconds before the sound's end in which no sentence begins: whisper likes to say one more there.
+_NOTHING = 0.1
+
+#: Ends of a sentence in the scripts that have one.
+_SENTENCE_ENDS = (".", "!", "?", "…", "。", "！", "？", "؟", "।")
+
+#: Seconds of a rest that is too short to be heard without the beginning of its sentence: of a last word alone the model
+#: makes three.
+_SCRAP = 5.0
+
+
 @dataclass(frozen=True)
 class WindowReading:
     """The part of a window's tokens that counts: segments as whisper makes them, in the window's seconds."""
@@ -25,6 +36,8 @@ class WindowReading:
     tokens: list[int]
     #: Second up to which the window is heard; None where no stamp tells, and the last word has to.
     heard: float | None
+    #: Second from which to go on if what follows `heard` is worth it: a sentence was cut, and its rest is short.
+    again: float | None = None
 
 
 def read(tokens: Sequence[int], tokenizer: Tokenizer, seconds: float) -> WindowReading:
@@ -38,10 +51,14 @@ def read(tokens: Sequence[int], tokenizer: Tokenizer, seconds: float) -> WindowR
     stamps = [token >= begin for token in tokens]
     if stamps[-2:] == [False, True]:
         return WindowReading(list(_segments(tokens, tokenizer, seconds)), list(tokens), seconds)
-    meets = [at for at in range(1, len(tokens)) if stamps[at - 1] and stamps[at]]
-    if meets and (heard := (tokens[meets[-1] - 1] - begin) * _TICK) >= STEP:
-        kept = list(tokens[: meets[-1]])
-        return WindowReading(list(_segments(kept, tokenizer, seconds)), kept, min(heard, seconds))
+    meets = {at: (tokens[at - 1] - begin) * _TICK for at in range(1, len(tokens)) if stamps[at - 1] and stamps[at]}
+    worth = [at for at, heard in meets.items() if heard >= STEP]
+    if worth:
+        kept = list(tokens[: worth[-1]])
+        segments = list(_segments(kept, tokenizer, seconds))
+        is_cut = bool(segments) and not segments[-1]["text"].rstrip().endswith(_SENTENCE_ENDS)
+        again = next((meets[at] for at in reversed(worth) if is_cut and seconds - meets[at] >= _SCRAP), None)
+        return WindowReading(segments, kept, min(meets[worth[-1]], seconds), again)
     return WindowReading(list(_segments(tokens, tokenizer, seconds)), list(tokens), None)
 
 
@@ -58,5 +75,5 @@ def _segments(tokens: Sequence[int], tokenizer: Tokenizer, seconds: float) -> It
         reached = max(min(stamps[-1], seconds) if closed else seconds, start)
         words = [token for token in part if token < tokenizer.eot]
         text = tokenizer.decode(words)
-        if text.strip():
+        if text.strip() and start < seconds - _NOTHING:
             yield {"seek": 0, "start": start, "end": reached, "text": text, "tokens": part}

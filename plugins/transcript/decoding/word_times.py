@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Sequence
 from itertools import pairwise
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from whisper.timing import merge_punctuations
+
+from core import Word
 
 if TYPE_CHECKING:
     from whisper.timing import WordTiming
@@ -23,6 +26,12 @@ _USUAL = 0.7
 
 #: Seconds by which a word may differ from its segment's own stamps.
 _SLACK = 0.5
+
+#: Seconds that a word may begin before the detector hears somebody, and end after: soft consonants are heard late.
+_LEAD, _TAIL = 0.05, 0.2
+
+#: Seconds of silence around speech that the model is given, in which it may put a word that it heard behind it.
+_AROUND = 1.0
 
 
 def place_words(
@@ -67,3 +76,30 @@ def _keep_within(segment: dict[str, Any], usual: float) -> None:
         first["start"] = max(0.0, min(first["end"] - usual, segment["start"]))
     if last["start"] < segment["end"] < last["end"] - _SLACK:
         last["end"] = max(last["start"] + usual, segment["end"])
+
+
+def keep_to_speech(words: Iterable[Word], spoken: Sequence[tuple[float, float]]) -> list[Word]:
+    """Move words to where the detector hears speech; all in seconds of the lecture, in order.
+
+    Alignment puts the first word after a pause into the pause, and lets the last one before it last through it.
+    """
+    begins = [start for start, _ in spoken]
+    return [_kept_to(word, spoken[slice(*_around(word, begins))]) for word in words]
+
+
+def _around(word: Word, begins: Sequence[float]) -> tuple[int, int]:
+    return max(bisect_right(begins, word.start) - 1, 0), bisect_right(begins, word.end + _AROUND)
+
+
+def _kept_to(word: Word, near: Sequence[tuple[float, float]]) -> Word:
+    common = [(min(word.end, end) - max(word.start, start), start, end) for start, end in near]
+    most, first, last = max(common, default=(0.0, 0.0, 0.0))
+    if most > 0:
+        start = max(word.start, first - _LEAD)
+        return word.model_copy(
+            update={"start": round(start, 3), "end": round(max(min(word.end, last + _TAIL), start), 3)}
+        )
+    if following := next((start for start, _ in near if start >= word.end), None):
+        start = following - _LEAD
+        return word.model_copy(update={"start": round(start, 3), "end": round(start + word.end - word.start, 3)})
+    return word

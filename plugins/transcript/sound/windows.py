@@ -1,9 +1,10 @@
-"""Speech packed into windows of whisper's length, and the way back from a window's clock to the lecture's."""
+"""Speech set end to end, heard in windows of whisper's length, and the way back from their clock to the lecture's."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 #: From sample to sample.
 Span = tuple[int, int]
@@ -13,6 +14,12 @@ RATE = 16_000
 
 #: Samples that whisper listens to at a time: 30 s.
 LENGTH = 30 * RATE
+
+#: Windows that a lane has at least, if there is more than one lane.
+_WINDOWS_A_LANE = 4
+
+#: Samples of silence in which a window may end: a pause for breath is none, a sentence goes on behind it.
+_PAUSE = 3 * RATE // 2
 
 #: Silence up to so many samples between two regions is kept: cutting it would save little and take a pause away that
 #: the model hears as the end of a sentence.
@@ -48,6 +55,25 @@ class Window:
                 spans.append((begin, end))
         return Window(tuple(spans))
 
+    def first(self, samples: int) -> Window:
+        """Return the first so many samples, or all if there are fewer."""
+        spans, room = [], samples
+        for start, end in self.spans:
+            if room <= 0:
+                break
+            spans.append((start, min(end, start + room)))
+            room -= end - start
+        return Window(tuple(spans))
+
+    def place_of(self, sample: int) -> int | None:
+        """Return where a sample of the lecture lies in the window; None: nowhere."""
+        passed = 0
+        for start, end in self.spans:
+            if start <= sample <= end:
+                return passed + sample - start
+            passed += end - start
+        return None
+
     def to_lecture(self, start: float, end: float) -> tuple[float, float]:
         """Turn seconds of the window into seconds of the lecture.
 
@@ -67,25 +93,43 @@ class Window:
         return bounds
 
 
-def pack(regions: Iterable[Span]) -> list[Window]:
-    """Fill windows with regions of speech, in order, none longer than `LENGTH`."""
-    windows: list[list[Span]] = []
-    room = 0
-    for start, end in (part for region in regions for part in _parts(region)):
-        last = windows[-1][-1] if windows else None
-        if last and start - last[1] <= _KEPT_SILENCE and end - last[1] <= room:
-            windows[-1][-1] = (last[0], end)
-            room -= end - last[1]
-        elif windows and end - start <= room:
-            windows[-1].append((start, end))
-            room -= end - start
+def share_out(regions: Sequence[Span], most: int) -> list[Window]:
+    """Share regions of speech out to lanes of about the same length, in order, each to be heard window by window.
+
+    At most `most` lanes, as they are heard at the same time, and fewer where they would be short: the last window of
+    each is seldom full.
+    """
+    total = sum(end - start for start, end in regions)
+    count = max(1, min(most, total // (_WINDOWS_A_LANE * LENGTH)))
+    shared: list[list[Span]] = [[]]
+    passed = 0
+    for start, end in regions:
+        if len(shared) < count and passed + (end - start) / 2 > total * len(shared) / count:
+            shared.append([])
+        passed += end - start
+        last = shared[-1][-1] if shared[-1] else None
+        if last and start - last[1] <= _KEPT_SILENCE:
+            shared[-1][-1] = (last[0], end)
         else:
-            windows.append([(start, end)])
-            room = LENGTH - (end - start)
-    return [Window(tuple(spans)) for spans in windows]
+            shared[-1].append((start, end))
+    return [Window(tuple(spans)) for spans in shared if spans]
 
 
-def _parts(region: Span) -> Sequence[Span]:
-    """Cut what no window can hold."""
-    start, end = region
-    return [(at, min(at + LENGTH, end)) for at in range(start, end, LENGTH)]
+def pieces(lanes: Iterable[Window]) -> list[Window]:
+    """Cut lanes into what whisper takes at a time, wherever that ends."""
+    return [lane.after(at).first(LENGTH) for lane in lanes for at in range(0, lane.samples, LENGTH)]
+
+
+def next_window(lane: Window, spoken: Sequence[Span]) -> Window:
+    """Return what of a lane is heard next: as much as whisper takes, up to a pause in its last third if there is one.
+
+    A window that ends in a pause is written down whole; of one that ends in a sentence, the sentence is heard again.
+    """
+    whole = lane.first(LENGTH)
+    if whole.samples == lane.samples:
+        return whole
+    pauses = [
+        whole.place_of((one[1] + other[0]) // 2) for one, other in pairwise(spoken) if other[0] - one[1] >= _PAUSE
+    ]
+    late = [place for place in pauses if place is not None and place >= 2 * LENGTH // 3]
+    return lane.first(late[-1]) if late else whole

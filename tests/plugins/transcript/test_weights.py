@@ -50,6 +50,35 @@ def test_by_path(tmp_path: Path) -> None:
     assert found(model=str(tmp_path / "ours.pt")).path == tmp_path / "ours.pt"
 
 
+def test_of_a_name_s_weights_the_converted_ones_are_chosen_unless_torch_is_asked_for(models: Path) -> None:
+    (models / "base.pt").touch()
+    assert found(model="base").path == models / "base.pt", "nothing else is here"
+
+    (models / "base-ct2").mkdir()
+    (models / "base-ct2/model.bin").touch()
+    assert found(model="base").path == models / "base-ct2"
+    assert str(found(model="base")) == "base for CTranslate2"
+    assert found(model="base", backend="torch").path == models / "base.pt"
+    assert found(model=str(models / "base.pt")).path == models / "base.pt", "a file that is named is what is used"
+
+
+def test_weights_that_the_asked_library_does_not_run_are_told(models: Path) -> None:
+    (models / "base.pt").touch()
+    with pytest.raises(
+        Permanent, match=r"base is not on this host in CTranslate2's form .* `amphipod models convert b"
+    ):
+        found(model="base", backend="ctranslate2")
+    with pytest.raises(
+        Permanent, match=r"base\.pt is run by torch, and ctranslate2 is asked for: leave out the option"
+    ):
+        found(model=str(models / "base.pt"), backend="ctranslate2")
+
+
+def test_a_folder_that_was_not_converted_is_told(tmp_path: Path) -> None:
+    with pytest.raises(Permanent, match=r"no model\.bin in .*: make the folder with `amphipod models convert`"):
+        found(model=str(tmp_path))
+
+
 def test_pod_s_table_chooses_by_language(models: Path, tmp_path: Path) -> None:
     elsewhere = tmp_path / "pod"
     elsewhere.mkdir()
@@ -94,7 +123,7 @@ def test_missing_weights_say_how_to_fetch_them() -> None:
 
 
 def test_an_unknown_name_lists_the_known_ones() -> None:
-    with pytest.raises(Permanent, match=r"there is no model smal: name a file .* or one of tiny, tiny\.en, "):
+    with pytest.raises(Permanent, match=r"there is no model smal: name a file .* one of tiny, tiny\.en, "):
         found(model="smal")
 
 

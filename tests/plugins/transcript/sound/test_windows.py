@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from core.errors import BadCall
 from plugins.transcript.language import elect, known, spread_evenly
 from plugins.transcript.sound.vad import cut
-from plugins.transcript.sound.windows import LENGTH, RATE, Window, pack
+from plugins.transcript.sound.windows import LENGTH, RATE, Window, next_window, pieces, share_out
 
 
 @st.composite
@@ -23,28 +23,50 @@ def regions(draw: st.DrawFn) -> list[tuple[int, int]]:
     return found
 
 
-@given(regions())
-def test_windows_hold_all_speech_once_in_order_and_are_never_too_long(regions: list[tuple[int, int]]) -> None:
-    windows = pack(regions)
+@given(regions(), st.integers(1, 8))
+def test_lanes_hold_all_speech_once_and_in_order(regions: list[tuple[int, int]], most: int) -> None:
+    lanes = share_out(regions, most)
 
-    assert all(0 < window.samples <= LENGTH for window in windows)
-    spans = [span for window in windows for span in window.spans]
+    assert len(lanes) <= most
+    spans = [span for lane in lanes for span in lane.spans]
     assert all(one[1] <= other[0] for one, other in pairwise(spans))
     for start, end in regions:
         assert sum(max(min(end, last) - max(start, first), 0) for first, last in spans) == end - start
 
 
-@given(regions())
-def test_windows_are_filled(regions: list[tuple[int, int]]) -> None:
-    windows = pack(regions)
-    for one, other in pairwise(windows):
-        first = other.spans[0]
-        assert one.samples + first[1] - first[0] > LENGTH or first[0] - one.spans[-1][1] <= RATE
+def test_lanes_are_of_about_the_same_length_and_none_is_short() -> None:
+    minutes = [(at * 60 * RATE, (at * 60 + 40) * RATE) for at in range(30)]
+
+    assert [round(lane.seconds) for lane in share_out(minutes, 4)] == [320, 280, 320, 280]
+    assert len(share_out(minutes[:5], 4)) == 1, "four windows are little work"
+
+
+@given(regions(), st.lists(st.integers(1, LENGTH), min_size=200, max_size=200))
+def test_window_after_window_a_lane_is_heard_whole(regions: list[tuple[int, int]], heard: list[int]) -> None:
+    for lane in share_out(regions, 1):
+        reached, found = 0, list[int]()
+        for most in heard:
+            window = next_window(lane.after(reached), regions)
+            assert window.samples <= LENGTH
+            found += [sample for span in window.first(most).spans for sample in span[:1]]
+            reached += min(most, window.samples)
+            if reached == lane.samples:
+                break
+        assert found == sorted(found)
+
+
+def test_a_window_ends_in_the_last_pause_of_its_last_third() -> None:
+    lane = Window(((0, 60 * RATE),))
+    spoken = [(0, 10 * RATE), (12 * RATE, 22 * RATE), (24 * RATE, 26 * RATE), (27 * RATE, 60 * RATE)]
+
+    assert next_window(lane, spoken).spans == ((0, 23 * RATE),)
+    assert next_window(lane, spoken[:2]).samples == LENGTH, "the pause at second 11 is too early"
+    assert next_window(Window(((0, 25 * RATE),)), spoken).samples == 25 * RATE, "it is the last"
 
 
 @given(regions(), st.floats(0, 30), st.floats(0, 5))
 def test_a_word_lies_in_one_region_of_the_lecture(regions: list[tuple[int, int]], start: float, lasts: float) -> None:
-    for window in pack(regions):
+    for window in pieces(share_out(regions, 2)):
         begin, end = window.to_lecture(start, start + lasts)
         assert begin <= end
         assert any(first / RATE - 1e-6 <= begin and end <= last / RATE + 1e-6 for first, last in window.spans)
