@@ -58,7 +58,7 @@ def test_what_one_library_has_heard_is_not_gone_on_with_by_the_other(
     context = fake_context(tmp_path / "j", path, step="transcribe", threads=1)
     transcribe(path, "en", model=str(converted), context=context)
 
-    assert transcribe(path, "en", model=str(converted), context=context).facts["windows_resumed"] == 1
+    assert transcribe(path, "en", model=str(converted), context=context).facts["windows_resumed"] >= 1
     assert transcribe(path, "en", model=str(checkpoint), context=context).facts["windows_resumed"] == 0
 
 
