@@ -17,7 +17,7 @@ from plugins.transcript.sound.windows import Span, Window
 Task = Literal["transcribe", "translate"]
 
 #: Of the file; notes in another form are not used.
-_FORM = 2
+_FORM = 3
 
 
 class SavedPart(BaseModel):
@@ -37,8 +37,28 @@ class SavedPart(BaseModel):
     is_given_up: bool = False
 
 
+class Stretch(BaseModel):
+    """Part of a window in one language, up to the window's sample `end`; unsure where no vote says which."""
+
+    model_config = ConfigDict(frozen=True)
+
+    end: int
+    language: str
+    is_sure: bool = True
+
+
+class SavedVote(BaseModel):
+    """What a window votes for, likelihoods by language, and the languages in which it is decoded."""
+
+    model_config = ConfigDict(frozen=True)
+
+    window: int
+    vote: Mapping[str, float]
+    stretches: tuple[Stretch, ...]
+
+
 class Notebook:
-    """A first line with what was decided for the whole lecture, then one line a part of a window.
+    """A first line with what was decided for the whole lecture, then one line a vote or a part of a window.
 
     A line counts when it is whole: the last one may have been cut by the crash. Notes made under other options, or of
     another file, are thrown away.
@@ -49,6 +69,8 @@ class Notebook:
         self._key = {"form": _FORM, **key}
         self._parts: list[SavedPart] = []
         self._reached: dict[tuple[Task, int], int] = {}
+        #: By window, of those that were asked.
+        self.votes: dict[int, SavedVote] = {}
         self.windows: list[Window] | None = None
         #: Where the detector heard somebody speak, in samples; None where it wasn't asked.
         self.spoken: list[Span] | None = None
@@ -72,6 +94,23 @@ class Notebook:
         """Write down parts that are done."""
         self._take(parts)
         self._write("a", [part.model_dump_json() for part in parts])
+
+    def vote(self, votes: Sequence[SavedVote]) -> None:
+        """Write down what windows voted for."""
+        self.votes |= {vote.window: vote for vote in votes}
+        self._write("a", [vote.model_dump_json() for vote in votes])
+
+    def stretches(self, window: int) -> Sequence[Stretch]:
+        """Return the languages in which a window is decoded, in order; where none was asked, that of the lecture."""
+        if window in self.votes:
+            return self.votes[window].stretches
+        assert self.windows is not None
+        assert self.verdict is not None
+        return (Stretch(end=self.windows[window].samples, language=self.verdict.language),)
+
+    def stretch(self, window: int, start: int) -> Stretch:
+        """Return the one that holds a window's sample."""
+        return next(stretch for stretch in self.stretches(window) if start < stretch.end)
 
     def parts(self, task: Task) -> list[SavedPart]:
         """Return what is done, in the lecture's order."""
@@ -103,6 +142,11 @@ class Notebook:
         self.windows = [Window(tuple((start, end) for start, end in spans)) for spans in head["windows"]]
         self.spoken = None if head["spoken"] is None else [(start, end) for start, end in head["spoken"]]
         self.verdict = LanguageVerdict(*head["language"])
-        self._take(map(SavedPart.model_validate_json, lines[1:]))
+        for line in lines[1:]:
+            if "vote" in json.loads(line):
+                vote = SavedVote.model_validate_json(line)
+                self.votes[vote.window] = vote
+            else:
+                self._take([SavedPart.model_validate_json(line)])
         whole = len(text) - len(text.split("\n")[-1])
         os.truncate(self._path, len(text[:whole].encode()))

@@ -48,6 +48,16 @@ class Window:
                 spans.append((begin, end))
         return Window(tuple(spans))
 
+    def first(self, samples: int) -> Window:
+        """Return the first so many samples, or all if there are fewer."""
+        spans, room = [], samples
+        for start, end in self.spans:
+            if room <= 0:
+                break
+            spans.append((start, min(end, start + room)))
+            room -= end - start
+        return Window(tuple(spans))
+
     def to_lecture(self, start: float, end: float) -> tuple[float, float]:
         """Turn seconds of the window into seconds of the lecture.
 

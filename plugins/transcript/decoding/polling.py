@@ -1,0 +1,159 @@
+"""Which language each window is decoded in: it votes when it is encoded, and piece by piece where there is doubt."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from itertools import groupby, pairwise, takewhile
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from plugins.transcript.checkpoint import SavedVote, Stretch
+from plugins.transcript.decoding.coverage import seconds_within
+from plugins.transcript.language import LanguageVerdict, elect, spread_evenly, surely
+from plugins.transcript.sound.windows import Window
+
+if TYPE_CHECKING:
+    from plugins.transcript.checkpoint import Notebook
+    from plugins.transcript.decoding.decoder import Listener, SpeechSound
+    from plugins.transcript.decoding.model import SpeechModel
+    from plugins.transcript.sound.audio import Recording
+    from plugins.transcript.sound.windows import Span
+
+#: Seconds of speech that are enough to tell a language by.
+_TELLING = 3.0
+
+#: Likelihood from which a language is a candidate for a piece of an unsure window.
+_CANDIDATE = 0.1
+
+
+def encode(listener: Listener, recording: Recording, window: Window) -> SpeechSound:
+    return listener.encode(np.concatenate([recording.read(start, end) for start, end in window.spans]))
+
+
+class Poll:
+    """Asks windows for their language just before they are decoded, so that each is encoded once for both.
+
+    A window that is unsure is asked piece by piece, cut where the voice pauses; one that is sure, but whose neighbour
+    is sure of another language, is asked from that side on until a piece is in its own. Whoever changes language
+    within a sure window and back is not noticed.
+    """
+
+    def __init__(self, listener: Listener, recording: Recording, notebook: Notebook) -> None:
+        self._listener = listener
+        self._recording = recording
+        self._notebook = notebook
+        self._votes: dict[int, Mapping[str, float]] = {}
+        #: What was encoded for a vote, and by which model.
+        self._sounds: dict[int, tuple[SpeechModel, SpeechSound]] = {}
+
+    def survey(self, windows: Sequence[Window], wanted: int) -> LanguageVerdict:
+        """Let some windows elect the language that serves where a vote is unsure."""
+        return elect([self._vote(at, windows[at]) for at in spread_evenly(len(windows), wanted)])
+
+    def settle(self, batch: Collection[int]) -> None:
+        """Note down the languages of windows that are about to be decoded, and weren't asked yet."""
+        asked: list[SavedVote] = []
+        for at in batch:
+            if at not in self._notebook.votes:
+                before = asked[-1] if asked and asked[-1].window == at - 1 else self._notebook.votes.get(at - 1)
+                asked.append(self._settled(at, before))
+        if asked:
+            self._notebook.vote(asked)
+
+    def taken(self, at: int, window: Window) -> SpeechSound | None:
+        """Return, once, what was encoded for the vote, if it is all of this window and of the model that decodes."""
+        model, sound = self._sounds.pop(at, (None, None))
+        return sound if window == self._windows[at] and model is self._listener.model else None
+
+    @property
+    def _windows(self) -> Sequence[Window]:
+        return self._notebook.windows or []
+
+    def _vote(self, at: int, window: Window) -> Mapping[str, float]:
+        if at not in self._votes:
+            sound = encode(self._listener, self._recording, window)
+            self._sounds[at] = self._listener.model, sound
+            self._votes[at] = self._listener.languages(sound)
+        return self._votes[at]
+
+    def _settled(self, at: int, before: SavedVote | None) -> SavedVote:
+        window = self._windows[at]
+        vote = self._vote(at, window)
+        own = self._sure(window, vote)
+        if own is None:
+            languages = self._piecewise(window, vote)
+        else:
+            last = before.stretches[-1] if before else None
+            following = self._vote(at + 1, self._windows[at + 1]) if at + 1 < len(self._windows) else None
+            neighbours = (
+                last.language if last and last.is_sure else None,
+                self._sure(self._windows[at + 1], following) if following else None,
+            )
+            languages = self._from_the_edges(window, own, neighbours)
+        return SavedVote(
+            window=at,
+            vote={code: round(likelihood, 4) for code, likelihood in vote.items()},
+            stretches=tuple(self._stretches(languages)),
+        )
+
+    def _stretches(self, languages: Sequence[tuple[int, str | None]]) -> list[Stretch]:
+        assert self._notebook.verdict is not None
+        main = self._notebook.verdict.language
+        return [
+            Stretch(end=list(pieces)[-1][0], language=language or main, is_sure=language is not None)
+            for language, pieces in groupby(languages, key=lambda piece: piece[1])
+        ]
+
+    def _piecewise(self, window: Window, vote: Mapping[str, float]) -> list[tuple[int, str | None]]:
+        assert self._notebook.verdict is not None
+        candidates = {code for code, likelihood in vote.items() if likelihood >= _CANDIDATE}
+        pieces = self._pieces(window)
+        if len(pieces) == 1 or not candidates:
+            return [(window.samples, None)]
+        among = {*candidates, self._notebook.verdict.language}
+        return [(end, self._heard_in(window, (start, end), among)) for start, end in pieces]
+
+    def _from_the_edges(
+        self, window: Window, own: str, neighbours: tuple[str | None, str | None]
+    ) -> list[tuple[int, str | None]]:
+        pieces = self._pieces(window)
+        languages: list[str | None] = [own] * len(pieces)
+        for other, order in zip(neighbours, (range(len(pieces)), range(len(pieces))[::-1]), strict=True):
+            if other in {None, own} or len(pieces) == 1:
+                continue
+            assert other is not None
+            for at in takewhile(lambda at: self._heard_in(window, pieces[at], {own, other}) == other, order):  # noqa: B023
+                languages[at] = other
+        return [(end, language) for (_, end), language in zip(pieces, languages, strict=True)]
+
+    def _sure(self, window: Window, vote: Mapping[str, float]) -> str | None:
+        """Return what a vote is sure of; a cry in another language is no evidence."""
+        assert self._notebook.verdict is not None
+        own = surely(vote)
+        return own if own == self._notebook.verdict.language or self._speech(window) >= _TELLING else None
+
+    def _heard_in(self, window: Window, piece: Span, among: Collection[str]) -> str | None:
+        start, end = piece
+        sound = encode(self._listener, self._recording, window.after(start).first(end - start))
+        return surely(self._listener.languages(sound), among)
+
+    def _speech(self, window: Window) -> float:
+        spoken = self._notebook.spoken
+        return window.seconds if spoken is None else seconds_within(window.spans, spoken)
+
+    def _pieces(self, window: Window) -> list[Span]:
+        """Cut a window, on its own clock, where the voice pauses, into pieces that have enough speech to tell by."""
+        pauses = [(one[1] + other[0]) // 2 for one, other in pairwise(self._notebook.spoken or ())]
+        cuts, passed = [0], 0
+        for start, end in window.spans:
+            inside = [passed + pause - start for pause in pauses if start < pause < end]
+            passed += end - start
+            for cut in (*inside, passed):
+                if self._speech(window.after(cuts[-1]).first(cut - cuts[-1])) >= _TELLING:
+                    cuts.append(cut)
+        if len(cuts) > 1:
+            cuts[-1] = window.samples  # what is left is too little: it goes to the piece before
+        else:
+            cuts.append(window.samples)
+        return list(pairwise(cuts))
