@@ -26,6 +26,8 @@ class Segment(Model):
     start: float
     end: float
     words: tuple[Word, ...] = ()
+    #: BCP 47 tag of what is said, where it is another language than the transcript's; in JSON only then.
+    language: str | None = Field(default=None, exclude_if=lambda language: language is None)
 
 
 class Transcript(Model):

@@ -37,8 +37,29 @@ class SavedPart(BaseModel):
     is_given_up: bool = False
 
 
+class LanguageStretch(BaseModel):
+    """Part of a lane in one language, up to the lane's sample `end`; unsure where no vote says which."""
+
+    model_config = ConfigDict(frozen=True)
+
+    end: int
+    language: str
+    is_sure: bool = True
+
+
+class SavedVote(BaseModel):
+    """What a window votes for, likelihoods by language, and the languages in which it is decoded."""
+
+    model_config = ConfigDict(frozen=True)
+
+    lane: int
+    start: int
+    vote: Mapping[str, float]
+    stretches: tuple[LanguageStretch, ...]
+
+
 class Notebook:
-    """A first line with what was decided for the whole lecture, then one line a window.
+    """A first line with what was decided for the whole lecture, then one line a vote or a window.
 
     A line counts when it is whole: the last one may have been cut by the crash. Notes made under other options, or of
     another file, are thrown away.
@@ -49,6 +70,8 @@ class Notebook:
         self._key = {"form": _FORM, **key}
         self._parts: list[SavedPart] = []
         self._reached: dict[tuple[Task, int], int] = {}
+        #: By lane and the sample at which the window begins.
+        self.votes: dict[tuple[int, int], SavedVote] = {}
         self.lanes: list[Window] | None = None
         #: Where the detector heard somebody speak, in samples; None where it wasn't asked.
         self.spoken: list[Span] | None = None
@@ -72,6 +95,25 @@ class Notebook:
         """Write down parts that are done."""
         self._take(parts)
         self._write("a", [part.model_dump_json() for part in parts])
+
+    def vote(self, votes: Sequence[SavedVote]) -> None:
+        """Write down what windows voted for."""
+        self.votes |= {(vote.lane, vote.start): vote for vote in votes}
+        self._write("a", [vote.model_dump_json() for vote in votes])
+
+    def vote_on(self, lane: int, sample: int) -> SavedVote | None:
+        """Return the last vote whose window holds a lane's sample."""
+        votes = [vote for (voter, start), vote in self.votes.items() if voter == lane and start <= sample]
+        last = max(votes, key=lambda vote: vote.start, default=None)
+        return last if last and sample < last.stretches[-1].end else None
+
+    def stretch(self, lane: int, sample: int) -> LanguageStretch:
+        """Return the stretch that holds a lane's sample; where nobody was asked, all is in the lecture's language."""
+        if vote := self.vote_on(lane, sample):
+            return next(stretch for stretch in vote.stretches if sample < stretch.end)
+        assert self.lanes is not None
+        assert self.verdict is not None
+        return LanguageStretch(end=self.lanes[lane].samples, language=self.verdict.language)
 
     def parts(self, task: Task) -> list[SavedPart]:
         """Return what is done, in the lecture's order."""
@@ -103,6 +145,11 @@ class Notebook:
         self.lanes = [Window(tuple((start, end) for start, end in spans)) for spans in head["lanes"]]
         self.spoken = None if head["spoken"] is None else [(start, end) for start, end in head["spoken"]]
         self.verdict = LanguageVerdict(*head["language"])
-        self._take(map(SavedPart.model_validate_json, lines[1:]))
+        for line in lines[1:]:
+            if "vote" in json.loads(line):
+                vote = SavedVote.model_validate_json(line)
+                self.votes[vote.lane, vote.start] = vote
+            else:
+                self._take([SavedPart.model_validate_json(line)])
         whole = len(text) - len(text.split("\n")[-1])
         os.truncate(self._path, len(text[:whole].encode()))

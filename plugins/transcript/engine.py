@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,22 +14,26 @@ from plugins.media.settings import DEFAULTS, MediaSettings
 from plugins.media.truncation import end_notes
 from plugins.transcript import loading, weights
 from plugins.transcript.checkpoint import Notebook
-from plugins.transcript.decoding.batches import batch_size, encode, listen
+from plugins.transcript.decoding.batches import batch_size, listen
 from plugins.transcript.decoding.decoder import Listener
 from plugins.transcript.decoding.losses import find_losses
-from plugins.transcript.language import LanguageVerdict, elect, known, spread_evenly
+from plugins.transcript.decoding.polling import Poll
+from plugins.transcript.language import LanguageVerdict, known
 from plugins.transcript.settings import TranscriptSettings
 from plugins.transcript.sound.audio import Recording, gain_for, iter_audio, record, unheard_tracks
 from plugins.transcript.sound.vad import find_speech
-from plugins.transcript.sound.windows import LENGTH, RATE, pieces, share_out
+from plugins.transcript.sound.windows import LENGTH, RATE, share_out
+from plugins.transcript.tally import tally
 
 if TYPE_CHECKING:
-    from core import Context, Job
+    from core import Context, Job, Segment
     from plugins.media.coverage import Hole
+    from plugins.transcript.checkpoint import SavedPart
     from plugins.transcript.decoding.losses import Losses
     from plugins.transcript.decoding.model import SpeechModel
     from plugins.transcript.options import TranscribeOptions
-    from plugins.transcript.sound.windows import Window
+    from plugins.transcript.sound.windows import Span, Window
+    from plugins.transcript.tally import Tally
 
 
 def transcribe_lecture(
@@ -59,9 +63,10 @@ def transcribe_lecture(
     context.doing("reading the sound")
     recording = _record(audio, options, context, media)
     notebook = Notebook(context.kept, _key(audio, asked, options, listener.model))
+    poll = Poll(listener, recording, notebook)
     if notebook.lanes is None:
         context.doing("finding out where somebody speaks, and which language")
-        _survey(recording, asked, listener, notebook)
+        _survey(recording, asked, listener, notebook, poll)
     assert notebook.lanes is not None
     assert notebook.verdict is not None
     if not notebook.lanes:
@@ -72,11 +77,12 @@ def transcribe_lecture(
     if listener.language is None and language != "en":
         raise weights.only_english(language)
     resumed = len(notebook.parts("transcribe"))
-    listen(listener, recording, notebook, context)
-    losses = find_losses(notebook)
-    for note in losses.notes:
+    is_asked = asked == "auto" and listener.model.is_multilingual
+    listen(listener, recording, notebook, context, poll if is_asked else None)
+    losses, spoken = find_losses(notebook), tally(notebook)
+    for note in (*spoken.notes, *losses.notes):
         context.log.warning(note)
-    made = _transcript(notebook, options, recording, resumed, losses)
+    made = _transcript(notebook, options, recording, resumed, losses, spoken)
     return made.model_copy(update={"facts": {**made.facts, "device": device, "recogniser": listener.model.name}})
 
 
@@ -125,23 +131,21 @@ def _key(audio: Path, asked: str, options: TranscribeOptions, model: SpeechModel
     }
 
 
-def _survey(recording: Recording, asked: str, listener: Listener, notebook: Notebook) -> None:
+def _survey(recording: Recording, asked: str, listener: Listener, notebook: Notebook, poll: Poll) -> None:
     """Find out where somebody speaks, and which language."""
     longest = LENGTH / RATE
     found = find_speech(recording, listener.options.vad_threshold, longest) if listener.options.vad else None
     lanes = share_out(found.regions if found else [(0, recording.samples)], batch_size(listener))
     verdict = LanguageVerdict(asked)
     if asked == "auto":
-        verdict = _detect(recording, lanes, listener) if lanes else LanguageVerdict("und")
+        verdict = _detect(lanes, found.spoken if found else (), listener, poll) if lanes else LanguageVerdict("und")
     notebook.begin(lanes, found.spoken if found else None, verdict)
 
 
-def _detect(recording: Recording, lanes: Sequence[Window], listener: Listener) -> LanguageVerdict:
+def _detect(lanes: Sequence[Window], spoken: Sequence[Span], listener: Listener, poll: Poll) -> LanguageVerdict:
     if not listener.model.is_multilingual:
         return LanguageVerdict("en")
-    windows = pieces(lanes)
-    chosen = spread_evenly(len(windows), listener.options.language_votes)
-    return elect([listener.languages(encode(listener, recording, windows[at])) for at in chosen])
+    return poll.survey(lanes, spoken, listener.options.language_votes)
 
 
 def _silent(verdict: LanguageVerdict, asked: str, recording: Recording) -> Transcript:
@@ -154,13 +158,12 @@ def _silent(verdict: LanguageVerdict, asked: str, recording: Recording) -> Trans
 
 
 def _transcript(
-    notebook: Notebook, options: TranscribeOptions, recording: Recording, resumed: int, losses: Losses
+    notebook: Notebook, options: TranscribeOptions, recording: Recording, resumed: int, losses: Losses, spoken: Tally
 ) -> Transcript:
-    lanes, verdict = notebook.lanes or [], notebook.verdict
-    assert verdict is not None
+    lanes, language = notebook.lanes or [], spoken.verdict.language
     heard, translated = notebook.parts("transcribe"), notebook.parts("translate")
-    segments = tuple(segment for part in heard for segment in part.segments)
-    english = tuple(segment for part in translated for segment in part.segments)
+    segments = tuple(segment for part in heard for segment in _told_apart(part, notebook, language))
+    english = tuple(segment for part in translated for segment in part.segments) if language != "en" else ()
     facts: dict[str, Any] = {
         **recording.facts,
         "speech_seconds": round(sum(lane.seconds for lane in lanes), 3),
@@ -169,18 +172,23 @@ def _transcript(
         "windows_decoded_again": sum(part.tries > 1 for part in heard),
         "tokens": sum(len(part.tokens) for part in heard),
         **losses.facts,
+        **spoken.facts,
     }
-    if verdict.probability is not None:
-        facts |= {
-            "language_probability": verdict.probability,
-            "language_alternatives": dict(verdict.alternatives or {}),
-        }
-    notes = [*losses.notes, *recording.notes]
+    notes = [*spoken.notes, *losses.notes, *recording.notes]
     if not segments:
         notes.insert(0, "there is speech in this recording, but no words were made out")
-    if options.translate and verdict.language == "en":
-        notes.append("English is spoken, so there is nothing to translate")
-    translations = (Transcript(language="en", segments=english, translated_from=verdict.language),) if english else ()
-    return Transcript(
-        language=verdict.language, segments=segments, notes=tuple(notes), facts=facts, translations=translations
+    if options.translate and language == "en":
+        others = " but for what is told above, which was not translated" if spoken.others else ""
+        notes.append(f"English is spoken{others}, so there is nothing to translate")
+    translations = (Transcript(language="en", segments=english, translated_from=language),) if english else ()
+    return Transcript(language=language, segments=segments, notes=tuple(notes), facts=facts, translations=translations)
+
+
+def _told_apart(part: SavedPart, notebook: Notebook, language: str) -> Iterable[Segment]:
+    """Return what was heard in a part; its language goes with it where it is not the lecture's."""
+    own = notebook.stretch(part.lane, part.start).language
+    return (
+        [segment.model_copy(update={"language": own}) for segment in part.segments]
+        if own != language
+        else part.segments
     )

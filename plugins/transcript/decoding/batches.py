@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
 
 from core import Segment, Word
 from plugins.transcript.captions.typography import whole_words
 from plugins.transcript.checkpoint import SavedPart, Task
 from plugins.transcript.decoding.coverage import Stretch, seconds_within
+from plugins.transcript.decoding.polling import Place, Poll, encode, next_in_one_language
 from plugins.transcript.decoding.word_times import keep_to_speech
-from plugins.transcript.sound.windows import RATE, next_window
+from plugins.transcript.sound.windows import RATE
 
 if TYPE_CHECKING:
     from core import Context
     from plugins.transcript.checkpoint import Notebook
-    from plugins.transcript.decoding.decoder import Heard, Listener, SpeechSound
+    from plugins.transcript.decoding.decoder import Heard, Listener
     from plugins.transcript.sound.audio import Recording
     from plugins.transcript.sound.windows import Window
 
@@ -31,14 +31,14 @@ _WORTH_IT = 0.3
 #: Text of a decoding above this temperature isn't shown to the next window (whisper/transcribe.py).
 _TRUSTED = 0.5
 
-#: A number of a lane and the sample of it that is to be heard next.
-Place = tuple[int, int]
 
-
-def listen(listener: Listener, recording: Recording, notebook: Notebook, context: Context) -> None:
+def listen(
+    listener: Listener, recording: Recording, notebook: Notebook, context: Context, poll: Poll | None = None
+) -> None:
     """Decode what the notebook doesn't have yet, and note down each batch: the next window of each lane.
 
-    Where a decoding stops before its window does, the lane's next window begins there.
+    Where a decoding stops before its window does, or another language begins, the lane's next window begins there. With
+    a poll each window is decoded in its own language.
     """
     lanes = notebook.lanes or []
     tasks = tasks_of(listener)
@@ -46,18 +46,33 @@ def listen(listener: Listener, recording: Recording, notebook: Notebook, context
     total = sum(lane.seconds for lane in lanes)
     while batch := _unheard(notebook, tasks)[:size]:
         context.raise_if_cancelled()
-        rests = {(at, start): next_window(lanes[at].after(start), notebook.spoken or ()) for at, start in batch}
-        sounds = {place: encode(listener, recording, rest) for place, rest in rests.items()}
+        if poll:
+            poll.settle(batch)
+        rests = {place: next_in_one_language(notebook, place) for place in batch}
+        sounds = {
+            place: (poll.taken(rest) if poll else None) or encode(listener, recording, rest)
+            for place, rest in rests.items()
+        }
+        languages = {place: notebook.stretch(*place).language for place in batch}
         parts: list[SavedPart] = []
         for task in tasks:
-            places = [(at, start) for at, start in batch if notebook.reached(task, at) == start]
-            prompt = _prompt(listener, notebook) if task == "transcribe" else ()
-            heard = listener.decode([sounds[place] for place in places], task, prompt) if places else []
-            language = listener.language or "en" if task == "transcribe" else "en"
-            parts += [
-                _part(task, place, rests[place], one, language, notebook)
-                for place, one in zip(places, heard, strict=True)
-            ]
+            for language in sorted(set(languages.values())):  # whisper decodes a batch in one language
+                places = [
+                    place
+                    for place in batch
+                    if languages[place] == language and notebook.reached(task, place[0]) == place[1]
+                ]
+                if task == "translate" and language == "en":
+                    parts += _as_spoken(places, [*notebook.parts("transcribe"), *parts])
+                    continue
+                prompt = _prompt(listener, notebook, language) if task == "transcribe" else ()
+                speaking = replace(listener, language=language) if listener.language else listener
+                heard = speaking.decode([sounds[place] for place in places], task, prompt) if places else []
+                written = language if task == "transcribe" else "en"
+                parts += [
+                    _part(task, place, rests[place], one, written, notebook)
+                    for place, one in zip(places, heard, strict=True)
+                ]
         notebook.add(parts)
         done = [min(notebook.reached(task, at) for task in tasks) for at in range(len(lanes))]
         context.progress(min(sum(done) / RATE, total), total)
@@ -70,13 +85,17 @@ def batch_size(listener: Listener) -> int:
 
 
 def tasks_of(listener: Listener) -> Sequence[Task]:
-    """Return what is asked of each window; English needs no translation."""
-    translated = listener.options.translate and listener.language not in {None, "en"}
+    """Return what is asked of each window; of what is in English, the translation is what is spoken."""
+    translated = listener.options.translate and listener.language is not None
     return ("transcribe", "translate") if translated else ("transcribe",)
 
 
-def encode(listener: Listener, recording: Recording, window: Window) -> SpeechSound:
-    return listener.encode(np.concatenate([recording.read(start, end) for start, end in window.spans]))
+def _as_spoken(places: Sequence[Place], heard: Sequence[SavedPart]) -> list[SavedPart]:
+    return [
+        part.model_copy(update={"task": "translate"})
+        for part in heard
+        if part.task == "transcribe" and (part.lane, part.start) in places
+    ]
 
 
 def _unheard(notebook: Notebook, tasks: Sequence[Task]) -> list[Place]:
@@ -85,17 +104,16 @@ def _unheard(notebook: Notebook, tasks: Sequence[Task]) -> list[Place]:
     return sorted((at, sample) for at, sample in reached if sample < (notebook.lanes or [])[at].samples)
 
 
-def _prompt(listener: Listener, notebook: Notebook) -> Sequence[int]:
-    """Return the glossary, and the text so far if it is asked for; as much as the model takes."""
+def _prompt(listener: Listener, notebook: Notebook, language: str) -> Sequence[int]:
+    """Return the glossary, and the text so far in this language if it is asked for; as much as the model takes."""
     options, tokenizer = listener.options, listener.tokenizer()
     glossary = tokenizer.encode(f" {', '.join(options.glossary)}.") if options.glossary else []
     if not options.condition_on_previous_text:
         return glossary
     text: list[int] = []
     for part in notebook.parts("transcribe"):
-        text = (
-            [] if part.temperature > _TRUSTED else [*text, *(token for token in part.tokens if token < tokenizer.eot)]
-        )
+        is_fit = part.temperature <= _TRUSTED and notebook.stretch(part.lane, part.start).language == language
+        text = [*text, *(token for token in part.tokens if token < tokenizer.eot)] if is_fit else []
     room = max(listener.model.text_context // 2 - 1 - len(glossary), 0)
     return [*glossary, *text[len(text) - min(room, len(text)) :]]
 
@@ -117,7 +135,7 @@ def _part(task: Task, place: Place, rest: Window, heard: Heard, language: str, n
         lane=at,
         start=start,
         end=start + min(until, rest.samples),
-        segments=tuple(_on_lecture_clock(segment, rest, language, near) for segment in segments),
+        segments=tuple(_on_lecture_clock(segment, rest.first(until), language, near) for segment in segments),
         tokens=tuple(tokens),
         temperature=heard.temperature,
         tries=heard.tries,

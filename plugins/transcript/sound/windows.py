@@ -16,7 +16,7 @@ RATE = 16_000
 LENGTH = 30 * RATE
 
 #: Windows that a lane has at least, if there is more than one lane.
-_WINDOWS_A_LANE = 4
+_WINDOWS_A_LANE = 2
 
 #: Samples of silence in which a window may end: a pause for breath is none, a sentence goes on behind it.
 _PAUSE = 3 * RATE // 2

@@ -1,0 +1,161 @@
+"""Which language each window is decoded in: it votes when it is encoded, and piece by piece where there is doubt."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from itertools import groupby, pairwise, takewhile
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from plugins.transcript.checkpoint import LanguageStretch, SavedVote
+from plugins.transcript.decoding.coverage import seconds_within
+from plugins.transcript.language import LanguageVerdict, elect, spread_evenly, surely
+from plugins.transcript.sound.windows import Window, next_window, pieces
+
+if TYPE_CHECKING:
+    from plugins.transcript.checkpoint import Notebook
+    from plugins.transcript.decoding.decoder import Listener, SpeechSound
+    from plugins.transcript.decoding.model import SpeechModel
+    from plugins.transcript.sound.audio import Recording
+    from plugins.transcript.sound.windows import Span
+
+#: A number of a lane and the sample of it that is to be heard next.
+Place = tuple[int, int]
+
+#: Seconds of speech that are enough to tell a language by.
+_TELLING = 3.0
+
+#: Likelihood from which a language is a candidate for a piece of an unsure window.
+_CANDIDATE = 0.1
+
+
+def encode(listener: Listener, recording: Recording, window: Window) -> SpeechSound:
+    return listener.encode(np.concatenate([recording.read(start, end) for start, end in window.spans]))
+
+
+def next_in_one_language(notebook: Notebook, place: Place) -> Window:
+    """Return what of a lane is heard next: no more than one language."""
+    at, start = place
+    window = _next(notebook, place)
+    vote = notebook.vote_on(at, start)
+    return window.first(notebook.stretch(at, start).end - start) if vote and len(vote.stretches) > 1 else window
+
+
+def _next(notebook: Notebook, place: Place) -> Window:
+    assert notebook.lanes is not None
+    return next_window(notebook.lanes[place[0]].after(place[1]), notebook.spoken or ())
+
+
+class Poll:
+    """Asks windows for their language just before they are decoded, so that each is encoded once for both.
+
+    A window that is unsure is asked piece by piece, cut where the voice pauses; one that is sure, but follows what is
+    surely in another language, is asked from its beginning on until a piece is in its own. Whoever changes language
+    within a sure window, and some seconds before its end, is not noticed.
+    """
+
+    def __init__(self, listener: Listener, recording: Recording, notebook: Notebook) -> None:
+        self._listener = listener
+        self._recording = recording
+        self._notebook = notebook
+        #: What was encoded for a vote, and by which model.
+        self._sounds: dict[Window, tuple[SpeechModel, SpeechSound]] = {}
+
+    def survey(self, lanes: Sequence[Window], spoken: Sequence[Span], wanted: int) -> LanguageVerdict:
+        """Let windows from all over the lecture elect the language that serves where a vote is unsure."""
+        windows = [next_window(lane, spoken) for lane in lanes]
+        if len(windows) < wanted:
+            windows = pieces(lanes)
+        return elect([self._vote(windows[at]) for at in spread_evenly(len(windows), wanted)])
+
+    def settle(self, batch: Sequence[Place]) -> None:
+        """Note down the languages of windows that are about to be decoded, and weren't asked yet."""
+        votes = ((place, self._notebook.vote_on(*place)) for place in batch)
+        # what was heard of a window in one language is followed by another window, whose end was not asked yet
+        asked = [self._settled(place) for place, vote in votes if vote is None or len(vote.stretches) == 1]
+        if asked:
+            self._notebook.vote(asked)
+
+    def taken(self, window: Window) -> SpeechSound | None:
+        """Return, once, what was encoded for the vote, if it is of this window and of the model that decodes."""
+        model, sound = self._sounds.pop(window, (None, None))
+        return sound if model is self._listener.model else None
+
+    def _vote(self, window: Window) -> Mapping[str, float]:
+        if window not in self._sounds:
+            self._sounds[window] = self._listener.model, encode(self._listener, self._recording, window)
+        return self._listener.languages(self._sounds[window][1])
+
+    def _settled(self, place: Place) -> SavedVote:
+        at, start = place
+        window = _next(self._notebook, place)
+        vote = self._vote(window)
+        own = self._sure(window, vote)
+        if own is None:
+            languages = self._piecewise(window, vote)
+        else:
+            before = self._notebook.stretch(at, start - 1) if self._notebook.vote_on(at, start - 1) else None
+            languages = self._from_the_edge(window, own, before.language if before and before.is_sure else None)
+        return SavedVote(
+            lane=at,
+            start=start,
+            vote={code: round(likelihood, 4) for code, likelihood in vote.items()},
+            stretches=tuple(self._stretches(languages, start)),
+        )
+
+    def _stretches(self, languages: Sequence[tuple[int, str | None]], start: int) -> list[LanguageStretch]:
+        assert self._notebook.verdict is not None
+        main = self._notebook.verdict.language
+        return [
+            LanguageStretch(end=start + list(parts)[-1][0], language=language or main, is_sure=language is not None)
+            for language, parts in groupby(languages, key=lambda piece: piece[1])
+        ]
+
+    def _piecewise(self, window: Window, vote: Mapping[str, float]) -> list[tuple[int, str | None]]:
+        assert self._notebook.verdict is not None
+        candidates = {code for code, likelihood in vote.items() if likelihood >= _CANDIDATE}
+        parts = self._pieces(window)
+        if len(parts) == 1 or not candidates:
+            return [(window.samples, None)]
+        among = {*candidates, self._notebook.verdict.language}
+        return [(part[1], self._heard_in(window, part, among)) for part in parts]
+
+    def _from_the_edge(self, window: Window, own: str, other: str | None) -> list[tuple[int, str | None]]:
+        parts = self._pieces(window)
+        if other in {None, own} or len(parts) == 1:
+            return [(window.samples, own)]
+        assert other is not None
+        before = list(takewhile(lambda part: self._heard_in(window, part, {own, other}) == other, parts))
+        return [(end, other if number < len(before) else own) for number, (_, end) in enumerate(parts)]
+
+    def _sure(self, window: Window, vote: Mapping[str, float]) -> str | None:
+        """Return what a vote is sure of; a cry in another language is no evidence."""
+        assert self._notebook.verdict is not None
+        own = surely(vote)
+        return own if own == self._notebook.verdict.language or self._speech(window) >= _TELLING else None
+
+    def _heard_in(self, window: Window, piece: Span, among: Collection[str]) -> str | None:
+        start, end = piece
+        sound = encode(self._listener, self._recording, window.after(start).first(end - start))
+        return surely(self._listener.languages(sound), among)
+
+    def _speech(self, window: Window) -> float:
+        spoken = self._notebook.spoken
+        return window.seconds if spoken is None else seconds_within(window.spans, spoken)
+
+    def _pieces(self, window: Window) -> list[Span]:
+        """Cut a window, on its own clock, where the voice pauses, into pieces that have enough speech to tell by."""
+        pauses = [(one[1] + other[0]) // 2 for one, other in pairwise(self._notebook.spoken or ())]
+        cuts, passed = [0], 0
+        for start, end in window.spans:
+            inside = [passed + pause - start for pause in pauses if start < pause < end]
+            passed += end - start
+            for cut in (*inside, passed):
+                if self._speech(window.after(cuts[-1]).first(cut - cuts[-1])) >= _TELLING:
+                    cuts.append(cut)
+        if len(cuts) > 1:
+            cuts[-1] = window.samples  # what is left is too little: it goes to the piece before
+        else:
+            cuts.append(window.samples)
+        return list(pairwise(cuts))
