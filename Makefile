@@ -12,7 +12,7 @@ DEBIAN_PACKAGES := redis-server ffmpeg chromium openssl $(if $(shell command -v 
 CAPTIONS = $$(ls -d .venv/lib/python3*/site-packages/whisper >/dev/null 2>&1 && \
 	  echo --language en --option model=tests/data/micro-whisper.pt.gz)
 
-.PHONY: help install assets demo demo-captions test test-long bench bench-transcribe check lock sbom debian-packages \
+.PHONY: help install assets demo demo-captions test test-long bench bench-speech check lock sbom debian-packages \
   clean
 
 help:
@@ -26,7 +26,7 @@ help:
 	@echo "make test       the test suite; arguments for pytest in ARGS"
 	@echo "make test-long  the tests that take hours"
 	@echo "make bench      what an encode costs beside ffmpeg's command line; ARGS=--quick for a glance"
-	@echo "make bench-transcribe   what a transcription costs, and with ARGS='--weights .. --recording ..' what it loses"
+	@echo "make bench-speech   captions of real speech by six ways: errors and cost; ARGS='WEIGHTS RECORDING:LANGUAGE ...'"
 
 install: .venv/dev.stamp .venv/lrs.stamp
 
@@ -64,8 +64,8 @@ test-long: .venv/dev.stamp .venv/lrs.stamp debian-packages
 bench: .venv/dev.stamp debian-packages
 	$(BIN)/python -m benchmarks.encode $(ARGS)
 
-bench-transcribe: .venv/dev.stamp
-	$(BIN)/python -m benchmarks.transcribe $(ARGS)
+bench-speech: .venv/dev.stamp
+	$(BIN)/python -m benchmarks.speech $(ARGS)
 
 check: .venv/dev.stamp
 	$(BIN)/ruff check

@@ -20,12 +20,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from benchmarks.cue_rules import violations
 from benchmarks.recogniser import RECOGNISERS
 from benchmarks.scoring import Score, score
+from plugins.transcript.sound.audio import iter_audio
+from plugins.transcript.sound.windows import RATE
 
 ROOT = Path(__file__).parents[1]
 _RECOGNISER = Path(__file__).with_name("recogniser.py")
+
+#: Decibels below its loudest from which a segment is audible, and how long it has to be, in frames of 10 ms: a click of
+#: two recordings joined is none.
+_AUDIBLE, _LASTS = 25.0, 15
 
 OURS, POD, RIVAL = "Amphipod, CTranslate2 int8", "whisper as Esup-Pod calls it", "faster-whisper int8, beam 5"
 
@@ -74,10 +82,24 @@ class Entry:
         return f"| {' | '.join([self.name, *figures])} |"
 
 
+def audible(recording: Path, truth: Any) -> Any:
+    """Move each segment's start to where it can be heard: truths of joined recordings begin where a file does."""
+    sound = np.concatenate(list(iter_audio(recording)))
+    moved = []
+    for segment in truth["segments"]:
+        part = sound[round(segment["start"] * RATE) : round(segment["end"] * RATE)]
+        frames = part[: len(part) // (RATE // 100) * (RATE // 100)].reshape(-1, RATE // 100)
+        levels = 10 * np.log10(np.square(frames).mean(axis=1) + 1e-12)
+        steady = np.median(np.lib.stride_tricks.sliding_window_view(levels, min(_LASTS, len(levels))), axis=1)
+        late = float(np.argmax(steady > np.percentile(levels, 95) - _AUDIBLE)) / 100
+        moved.append({**segment, "start": segment["start"] + late})
+    return {**truth, "segments": moved}
+
+
 def compare(recording: Path, weights: Path, language: str, chosen: argparse.Namespace) -> None:
     """Run all, turn by turn, and print a table."""
     beside = recording.with_suffix(".json")
-    truth = json.loads(beside.read_text()) if beside.exists() else None
+    truth = audible(recording, json.loads(beside.read_text())) if beside.exists() else None
     entries = {name: Entry(name, name) for name in RECOGNISERS if not chosen.only or name in chosen.only}
     if chosen.before:
         entries["before"] = Entry("Amphipod before", OURS, chosen.before)

@@ -75,18 +75,27 @@ class Notebook:
         self.lanes: list[Window] | None = None
         #: Where the detector heard somebody speak, in samples; None where it wasn't asked.
         self.spoken: list[Span] | None = None
+        #: Where the voice rests, be it between two words.
+        self.rests: list[Span] = []
         self.verdict: LanguageVerdict | None = None
         folder.mkdir(parents=True, exist_ok=True)
         self._read()
 
-    def begin(self, lanes: Sequence[Window], spoken: Sequence[Span] | None, verdict: LanguageVerdict) -> None:
-        """Write down how the lecture is cut, where somebody speaks, and what language."""
-        self.lanes, self.verdict = list(lanes), verdict
+    def begin(
+        self,
+        lanes: Sequence[Window],
+        spoken: Sequence[Span] | None,
+        verdict: LanguageVerdict,
+        rests: Sequence[Span] = (),
+    ) -> None:
+        """Write down how the lecture is cut, where somebody speaks and rests, and what language."""
+        self.lanes, self.verdict, self.rests = list(lanes), verdict, list(rests)
         self.spoken = None if spoken is None else list(spoken)
         head = {
             "key": self._key,
             "lanes": [lane.spans for lane in lanes],
             "spoken": self.spoken,
+            "rests": self.rests,
             "language": [verdict.language, verdict.probability, verdict.alternatives],
         }
         self._write("w", [json.dumps(head)])
@@ -144,6 +153,7 @@ class Notebook:
             return
         self.lanes = [Window(tuple((start, end) for start, end in spans)) for spans in head["lanes"]]
         self.spoken = None if head["spoken"] is None else [(start, end) for start, end in head["spoken"]]
+        self.rests = [(start, end) for start, end in head["rests"]]
         self.verdict = LanguageVerdict(*head["language"])
         for line in lines[1:]:
             if "vote" in json.loads(line):

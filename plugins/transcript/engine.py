@@ -136,16 +136,17 @@ def _survey(recording: Recording, asked: str, listener: Listener, notebook: Note
     longest = LENGTH / RATE
     found = find_speech(recording, listener.options.vad_threshold, longest) if listener.options.vad else None
     lanes = share_out(found.regions if found else [(0, recording.samples)], batch_size(listener))
+    rests = found.rests if found else ()
     verdict = LanguageVerdict(asked)
     if asked == "auto":
-        verdict = _detect(lanes, found.spoken if found else (), listener, poll) if lanes else LanguageVerdict("und")
-    notebook.begin(lanes, found.spoken if found else None, verdict)
+        verdict = _detect(lanes, rests, listener, poll) if lanes else LanguageVerdict("und")
+    notebook.begin(lanes, found.spoken if found else None, verdict, rests)
 
 
-def _detect(lanes: Sequence[Window], spoken: Sequence[Span], listener: Listener, poll: Poll) -> LanguageVerdict:
+def _detect(lanes: Sequence[Window], rests: Sequence[Span], listener: Listener, poll: Poll) -> LanguageVerdict:
     if not listener.model.is_multilingual:
         return LanguageVerdict("en")
-    return poll.survey(lanes, spoken, listener.options.language_votes)
+    return poll.survey(lanes, rests, listener.options.language_votes)
 
 
 def _silent(verdict: LanguageVerdict, asked: str, recording: Recording) -> Transcript:

@@ -19,6 +19,9 @@ _ALTERNATIVES = 3
 #: window in two languages with 0.59. It holds for en-lecture (0.97), japanese (0.98), speech_over_music (0.92), too.
 SURE = 0.8
 
+#: Seconds of speech that are enough to tell a language by.
+TELLING = 3.0
+
 #: Probability of the whole lecture's language below which a note asks for its name.
 DOUBTFUL = 0.5
 

@@ -8,7 +8,7 @@ from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
 from plugins.transcript.decoding.coverage import Stretch, length, places, seconds_within
-from plugins.transcript.language import DOUBTFUL, LanguageVerdict, elect, name_of
+from plugins.transcript.language import DOUBTFUL, TELLING, LanguageVerdict, elect, name_of
 from plugins.transcript.sound.windows import RATE
 
 if TYPE_CHECKING:
@@ -83,8 +83,7 @@ def tally(notebook: Notebook) -> Tally:
         if not stretch.is_sure and max(vote, key=lambda code: vote[code]) != stretch.language:
             unsure += spans
     main = max(seconds, key=lambda code: (seconds[code], code == first.language))
-    own = [saved.vote for saved in notebook.votes.values() if saved.stretches[0].language == main]
-    verdict = elect(own or [saved.vote for saved in notebook.votes.values()], main)
+    verdict = elect(_votes_that_tell(notebook, main), main)
     order = sorted(seconds, key=lambda code: -seconds[code])
     return Tally(
         verdict,
@@ -92,6 +91,14 @@ def tally(notebook: Notebook) -> Tally:
         {code: where[code] for code in order if code != main},
         unsure,
     )
+
+
+def _votes_that_tell(notebook: Notebook, language: str) -> list[Mapping[str, float]]:
+    """Return the votes of windows that begin in a language and have enough of it; all if there are none."""
+    votes = notebook.votes.values()
+    own = [saved for saved in votes if saved.stretches[0].language == language]
+    long = [saved for saved in own if saved.stretches[-1].end - saved.start >= TELLING * RATE]
+    return [saved.vote for saved in long or own or votes]
 
 
 def _stretches(notebook: Notebook) -> Iterator[tuple[int, int, LanguageStretch, Mapping[str, float]]]:

@@ -10,7 +10,7 @@ import numpy as np
 
 from plugins.transcript.checkpoint import LanguageStretch, SavedVote
 from plugins.transcript.decoding.coverage import seconds_within
-from plugins.transcript.language import LanguageVerdict, elect, spread_evenly, surely
+from plugins.transcript.language import TELLING, LanguageVerdict, elect, spread_evenly, surely
 from plugins.transcript.sound.windows import Window, next_window, pieces
 
 if TYPE_CHECKING:
@@ -22,9 +22,6 @@ if TYPE_CHECKING:
 
 #: A number of a lane and the sample of it that is to be heard next.
 Place = tuple[int, int]
-
-#: Seconds of speech that are enough to tell a language by.
-_TELLING = 3.0
 
 #: Likelihood from which a language is a candidate for a piece of an unsure window.
 _CANDIDATE = 0.1
@@ -44,7 +41,7 @@ def next_in_one_language(notebook: Notebook, place: Place) -> Window:
 
 def _next(notebook: Notebook, place: Place) -> Window:
     assert notebook.lanes is not None
-    return next_window(notebook.lanes[place[0]].after(place[1]), notebook.spoken or ())
+    return next_window(notebook.lanes[place[0]].after(place[1]), notebook.rests)
 
 
 class Poll:
@@ -62,9 +59,9 @@ class Poll:
         #: What was encoded for a vote, and by which model.
         self._sounds: dict[Window, tuple[SpeechModel, SpeechSound]] = {}
 
-    def survey(self, lanes: Sequence[Window], spoken: Sequence[Span], wanted: int) -> LanguageVerdict:
+    def survey(self, lanes: Sequence[Window], rests: Sequence[Span], wanted: int) -> LanguageVerdict:
         """Let windows from all over the lecture elect the language that serves where a vote is unsure."""
-        windows = [next_window(lane, spoken) for lane in lanes]
+        windows = [next_window(lane, rests) for lane in lanes]
         if len(windows) < wanted:
             windows = pieces(lanes)
         return elect([self._vote(windows[at]) for at in spread_evenly(len(windows), wanted)])
@@ -133,7 +130,7 @@ class Poll:
         """Return what a vote is sure of; a cry in another language is no evidence."""
         assert self._notebook.verdict is not None
         own = surely(vote)
-        return own if own == self._notebook.verdict.language or self._speech(window) >= _TELLING else None
+        return own if own == self._notebook.verdict.language or self._speech(window) >= TELLING else None
 
     def _heard_in(self, window: Window, piece: Span, among: Collection[str]) -> str | None:
         start, end = piece
@@ -152,7 +149,7 @@ class Poll:
             inside = [passed + pause - start for pause in pauses if start < pause < end]
             passed += end - start
             for cut in (*inside, passed):
-                if self._speech(window.after(cuts[-1]).first(cut - cuts[-1])) >= _TELLING:
+                if self._speech(window.after(cuts[-1]).first(cut - cuts[-1])) >= TELLING:
                     cuts.append(cut)
         if len(cuts) > 1:
             cuts[-1] = window.samples  # what is left is too little: it goes to the piece before

@@ -51,6 +51,8 @@ class Speech:
     spoken: Sequence[Span]
     #: The same with what the model has to hear around it.
     regions: Sequence[Span]
+    #: Where the voice rests for a moment: between words, and longer.
+    rests: Sequence[Span] = ()
 
 
 def find_speech(recording: Recording, threshold: float, longest: float) -> Speech:
@@ -62,7 +64,7 @@ def find_speech(recording: Recording, threshold: float, longest: float) -> Speec
     phrases = _spans(probabilities, recording, threshold, silence=_REST)
     rests = [(one[1], other[0]) for one, other in pairwise(phrases)]
     regions = _spans(probabilities, recording, threshold, pad=_PAD)
-    return Speech(spoken, [part for region in regions for part in cut(region, rests, round(longest * RATE))])
+    return Speech(spoken, [part for region in regions for part in cut(region, rests, round(longest * RATE))], rests)
 
 
 def cut(region: Span, rests: Sequence[Span], longest: int) -> Iterator[Span]:

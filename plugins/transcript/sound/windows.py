@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
 #: From sample to sample.
 Span = tuple[int, int]
@@ -17,9 +17,6 @@ LENGTH = 30 * RATE
 
 #: Windows that a lane has at least, if there is more than one lane.
 _WINDOWS_A_LANE = 2
-
-#: Samples of silence in which a window may end: a pause for breath is none, a sentence goes on behind it.
-_PAUSE = 3 * RATE // 2
 
 #: Silence up to so many samples between two regions is kept: cutting it would save little and take a pause away that
 #: the model hears as the end of a sentence.
@@ -65,14 +62,9 @@ class Window:
             room -= end - start
         return Window(tuple(spans))
 
-    def place_of(self, sample: int) -> int | None:
-        """Return where a sample of the lecture lies in the window; None: nowhere."""
-        passed = 0
-        for start, end in self.spans:
-            if start <= sample <= end:
-                return passed + sample - start
-            passed += end - start
-        return None
+    def place_of(self, sample: int) -> int:
+        """Return where a sample of the lecture lies in the window, or what is around it if it was left out."""
+        return sum(min(max(sample - start, 0), end - start) for start, end in self.spans)
 
     def to_lecture(self, start: float, end: float) -> tuple[float, float]:
         """Turn seconds of the window into seconds of the lecture.
@@ -120,16 +112,16 @@ def pieces(lanes: Iterable[Window]) -> list[Window]:
     return [lane.after(at).first(LENGTH) for lane in lanes for at in range(0, lane.samples, LENGTH)]
 
 
-def next_window(lane: Window, spoken: Sequence[Span]) -> Window:
-    """Return what of a lane is heard next: as much as whisper takes, up to a pause in its last third if there is one.
+def next_window(lane: Window, rests: Sequence[Span]) -> Window:
+    """Return what of a lane is heard next: as much as whisper takes, up to the voice's longest rest in its last third.
 
-    A window that ends in a pause is written down whole; of one that ends in a sentence, the sentence is heard again.
+    A window that ends in a rest is written down whole; of one that ends in a word, the sentence is heard again.
     """
     whole = lane.first(LENGTH)
     if whole.samples == lane.samples:
         return whole
-    pauses = [
-        whole.place_of((one[1] + other[0]) // 2) for one, other in pairwise(spoken) if other[0] - one[1] >= _PAUSE
-    ]
-    late = [place for place in pauses if place is not None and place >= 2 * LENGTH // 3]
-    return lane.first(late[-1]) if late else whole
+    begin, stop = whole.spans[0][0], whole.spans[-1][1]
+    near = rests[bisect_left(rests, (begin,)) : bisect_right(rests, (stop,))]
+    places = ((end - start, whole.place_of((start + end) // 2)) for start, end in near)
+    late = [(length, place) for length, place in places if 2 * LENGTH // 3 <= place < LENGTH]
+    return lane.first(max(late)[1]) if late else whole

@@ -9,7 +9,7 @@ from plugins.transcript.options import CaptionOptions, TranscribeOptions
 from .conftest import ROOT
 
 #: Defaults that a table says in words.
-IN_WORDS = {"model", "models", "glossary", "corrections", "fallback_temperatures", "formats"}
+IN_WORDS = {"model", "models", "backend", "glossary", "corrections", "fallback_temperatures", "formats"}
 
 
 def rows() -> dict[str, str]:
