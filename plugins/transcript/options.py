@@ -82,7 +82,7 @@ class TranscribeOptions(CaptionOptions):
     #: The library that runs the model: torch (openai-whisper), or ctranslate2, in eight bits on a CPU. "auto": of a
     #: name's weights the converted ones, where they are on the host and CTranslate2 is installed.
     backend: Backend = "auto"
-    #: Hypotheses that are followed; 0: 5 with CTranslate2, 1 with torch, which they cost 2.8 times as much.
+    #: Hypotheses that are followed; 0: 3 with CTranslate2, 1 with torch, where five cost 2.8 times as much.
     beam_size: int = Field(default=0, ge=0, le=10)
     #: Bring the sound to `normalize_target` first (Esup-Pod: TRANSCRIPTION_NORMALIZE); for quiet or uneven recordings.
     normalize: bool = False

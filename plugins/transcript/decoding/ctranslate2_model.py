@@ -33,7 +33,7 @@ _SAMPLES = 5
 class ConvertedModel:
     """A `SpeechModel` of a folder that `amphipod models convert` has made, or any Whisper of CTranslate2's."""
 
-    beam_size = 5
+    beam_size = 3
 
     def __init__(self, folder: Path, device: str, threads: int) -> None:
         precision = "float16" if device == "cuda" else "int8"

@@ -123,5 +123,5 @@ def next_window(lane: Window, rests: Sequence[Span]) -> Window:
     begin, stop = whole.spans[0][0], whole.spans[-1][1]
     near = rests[bisect_left(rests, (begin,)) : bisect_right(rests, (stop,))]
     places = ((end - start, whole.place_of((start + end) // 2)) for start, end in near)
-    late = [(length, place) for length, place in places if 2 * LENGTH // 3 <= place < LENGTH]
+    late = [(length, place) for length, place in places if 5 * LENGTH // 6 <= place < LENGTH]
     return lane.first(max(late)[1]) if late else whole
