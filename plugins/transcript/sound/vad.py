@@ -29,7 +29,8 @@ _LANES = 16
 #: Chunks that a lane takes, at least and at most: memory is bounded, and warming up is a small part.
 _LANE_MIN, _LANE_MAX = 128, 600
 
-#: Chunks before its own that a lane listens to, because the network starts from silence.
+#: Chunks before its own that a lane listens to, because the network starts from silence, after which noise that sets in
+#: sounds like a voice to it. Before the recording's beginning that is the beginning itself, backwards.
 _WARM_UP = 16
 
 #: Milliseconds of silence that part two regions, and of speech that make one.
@@ -115,6 +116,9 @@ def _block(network: Any, recording: Recording, first: int, count: int) -> list[f
     sound = recording.read((first - before) * _CHUNK, min((first + count) * _CHUNK, recording.samples))
     whole = np.zeros((_WARM_UP + lanes * own) * _CHUNK, np.float32)
     whole[(_WARM_UP - before) * _CHUNK :][: len(sound)] = sound
+    if before < _WARM_UP:
+        mirrored = sound[: _WARM_UP * _CHUNK][::-1]
+        whole[_WARM_UP * _CHUNK - len(mirrored) : _WARM_UP * _CHUNK] = mirrored
     table = torch.from_numpy(whole).unfold(0, (_WARM_UP + own) * _CHUNK, own * _CHUNK)
     network.reset_states()
     columns = [
