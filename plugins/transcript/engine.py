@@ -175,7 +175,7 @@ def _transcript(
         **losses.facts,
         **spoken.facts,
     }
-    notes = [*spoken.notes, *losses.notes, *recording.notes]
+    notes = [*(spoken.notes if segments else ()), *losses.notes, *recording.notes]
     if not segments:
         notes.insert(0, "there is speech in this recording, but no words were made out")
     if options.translate and language == "en":

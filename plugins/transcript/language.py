@@ -14,9 +14,9 @@ from core.errors import BadCall
 #: Languages beside the chosen one that are told.
 _ALTERNATIVES = 3
 
-#: Probability from which a vote decides for its own window. With OpenAI's base, windows in one language of
-#: twolang_en_fr and fr-talk (benchmarks/RESULTS.md) vote with 0.97 and more and phrases of 8 s with 0.92 and more, a
-#: window in two languages with 0.59. It holds for en-lecture (0.97), japanese (0.98), speech_over_music (0.92), too.
+#: Probability from which a vote decides for its own window. With OpenAI's base, windows of twolang_en_fr and fr-talk
+#: vote with 0.97 and more in one language, phrases of 8 s with 0.92 and more, a window in two languages with 0.59. It
+#: holds for the windows of en-lecture (0.97), japanese (0.98) and speech_over_music (0.92), too.
 SURE = 0.8
 
 #: Seconds of speech that are enough to tell a language by.

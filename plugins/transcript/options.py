@@ -108,5 +108,5 @@ class TranscribeOptions(CaptionOptions):
     glossary: List = ()
     #: Also write captions in English.
     translate: bool = False
-    #: Windows that vote on the language when it is "auto".
+    #: Windows that elect the lecture's language when it is "auto"; it serves where a window isn't sure of its own.
     language_votes: int = Field(default=5, ge=1, le=50)

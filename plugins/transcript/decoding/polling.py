@@ -47,9 +47,9 @@ def _next(notebook: Notebook, place: Place) -> Window:
 class Poll:
     """Asks windows for their language just before they are decoded, so that each is encoded once for both.
 
-    A window that is unsure is asked piece by piece, cut where the voice pauses; one that is sure, but follows what is
-    surely in another language, is asked from its beginning on until a piece is in its own. Whoever changes language
-    within a sure window, and some seconds before its end, is not noticed.
+    A window that is unsure is asked piece by piece, cut where the voice pauses. One that is sure, but follows what is
+    surely in another language, is asked from its beginning on until a piece is in its own; if the first is, the window
+    before is asked from its end back. Whoever changes language within a sure window and back is not noticed.
     """
 
     def __init__(self, listener: Listener, recording: Recording, notebook: Notebook) -> None:
@@ -66,13 +66,41 @@ class Poll:
             windows = pieces(lanes)
         return elect([self._vote(windows[at]) for at in spread_evenly(len(windows), wanted)])
 
-    def settle(self, batch: Sequence[Place]) -> None:
-        """Note down the languages of windows that are about to be decoded, and weren't asked yet."""
+    def settle(self, batch: Sequence[Place]) -> bool:
+        """Note down the languages of windows that are about to be decoded, and weren't asked yet.
+
+        False: what was heard before one of them has to be heard again, and is taken back.
+        """
         votes = ((place, self._notebook.vote_on(*place)) for place in batch)
         # what was heard of a window in one language is followed by another window, whose end was not asked yet
         asked = [self._settled(place) for place, vote in votes if vote is None or len(vote.stretches) == 1]
         if asked:
             self._notebook.vote(asked)
+        return not [saved for saved in asked if self._is_end_taken_back(saved)]
+
+    def _is_end_taken_back(self, saved: SavedVote) -> bool:
+        """Take the window before back if its end is in the language of this one."""
+        assert self._notebook.lanes is not None
+        at, start, own = saved.lane, saved.start, saved.stretches[0]
+        before = self._notebook.vote_on(at, start - 1)
+        if before is None or len(before.stretches) > 1 or not (own.is_sure and before.stretches[0].is_sure):
+            return False
+        other = before.stretches[0].language
+        window = self._notebook.lanes[at].after(before.start).first(start - before.start)
+        parts = self._pieces_from_the_end(window)
+        if other == own.language or len(parts) == 1:
+            return False
+        among = {own.language, other}
+        end = list(takewhile(lambda part: self._heard_in(window, part, among) == own.language, parts))
+        if not 0 < len(end) < len(parts):
+            return False
+        stretches = (
+            LanguageStretch(end=before.start + end[-1][0], language=other),
+            LanguageStretch(end=start, language=own.language),
+        )
+        self._notebook.vote([before.model_copy(update={"stretches": stretches})])
+        self._notebook.take_back(at, before.start)
+        return True
 
     def taken(self, window: Window) -> SpeechSound | None:
         """Return, once, what was encoded for the vote, if it is of this window and of the model that decodes."""
@@ -143,16 +171,29 @@ class Poll:
 
     def _pieces(self, window: Window) -> list[Span]:
         """Cut a window, on its own clock, where the voice pauses, into pieces that have enough speech to tell by."""
-        pauses = [(one[1] + other[0]) // 2 for one, other in pairwise(self._notebook.spoken or ())]
-        cuts, passed = [0], 0
-        for start, end in window.spans:
-            inside = [passed + pause - start for pause in pauses if start < pause < end]
-            passed += end - start
-            for cut in (*inside, passed):
-                if self._speech(window.after(cuts[-1]).first(cut - cuts[-1])) >= TELLING:
-                    cuts.append(cut)
+        return self._filled(window, [0, *self._pauses(window)])
+
+    def _pieces_from_the_end(self, window: Window) -> list[Span]:
+        return [(start, end) for end, start in self._filled(window, [0, *self._pauses(window)][::-1])]
+
+    def _filled(self, window: Window, bounds: Sequence[int]) -> list[Span]:
+        cuts = [bounds[0]]
+        for bound in bounds[1:]:
+            start, end = sorted((cuts[-1], bound))
+            if self._speech(window.after(start).first(end - start)) >= TELLING:
+                cuts.append(bound)
         if len(cuts) > 1:
-            cuts[-1] = window.samples  # what is left is too little: it goes to the piece before
+            cuts[-1] = bounds[-1]  # what is left is too little: it goes to the piece before
         else:
-            cuts.append(window.samples)
+            cuts.append(bounds[-1])
         return list(pairwise(cuts))
+
+    def _pauses(self, window: Window) -> list[int]:
+        """Return where the voice pauses in a window, its end included."""
+        pauses = [(one[1] + other[0]) // 2 for one, other in pairwise(self._notebook.spoken or ())]
+        found, passed = list[int](), 0
+        for start, end in window.spans:
+            found += [passed + pause - start for pause in pauses if start < pause < end]
+            passed += end - start
+            found.append(passed)
+        return found

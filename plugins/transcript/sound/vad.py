@@ -22,14 +22,15 @@ if TYPE_CHECKING:
 #: Samples that silero-vad takes at a time: 32 ms.
 _CHUNK = 512
 
-#: The network goes through one place chunk by chunk, and through so many places at once: on a CPU a batch of 16 costs
-#: a third of 16 singles.
-_LANES = 16
+#: The network goes through one place chunk by chunk, and through so many places at once: an hour costs a CPU 7.3 s with
+#: 16 of them and 4.0 s with 64, where singles cost three times as much as 16.
+_LANES = 64
 
 #: Chunks that a lane takes, at least and at most: memory is bounded, and warming up is a small part.
-_LANE_MIN, _LANE_MAX = 128, 600
+_LANE_MIN, _LANE_MAX = 128, 200
 
-#: Chunks before its own that a lane listens to, because the network starts from silence.
+#: Chunks before its own that a lane listens to, because the network starts from silence, after which noise that sets in
+#: sounds like a voice to it. Before the recording's beginning that is the beginning itself, backwards.
 _WARM_UP = 16
 
 #: Milliseconds of silence that part two regions, and of speech that make one.
@@ -117,6 +118,9 @@ def _block(network: Any, recording: Recording, first: int, count: int) -> list[f
     sound = recording.read((first - before) * _CHUNK, min((first + count) * _CHUNK, recording.samples))
     whole = np.zeros((_WARM_UP + lanes * own) * _CHUNK, np.float32)
     whole[(_WARM_UP - before) * _CHUNK :][: len(sound)] = sound
+    if before < _WARM_UP:
+        mirrored = sound[: _WARM_UP * _CHUNK][::-1]
+        whole[_WARM_UP * _CHUNK - len(mirrored) : _WARM_UP * _CHUNK] = mirrored
     table = torch.from_numpy(whole).unfold(0, (_WARM_UP + own) * _CHUNK, own * _CHUNK)
     network.reset_states()
     columns = [

@@ -113,7 +113,7 @@ def pieces(lanes: Iterable[Window]) -> list[Window]:
 
 
 def next_window(lane: Window, rests: Sequence[Span]) -> Window:
-    """Return what of a lane is heard next: as much as whisper takes, up to the voice's longest rest in its last third.
+    """Return what of a lane is heard next: as much as whisper takes, up to the voice's longest rest in its last sixth.
 
     A window that ends in a rest is written down whole; of one that ends in a word, the sentence is heard again.
     """

@@ -12,6 +12,7 @@ import wave
 from pathlib import Path
 from shutil import which
 
+import numpy as np
 import pytest
 
 from benchmarks.scoring import score
@@ -19,7 +20,7 @@ from core.testing import fake_context, fake_job
 from plugins.transcript.engine import transcribe_lecture
 from plugins.transcript.options import TranscribeOptions
 
-from .conftest import ROOT
+from .conftest import ROOT, load, save, silence
 
 pytestmark = pytest.mark.long
 
@@ -93,3 +94,33 @@ def test_no_speech_is_lost_where_whisper_stops_before_its_window_does(spoken: Pa
     assert scored.missed == 0, "17 s, when the rest of a window counted as heard"
     assert scored.errors < 0.15
     assert heard.notes == ()
+
+
+def test_two_languages_have_captions_in_both(base: Path, tmp_path: Path) -> None:
+    """English and French of 12 s in turn; each window holds parts of both."""
+    if not which("espeak-ng"):
+        pytest.skip("espeak-ng is not installed")
+    parts = {
+        "en-us": "Heat does work only while it falls from a hot place to a cold one, as water turns a mill only while "
+        "it falls from a high place to a low one. If both places are equally warm, nothing moves at all.",
+        "fr": "La chaleur ne travaille que lorsqu'elle tombe d'un endroit chaud vers un endroit froid, comme l'eau "
+        "fait tourner un moulin lorsqu'elle tombe. Si les deux endroits sont également chauds, rien ne bouge.",
+    }
+    sounds = []
+    for voice, text in parts.items():
+        subprocess.run(["espeak-ng", "-v", voice, "-s", "130", "-w", tmp_path / f"{voice}.wav", text], check=True)
+        sounds.append(load(tmp_path / f"{voice}.wav"))
+    path = save(
+        tmp_path / "two.wav", np.concatenate([sound for _ in range(2) for one in sounds for sound in (one, silence(1))])
+    )
+    context = fake_context(tmp_path / "job", path, step="transcribe", threads=1)
+
+    heard = transcribe_lecture(fake_job(path), path, TranscribeOptions(model=str(base)), context)
+
+    text = {
+        code: " ".join(one.text for one in heard.segments if (one.language or heard.language) == code)
+        for code in ("en", "fr")
+    }
+    assert text["en"].count("water") == 2
+    assert text["fr"].count("moulin") == 2
+    assert heard.notes[0].startswith("several languages are spoken")

@@ -127,6 +127,26 @@ def test_a_channel_that_is_the_other_inverted_does_not_silence_it(inverted: str,
     assert np.abs(load(path)).max() == pytest.approx(np.abs(speech).max(), rel=0.05)
 
 
+def test_a_channel_that_is_inverted_from_some_moment_on_costs_nothing(tmp_path: Path) -> None:
+    speech = load(DATA / "en-short.wav")
+    half = len(speech) // 2
+    wire = np.concatenate([0.1 * speech[:half], -0.9 * speech[half:]])
+
+    heard = load(save(tmp_path / "cable.wav", np.stack([speech, wire])))
+
+    blocks = [np.abs(sound[: len(sound) // 20 * 20]).reshape(20, -1).max(axis=1) for sound in (heard, speech)]
+    assert (blocks[0] >= 0.4 * blocks[1]).all(), "it was silent for seconds, as long as what went before counted"
+
+
+def test_a_voice_is_heard_above_the_noise_of_an_inverted_cable(tmp_path: Path) -> None:
+    speech = load(DATA / "en-short.wav")
+    hiss = 0.3 * speech.std() * np.random.default_rng(4).standard_normal((2, len(speech))).astype(np.float32)
+
+    heard = load(save(tmp_path / "cable.wav", np.stack([speech, -0.8 * speech]) + hiss))
+
+    assert np.corrcoef(heard[: len(speech)], speech[: len(heard)])[0, 1] > 0.8
+
+
 def test_a_recording_is_read_where_one_likes(tmp_path: Path) -> None:
     wave = np.linspace(-1, 1, 1000, dtype=np.float32)
     recording = record([wave[:300], wave[300:]], tmp_path / "sound.s16")

@@ -1,0 +1,65 @@
+"""Where the detector hears somebody speak."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from plugins.transcript.sound.audio import record
+from plugins.transcript.sound.vad import find_speech
+from plugins.transcript.sound.windows import RATE
+
+from ..conftest import DATA, Samples, load, silence
+
+
+def spoken(sound: Samples, folder: Path) -> list[tuple[float, float]]:
+    found = find_speech(record([sound], folder / "sound.s16"), 0.4, 30.0)
+    return [(start / RATE, end / RATE) for start, end in found.spoken]
+
+
+@pytest.mark.parametrize("seed", [22, 24, 25])
+def test_noise_that_a_recording_begins_with_is_no_voice(seed: int, tmp_path: Path) -> None:
+    rng = np.random.default_rng(seed)
+    noise = 10 ** rng.uniform(-3, -0.7) * rng.standard_normal(5 * RATE)
+
+    assert spoken(noise.astype(np.float32), tmp_path) == []
+
+
+@pytest.mark.parametrize("level", [-45, -60])
+def test_a_soft_voice_is_heard(level: int, tmp_path: Path) -> None:
+    """Of -60 dB there are some ten steps of 16 bits left."""
+    speech = load(DATA / "en-short.wav")
+    soft = (speech * 10 ** (level / 20) / speech.std()).astype(np.float32)
+
+    assert sum(end - start for start, end in spoken(soft, tmp_path)) > 0.9 * sum(
+        end - start for start, end in spoken(speech, tmp_path)
+    )
+
+
+@pytest.mark.parametrize("fault", ["clipped", "eight bits", "telephone"])
+def test_a_bad_recording_of_a_voice_is_heard(fault: str, tmp_path: Path) -> None:
+    speech = load(DATA / "en-short.wav")
+    faults: Mapping[str, Any] = {
+        "clipped": np.clip(speech * 30, -1, 1),
+        "eight bits": np.round(speech * 127) / 127,
+        "telephone": np.repeat(speech[: len(speech) // 2 * 2].reshape(-1, 2).mean(axis=1), 2),
+    }
+    spoilt = faults[fault].astype(np.float32)
+
+    seconds = sum(end - start for start, end in spoken(spoilt, tmp_path))
+    assert seconds > 0.8 * sum(end - start for start, end in spoken(speech, tmp_path))
+
+
+def test_one_sentence_in_minutes_of_hiss_is_found(tmp_path: Path) -> None:
+    hiss = np.concatenate([silence(60)] * 3)
+    speech = load(DATA / "en-short.wav")
+    hiss[100 * RATE : 100 * RATE + len(speech)] += speech
+
+    found = spoken(hiss, tmp_path)
+
+    assert found[0][0] == pytest.approx(100, abs=1.0)
+    assert found[-1][1] == pytest.approx(100 + len(speech) / RATE, abs=1.0)
