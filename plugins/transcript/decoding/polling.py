@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from itertools import groupby, pairwise, takewhile
+from itertools import groupby, pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,7 +11,7 @@ import numpy as np
 from plugins.transcript.checkpoint import SavedVote, Stretch
 from plugins.transcript.decoding.coverage import seconds_within
 from plugins.transcript.language import LanguageVerdict, elect, spread_evenly, surely
-from plugins.transcript.sound.windows import Window
+from plugins.transcript.sound.windows import LENGTH, Window
 
 if TYPE_CHECKING:
     from plugins.transcript.checkpoint import Notebook
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from plugins.transcript.decoding.model import SpeechModel
     from plugins.transcript.sound.audio import Recording
     from plugins.transcript.sound.windows import Span
+
+#: Samples that one of the encoder's 1500 frames stands for.
+_FRAME = LENGTH // 1500
 
 #: Seconds of speech that are enough to tell a language by.
 _TELLING = 3.0
@@ -34,9 +37,9 @@ def encode(listener: Listener, recording: Recording, window: Window) -> SpeechSo
 class Poll:
     """Asks windows for their language just before they are decoded, so that each is encoded once for both.
 
-    A window that is unsure is asked piece by piece, cut where the voice pauses; one that is sure, but whose neighbour
-    is sure of another language, is asked from that side on until a piece is in its own. Whoever changes language
-    within a sure window and back is not noticed.
+    A window that is unsure is asked piece by piece, cut where the voice pauses. One that is sure may have listened to
+    its beginning alone, so its pieces are asked, too, by what the encoder has made of them, repeated to a window's
+    length: that costs a step of the decoder each, and only a piece that isn't sure of the same is encoded by itself.
     """
 
     def __init__(self, listener: Listener, recording: Recording, notebook: Notebook) -> None:
@@ -53,12 +56,7 @@ class Poll:
 
     def settle(self, batch: Collection[int]) -> None:
         """Note down the languages of windows that are about to be decoded, and weren't asked yet."""
-        asked: list[SavedVote] = []
-        for at in batch:
-            if at not in self._notebook.votes:
-                before = asked[-1] if asked and asked[-1].window == at - 1 else self._notebook.votes.get(at - 1)
-                asked.append(self._settled(at, before))
-        if asked:
+        if asked := [self._settled(at) for at in batch if at not in self._notebook.votes]:
             self._notebook.vote(asked)
 
     def taken(self, at: int, window: Window) -> SpeechSound | None:
@@ -77,20 +75,11 @@ class Poll:
             self._votes[at] = self._listener.languages(sound)
         return self._votes[at]
 
-    def _settled(self, at: int, before: SavedVote | None) -> SavedVote:
+    def _settled(self, at: int) -> SavedVote:
         window = self._windows[at]
         vote = self._vote(at, window)
         own = self._sure(window, vote)
-        if own is None:
-            languages = self._piecewise(window, vote)
-        else:
-            last = before.stretches[-1] if before else None
-            following = self._vote(at + 1, self._windows[at + 1]) if at + 1 < len(self._windows) else None
-            neighbours = (
-                last.language if last and last.is_sure else None,
-                self._sure(self._windows[at + 1], following) if following else None,
-            )
-            languages = self._from_the_edges(window, own, neighbours)
+        languages = self._piecewise(window, vote) if own is None else self._checked(window, own, self._sounds[at][1])
         return SavedVote(
             window=at,
             vote={code: round(likelihood, 4) for code, likelihood in vote.items()},
@@ -114,18 +103,18 @@ class Poll:
         among = {*candidates, self._notebook.verdict.language}
         return [(end, self._heard_in(window, (start, end), among)) for start, end in pieces]
 
-    def _from_the_edges(
-        self, window: Window, own: str, neighbours: tuple[str | None, str | None]
-    ) -> list[tuple[int, str | None]]:
+    def _checked(self, window: Window, own: str, sound: SpeechSound) -> list[tuple[int, str | None]]:
+        """Ask each piece of a window that is sure: whether it is in the same language."""
         pieces = self._pieces(window)
-        languages: list[str | None] = [own] * len(pieces)
-        for other, order in zip(neighbours, (range(len(pieces)), range(len(pieces))[::-1]), strict=True):
-            if other in {None, own} or len(pieces) == 1:
-                continue
-            assert other is not None
-            for at in takewhile(lambda at: self._heard_in(window, pieces[at], {own, other}) == other, order):  # noqa: B023
-                languages[at] = other
-        return [(end, language) for (_, end), language in zip(pieces, languages, strict=True)]
+        if len(pieces) == 1:
+            return [(window.samples, own)]
+        languages: list[tuple[int, str | None]] = []
+        for start, end in pieces:
+            first, count = start // _FRAME, max((end - start) // _FRAME, 1)
+            alone = sound.features[np.arange(len(sound.features)) % count + first]
+            agrees = surely(self._listener.model.languages(alone)) == own
+            languages.append((end, own if agrees else self._heard_in(window, (start, end)) or own))
+        return languages
 
     def _sure(self, window: Window, vote: Mapping[str, float]) -> str | None:
         """Return what a vote is sure of; a cry in another language is no evidence."""
@@ -133,7 +122,7 @@ class Poll:
         own = surely(vote)
         return own if own == self._notebook.verdict.language or self._speech(window) >= _TELLING else None
 
-    def _heard_in(self, window: Window, piece: Span, among: Collection[str]) -> str | None:
+    def _heard_in(self, window: Window, piece: Span, among: Collection[str] | None = None) -> str | None:
         start, end = piece
         sound = encode(self._listener, self._recording, window.after(start).first(end - start))
         return surely(self._listener.languages(sound), among)

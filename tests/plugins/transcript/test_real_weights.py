@@ -100,10 +100,10 @@ def test_two_languages_have_captions_in_both(base: Path, tmp_path: Path) -> None
     if not which("espeak-ng"):
         pytest.skip("espeak-ng is not installed")
     parts = {
-        "en-us": "Heat does work only while it falls from a hot place to a cold one, as water turns a mill only while it "
-        "falls from a high place to a low one. If both places are equally warm, nothing moves at all.",
-        "fr": "La chaleur ne travaille que lorsqu'elle tombe d'un endroit chaud vers un endroit froid, comme l'eau fait "
-        "tourner un moulin lorsqu'elle tombe. Si les deux endroits sont également chauds, rien ne bouge.",
+        "en-us": "Heat does work only while it falls from a hot place to a cold one, as water turns a mill only while "
+        "it falls from a high place to a low one. If both places are equally warm, nothing moves at all.",
+        "fr": "La chaleur ne travaille que lorsqu'elle tombe d'un endroit chaud vers un endroit froid, comme l'eau "
+        "fait tourner un moulin lorsqu'elle tombe. Si les deux endroits sont également chauds, rien ne bouge.",
     }
     sounds = []
     for voice, text in parts.items():

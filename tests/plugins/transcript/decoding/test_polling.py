@@ -53,7 +53,7 @@ def test_each_part_is_written_in_the_language_that_is_spoken(transcribe: Transcr
 
 
 def test_a_window_in_two_languages_is_cut_where_the_voice_rests_between_them(checkpoint: Path, tmp_path: Path) -> None:
-    """The window's vote is sure, and for English: the next one's French makes it listen to its own end."""
+    """The window's vote is sure, and for English; what follows the pause is not."""
     english, french = load(clip("en-noisy.mp3").path), load(clip("fr-noisy.mp3").path)
     recording = record([english, french, french], tmp_path / "sound.s16")
     seam = len(english) + 5 * RATE
