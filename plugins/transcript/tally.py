@@ -81,7 +81,8 @@ def tally(notebook: Notebook) -> Tally:
             spoken = part.seconds if notebook.spoken is None else seconds_within(part.spans, notebook.spoken)
             seconds[stretch.language] = seconds.get(stretch.language, 0.0) + spoken
             where.setdefault(stretch.language, []).extend(spans)
-            if not stretch.is_sure and max(saved.vote, key=lambda code: saved.vote[code]) != stretch.language:
+            is_odd = len(saved.stretches) > 1 or max(saved.vote, key=lambda code: saved.vote[code]) != stretch.language
+            if is_odd and not stretch.is_sure:
                 unsure += spans
             start = stretch.end
     main = max(seconds, key=lambda code: (seconds[code], code == first.language))

@@ -113,7 +113,7 @@ class Poll:
             first, count = start // _FRAME, max((end - start) // _FRAME, 1)
             alone = sound.features[np.arange(len(sound.features)) % count + first]
             agrees = surely(self._listener.model.languages(alone)) == own
-            languages.append((end, own if agrees else self._heard_in(window, (start, end)) or own))
+            languages.append((end, own if agrees else self._doubted(window, (start, end), own)))
         return languages
 
     def _sure(self, window: Window, vote: Mapping[str, float]) -> str | None:
@@ -122,10 +122,18 @@ class Poll:
         own = surely(vote)
         return own if own == self._notebook.verdict.language or self._speech(window) >= _TELLING else None
 
-    def _heard_in(self, window: Window, piece: Span, among: Collection[str] | None = None) -> str | None:
+    def _heard_in(self, window: Window, piece: Span, among: Collection[str]) -> str | None:
+        return surely(self._piece_vote(window, piece), among)
+
+    def _doubted(self, window: Window, piece: Span, own: str) -> str | None:
+        """Return a piece's own language, that of its window if it is likeliest, or None."""
+        vote = self._piece_vote(window, piece)
+        return surely(vote) or (own if max(vote, key=lambda code: vote[code]) == own else None)
+
+    def _piece_vote(self, window: Window, piece: Span) -> Mapping[str, float]:
         start, end = piece
         sound = encode(self._listener, self._recording, window.after(start).first(end - start))
-        return surely(self._listener.languages(sound), among)
+        return self._listener.languages(sound)
 
     def _speech(self, window: Window) -> float:
         spoken = self._notebook.spoken
