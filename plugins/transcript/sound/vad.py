@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 _CHUNK = 512
 
 #: The network goes through one place chunk by chunk, and through so many places at once: an hour costs a CPU 7.3 s with
-#: 16 of them and 5.2 s with 32; with 64, which cost 4.0 s, it starts anew so often that it hears a second more of speech
-#: in five minutes.
+#: 16 of them and 5.2 s with 32; with 64, which cost 4.0 s, it starts anew so often that it hears a second more of
+#: speech in five minutes.
 _LANES = 32
 
 #: Chunks that a lane takes, at least and at most: memory is bounded, and warming up is a small part.
