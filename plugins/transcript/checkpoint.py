@@ -59,7 +59,7 @@ class SavedVote(BaseModel):
 
 
 class Notebook:
-    """A first line with what was decided for the whole lecture, then one line a vote, a window, or what is taken back.
+    """A first line with what was decided for the whole lecture, then one line a vote or a window.
 
     A line counts when it is whole: the last one may have been cut by the crash. Notes made under other options, or of
     another file, are thrown away.
@@ -104,18 +104,6 @@ class Notebook:
         """Write down parts that are done."""
         self._take(parts)
         self._write("a", [part.model_dump_json() for part in parts])
-
-    def take_back(self, lane: int, start: int) -> None:
-        """Forget what was heard of a lane from one of its samples on."""
-        self._forget(lane, start)
-        self._write("a", [json.dumps({"taken_back": [lane, start]})])
-
-    def _forget(self, lane: int, start: int) -> None:
-        self._parts = [part for part in self._parts if part.lane != lane or part.start < start]
-        for task, known in self._reached:
-            if known == lane:
-                ends = (part.end for part in self._parts if (part.task, part.lane) == (task, lane))
-                self._reached[task, lane] = max(ends, default=0)
 
     def vote(self, votes: Sequence[SavedVote]) -> None:
         """Write down what windows voted for."""
@@ -168,10 +156,7 @@ class Notebook:
         self.rests = [(start, end) for start, end in head["rests"]]
         self.verdict = LanguageVerdict(*head["language"])
         for line in lines[1:]:
-            known = json.loads(line)
-            if "taken_back" in known:
-                self._forget(*known["taken_back"])
-            elif "vote" in known:
+            if "vote" in json.loads(line):
                 vote = SavedVote.model_validate_json(line)
                 self.votes[vote.lane, vote.start] = vote
             else:

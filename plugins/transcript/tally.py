@@ -12,7 +12,7 @@ from plugins.transcript.language import DOUBTFUL, TELLING, LanguageVerdict, elec
 from plugins.transcript.sound.windows import RATE
 
 if TYPE_CHECKING:
-    from plugins.transcript.checkpoint import LanguageStretch, Notebook
+    from plugins.transcript.checkpoint import LanguageStretch, Notebook, SavedVote
 
 
 @dataclass(frozen=True)
@@ -74,13 +74,14 @@ def tally(notebook: Notebook) -> Tally:
     where: dict[str, list[Stretch]] = {}
     seconds: dict[str, float] = {}
     unsure: list[Stretch] = []
-    for at, start, stretch, vote in _stretches(notebook):
+    for at, start, stretch, saved in _stretches(notebook):
         part = lanes[at].after(start).first(stretch.end - start)
         spans = [(begin / RATE, end / RATE) for begin, end in part.spans]
         spoken = part.seconds if notebook.spoken is None else seconds_within(part.spans, notebook.spoken)
         seconds[stretch.language] = seconds.get(stretch.language, 0.0) + spoken
         where.setdefault(stretch.language, []).extend(spans)
-        if not stretch.is_sure and max(vote, key=lambda code: vote[code]) != stretch.language:
+        is_odd = len(saved.stretches) > 1 or max(saved.vote, key=lambda code: saved.vote[code]) != stretch.language
+        if is_odd and not stretch.is_sure:
             unsure += spans
     main = max(seconds, key=lambda code: (seconds[code], code == first.language))
     verdict = elect(_votes_that_tell(notebook, main), main)
@@ -101,8 +102,8 @@ def _votes_that_tell(notebook: Notebook, language: str) -> list[Mapping[str, flo
     return [saved.vote for saved in long or own or votes]
 
 
-def _stretches(notebook: Notebook) -> Iterator[tuple[int, int, LanguageStretch, Mapping[str, float]]]:
-    """Yield lane, first sample, stretch and vote, up to where the next window begins: windows may overlap."""
+def _stretches(notebook: Notebook) -> Iterator[tuple[int, int, LanguageStretch, SavedVote]]:
+    """Yield lane, first sample, stretch and its vote, up to where the next window begins: windows may overlap."""
     order = sorted(notebook.votes)
     for place, following in zip_longest(order, order[1:]):
         at, start = place
@@ -111,5 +112,5 @@ def _stretches(notebook: Notebook) -> Iterator[tuple[int, int, LanguageStretch, 
         for stretch in saved.stretches:
             end = min(stretch.end, latest)
             if start < end:
-                yield at, start, stretch.model_copy(update={"end": end}), saved.vote
+                yield at, start, stretch.model_copy(update={"end": end}), saved
             start = end

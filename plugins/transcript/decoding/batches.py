@@ -46,8 +46,8 @@ def listen(
     total = sum(lane.seconds for lane in lanes)
     while batch := _unheard(notebook, tasks)[:size]:
         context.raise_if_cancelled()
-        if poll and not poll.settle(batch):
-            continue
+        if poll:
+            poll.settle(batch)
         rests = {place: next_in_one_language(notebook, place) for place in batch}
         sounds = {
             place: (poll.taken(rest) if poll else None) or encode(listener, recording, rest)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from itertools import groupby, pairwise, takewhile
+from itertools import groupby, pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,7 +11,7 @@ import numpy as np
 from plugins.transcript.checkpoint import LanguageStretch, SavedVote
 from plugins.transcript.decoding.coverage import seconds_within
 from plugins.transcript.language import TELLING, LanguageVerdict, elect, spread_evenly, surely
-from plugins.transcript.sound.windows import Window, next_window, pieces
+from plugins.transcript.sound.windows import LENGTH, Window, next_window, pieces
 
 if TYPE_CHECKING:
     from plugins.transcript.checkpoint import Notebook
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 #: A number of a lane and the sample of it that is to be heard next.
 Place = tuple[int, int]
+
+#: Samples that one of the encoder's 1500 frames stands for.
+_FRAME = LENGTH // 1500
 
 #: Likelihood from which a language is a candidate for a piece of an unsure window.
 _CANDIDATE = 0.1
@@ -47,9 +50,9 @@ def _next(notebook: Notebook, place: Place) -> Window:
 class Poll:
     """Asks windows for their language just before they are decoded, so that each is encoded once for both.
 
-    A window that is unsure is asked piece by piece, cut where the voice pauses. One that is sure, but follows what is
-    surely in another language, is asked from its beginning on until a piece is in its own; if the first is, the window
-    before is asked from its end back. Whoever changes language within a sure window and back is not noticed.
+    A window that is unsure is asked piece by piece, cut where the voice pauses. One that is sure may have listened to
+    its beginning alone, so its pieces are asked, too, by what the encoder has made of them, repeated to a window's
+    length: that costs a step of the decoder each, and only a piece that isn't sure of the same is encoded by itself.
     """
 
     def __init__(self, listener: Listener, recording: Recording, notebook: Notebook) -> None:
@@ -66,41 +69,13 @@ class Poll:
             windows = pieces(lanes)
         return elect([self._vote(windows[at]) for at in spread_evenly(len(windows), wanted)])
 
-    def settle(self, batch: Sequence[Place]) -> bool:
-        """Note down the languages of windows that are about to be decoded, and weren't asked yet.
-
-        False: what was heard before one of them has to be heard again, and is taken back.
-        """
+    def settle(self, batch: Sequence[Place]) -> None:
+        """Note down the languages of windows that are about to be decoded, and weren't asked yet."""
         votes = ((place, self._notebook.vote_on(*place)) for place in batch)
         # what was heard of a window in one language is followed by another window, whose end was not asked yet
         asked = [self._settled(place) for place, vote in votes if vote is None or len(vote.stretches) == 1]
         if asked:
             self._notebook.vote(asked)
-        return not [saved for saved in asked if self._is_end_taken_back(saved)]
-
-    def _is_end_taken_back(self, saved: SavedVote) -> bool:
-        """Take the window before back if its end is in the language of this one."""
-        assert self._notebook.lanes is not None
-        at, start, own = saved.lane, saved.start, saved.stretches[0]
-        before = self._notebook.vote_on(at, start - 1)
-        if before is None or len(before.stretches) > 1 or not (own.is_sure and before.stretches[0].is_sure):
-            return False
-        other = before.stretches[0].language
-        window = self._notebook.lanes[at].after(before.start).first(start - before.start)
-        parts = self._pieces_from_the_end(window)
-        if other == own.language or len(parts) == 1:
-            return False
-        among = {own.language, other}
-        end = list(takewhile(lambda part: self._heard_in(window, part, among) == own.language, parts))
-        if not 0 < len(end) < len(parts):
-            return False
-        stretches = (
-            LanguageStretch(end=before.start + end[-1][0], language=other),
-            LanguageStretch(end=start, language=own.language),
-        )
-        self._notebook.vote([before.model_copy(update={"stretches": stretches})])
-        self._notebook.take_back(at, before.start)
-        return True
 
     def taken(self, window: Window) -> SpeechSound | None:
         """Return, once, what was encoded for the vote, if it is of this window and of the model that decodes."""
@@ -120,8 +95,7 @@ class Poll:
         if own is None:
             languages = self._piecewise(window, vote)
         else:
-            before = self._notebook.stretch(at, start - 1) if self._notebook.vote_on(at, start - 1) else None
-            languages = self._from_the_edge(window, own, before.language if before and before.is_sure else None)
+            languages = self._checked(window, own, self._sounds[window][1])
         return SavedVote(
             lane=at,
             start=start,
@@ -146,13 +120,18 @@ class Poll:
         among = {*candidates, self._notebook.verdict.language}
         return [(part[1], self._heard_in(window, part, among)) for part in parts]
 
-    def _from_the_edge(self, window: Window, own: str, other: str | None) -> list[tuple[int, str | None]]:
+    def _checked(self, window: Window, own: str, sound: SpeechSound) -> list[tuple[int, str | None]]:
+        """Ask each piece of a window that is sure: whether it is in the same language."""
         parts = self._pieces(window)
-        if other in {None, own} or len(parts) == 1:
+        if len(parts) == 1:
             return [(window.samples, own)]
-        assert other is not None
-        before = list(takewhile(lambda part: self._heard_in(window, part, {own, other}) == other, parts))
-        return [(end, other if number < len(before) else own) for number, (_, end) in enumerate(parts)]
+        languages: list[tuple[int, str | None]] = []
+        for start, end in parts:
+            first, count = start // _FRAME, max((end - start) // _FRAME, 1)
+            alone = sound.features[np.arange(len(sound.features)) % count + first]
+            agrees = surely(self._listener.model.languages(alone)) == own
+            languages.append((end, own if agrees else self._doubted(window, (start, end), own)))
+        return languages
 
     def _sure(self, window: Window, vote: Mapping[str, float]) -> str | None:
         """Return what a vote is sure of; a cry in another language is no evidence."""
@@ -161,9 +140,17 @@ class Poll:
         return own if own == self._notebook.verdict.language or self._speech(window) >= TELLING else None
 
     def _heard_in(self, window: Window, piece: Span, among: Collection[str]) -> str | None:
+        return surely(self._piece_vote(window, piece), among)
+
+    def _doubted(self, window: Window, piece: Span, own: str) -> str | None:
+        """Return a piece's own language, that of its window if it is likeliest, or None."""
+        vote = self._piece_vote(window, piece)
+        return surely(vote) or (own if max(vote, key=lambda code: vote[code]) == own else None)
+
+    def _piece_vote(self, window: Window, piece: Span) -> Mapping[str, float]:
         start, end = piece
         sound = encode(self._listener, self._recording, window.after(start).first(end - start))
-        return surely(self._listener.languages(sound), among)
+        return self._listener.languages(sound)
 
     def _speech(self, window: Window) -> float:
         spoken = self._notebook.spoken
@@ -171,29 +158,16 @@ class Poll:
 
     def _pieces(self, window: Window) -> list[Span]:
         """Cut a window, on its own clock, where the voice pauses, into pieces that have enough speech to tell by."""
-        return self._filled(window, [0, *self._pauses(window)])
-
-    def _pieces_from_the_end(self, window: Window) -> list[Span]:
-        return [(start, end) for end, start in self._filled(window, [0, *self._pauses(window)][::-1])]
-
-    def _filled(self, window: Window, bounds: Sequence[int]) -> list[Span]:
-        cuts = [bounds[0]]
-        for bound in bounds[1:]:
-            start, end = sorted((cuts[-1], bound))
-            if self._speech(window.after(start).first(end - start)) >= TELLING:
-                cuts.append(bound)
-        if len(cuts) > 1:
-            cuts[-1] = bounds[-1]  # what is left is too little: it goes to the piece before
-        else:
-            cuts.append(bounds[-1])
-        return list(pairwise(cuts))
-
-    def _pauses(self, window: Window) -> list[int]:
-        """Return where the voice pauses in a window, its end included."""
         pauses = [(one[1] + other[0]) // 2 for one, other in pairwise(self._notebook.spoken or ())]
-        found, passed = list[int](), 0
+        cuts, passed = [0], 0
         for start, end in window.spans:
-            found += [passed + pause - start for pause in pauses if start < pause < end]
+            inside = [passed + pause - start for pause in pauses if start < pause < end]
             passed += end - start
-            found.append(passed)
-        return found
+            for cut in (*inside, passed):
+                if self._speech(window.after(cuts[-1]).first(cut - cuts[-1])) >= TELLING:
+                    cuts.append(cut)
+        if len(cuts) > 1:
+            cuts[-1] = window.samples  # what is left is too little: it goes to the piece before
+        else:
+            cuts.append(window.samples)
+        return list(pairwise(cuts))

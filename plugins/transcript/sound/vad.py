@@ -23,11 +23,12 @@ if TYPE_CHECKING:
 _CHUNK = 512
 
 #: The network goes through one place chunk by chunk, and through so many places at once: an hour costs a CPU 7.3 s with
-#: 16 of them and 4.0 s with 64, where singles cost three times as much as 16.
-_LANES = 64
+#: 16 of them and 5.2 s with 32; with 64, which cost 4.0 s, it starts anew so often that it hears a second more of
+#: speech in five minutes.
+_LANES = 32
 
 #: Chunks that a lane takes, at least and at most: memory is bounded, and warming up is a small part.
-_LANE_MIN, _LANE_MAX = 128, 200
+_LANE_MIN, _LANE_MAX = 128, 400
 
 #: Chunks before its own that a lane listens to, because the network starts from silence, after which noise that sets in
 #: sounds like a voice to it. Before the recording's beginning that is the beginning itself, backwards.
