@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -26,6 +26,10 @@ class Segment(Model):
     start: float
     end: float
     words: tuple[Word, ...] = ()
+    #: The least of its words', if it is doubtful.
+    confidence: float | None = None
+    #: True where a person should listen again; else not there.
+    doubtful: Literal[True] | None = None
 
 
 class Transcript(Model):
