@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 from core import Access, hookimpl
 
 if TYPE_CHECKING:
+    import typer
+
     from core import Context, Job, StepOutput, Transcript
     from core.settings import Settings
 
@@ -34,6 +36,12 @@ class Captions:
             return None
         endings = CaptionOptions.model_validate(dict(options)).formats
         return [f"transcript_*.{'review.html' if ending == 'review' else ending}" for ending in endings]
+
+    @hookimpl
+    def register_commands(self, cli: typer.Typer) -> None:
+        from plugins.transcript.captions_command import app
+
+        cli.add_typer(app, name="captions")
 
     @hookimpl
     def child_access(self, job: Job, step: str, options: Mapping[str, Any]) -> Access | None:
