@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Dialog, Page
 
 from core import Segment, Transcript, Word
 from plugins.transcript.captions.caption_files import write
@@ -25,11 +25,11 @@ def transcript() -> Transcript:
     for at, (text, sure) in enumerate(SAID):
         parts = text.split()
         words = tuple(
-            Word(text=part, start=3 * at + 0.2 * n, end=3 * at + 0.2 * n + 0.2, confidence=sure)
+            Word(text=part, start=7 * at + 0.2 * n, end=7 * at + 0.2 * n + 0.2, confidence=sure)
             for n, part in enumerate(parts)
         )
-        segments.append(Segment(text=text, start=3 * at, end=words[-1].end, words=words))
-    facts = {"speech_without_words": {"seconds": 1.5, "where": [[10.0, 11.5]]}}
+        segments.append(Segment(text=text, start=7 * at, end=words[-1].end, words=words))
+    facts = {"speech_without_words": {"seconds": 1.5, "where": [[17.0, 18.5]]}}
     return Transcript(language="fr", segments=tuple(segments), facts=facts)
 
 
@@ -38,7 +38,7 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> str:
     folder = tmp_path_factory.mktemp("review")
     with wave.open(str(folder / "a b.wav"), "wb") as file:
         file.setparams((1, 2, 8000, 0, "NONE", ""))
-        file.writeframes(bytes(2 * 8000 * 12))
+        file.writeframes(bytes(2 * 8000 * 20))
     write(transcript(), CaptionOptions(formats=("review",)), folder, About("job-1", HOSTILE, ("a b.wav",)))
     return (folder / "transcript_fr.review.html").as_uri()
 
@@ -52,7 +52,12 @@ def opened(browser: Browser, address: str, request: pytest.FixtureRequest) -> It
     page.on("pageerror", lambda error: complaints.append(str(error)))
     page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
     page.on("request", lambda asked: complaints.append(asked.url) if asked.url.startswith("http") else None)
-    page.on("dialog", lambda dialog: (complaints.append(dialog.message), dialog.accept()))
+
+    def refuse(dialog: Dialog) -> None:
+        complaints.append(dialog.message)
+        dialog.accept()
+
+    page.on("dialog", refuse)
     page.goto(address)
     page.wait_for_selector("li.cue")
     yield page
@@ -91,15 +96,15 @@ def test_keys_go_to_a_caption_and_play_it_from_a_second_before_to_its_end(opened
 
 
 def test_what_is_saved_has_the_corrections_and_the_speech_that_was_written_down(opened: Page) -> None:
-    opened.get_by_role("textbox", name="Texte à 00:00:06").fill("Merci <b>\n\nbien & à --> bientôt")
-    opened.get_by_role("textbox", name="Texte à 00:00:10").fill("Une question.")
+    opened.get_by_role("textbox", name="Texte à 00:00:14").fill("Merci <b>\n\nbien & à --> bientôt")
+    opened.get_by_role("textbox", name="Texte à 00:00:17").fill("Une question.")
     with opened.expect_download() as saved:
         opened.get_by_role("button", name="Enregistrer les sous-titres corrigés").click()
     assert saved.value.suggested_filename == "transcript_fr.vtt"
     cues, faults = read(Path(saved.value.path()).read_text(encoding="utf-8"))
     assert faults == []
     assert [" ".join(one.cue.lines) for one in cues[-2:]] == ["Merci <b> bien & à --> bientôt", "Une question."]
-    assert (cues[-1].cue.start, cues[-1].cue.end) == (10_000, 11_500)
+    assert (cues[-1].cue.start, cues[-1].cue.end) == (17_000, 18_500)
 
 
 def test_axe_finds_nothing(opened: Page, modules: Path) -> None:
