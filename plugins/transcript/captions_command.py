@@ -109,7 +109,11 @@ def _checked(file: Path, rules: CaptionOptions, seconds: float | None, *, warn: 
     if faults:
         for fault in faults:
             typer.echo(f"{file}: {fault}", err=True)
-        raise BadCall(f"{file}: {len(faults)} faults, nothing was changed", remedy="correct these", path=str(file))
+        raise BadCall(
+            f"{file}: {len(faults)} fault{'s' * (len(faults) > 1)}, nothing was changed",
+            remedy="correct these",
+            path=str(file),
+        )
     for warning in webvtt_file.warnings(cues, rules) if warn else ():
         typer.echo(f"{file}: warning: {warning}", err=True)
     return cues
