@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from core.callbacks.delivery import Case, Verdict
     from core.callbacks.webhook import signature
     from core.jobs import status, submit
+    from core.jobs.correction import Correctable, correct, correctable
     from core.statements.submit import submit_statements
     from core.statements.visitor_token import sign as sign_visitor
 
@@ -62,6 +63,7 @@ __all__ = [
     "Cancelled",
     "Case",
     "Context",
+    "Correctable",
     "Destination",
     "Division",
     "Job",
@@ -83,6 +85,8 @@ __all__ = [
     "Transient",
     "Verdict",
     "Word",
+    "correct",
+    "correctable",
     "hookimpl",
     "sign_visitor",
     "signature",
@@ -102,6 +106,10 @@ def __getattr__(name: str) -> Any:
         from core.callbacks import delivery
 
         return getattr(delivery, name)
+    if name in ("Correctable", "correct", "correctable"):
+        from core.jobs import correction
+
+        return getattr(correction, name)
     if name == "sign_visitor":
         from core.statements import visitor_token
 

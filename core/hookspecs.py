@@ -223,12 +223,12 @@ def run_step(
 @hookspec
 def write_captions(
     job: Job, transcript: Transcript, options: Mapping[str, Any], context: Context
-) -> Sequence[Artifact] | None:
+) -> Sequence[Artifact] | StepOutput | None:
     """Write a transcript in one or more caption formats into `context.output`.
 
     Every plugin is called, in the child process of `transcribe`.
 
-    :return: the artifacts written, or None.
+    :return: the artifacts written, or these with facts and notes about them; None.
     """
 
 

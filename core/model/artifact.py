@@ -19,6 +19,7 @@ Kind = Literal[
     "rendition",
     "audio",
     "transcript",
+    "review",  # a page on which a person hears again what is doubtful, and corrects it
     "other",
     "audio_playlist",
     "playlist",

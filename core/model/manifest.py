@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 from pydantic import ConfigDict, Field
@@ -24,6 +25,8 @@ class ManifestStep(Model):
     #: Folder of its artifacts, relative to the job's.
     folder: str | None = None
     artifacts: tuple[Artifact, ...] = ()
+    #: When a person's corrections took the place of some of them.
+    corrected_at: datetime | None = None
 
 
 class Manifest(Model):

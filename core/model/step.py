@@ -120,6 +120,8 @@ class StepResult(Model):
     #: With its remedy, if there is one, at its end.
     reason: str | None = None
     remedy: str | None = None
+    #: When a person's corrections took the place of files of this result.
+    corrected_at: datetime | None = None
     host: str
     started_at: datetime
     finished_at: datetime

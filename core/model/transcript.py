@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -28,6 +28,10 @@ class Segment(Model):
     words: tuple[Word, ...] = ()
     #: BCP 47 tag of what is said, where it is another language than the transcript's; in JSON only then.
     language: str | None = Field(default=None, exclude_if=lambda language: language is None)
+    #: The least of its words', if it is doubtful.
+    confidence: float | None = None
+    #: True where a person should listen again; else not there.
+    doubtful: Literal[True] | None = None
 
 
 class Transcript(Model):

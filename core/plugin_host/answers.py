@@ -25,6 +25,10 @@ def _list_of(kind: type, words: str) -> tuple[_Fits, str]:
     return fits, f"a list of {words}"
 
 
+def _either(one: tuple[_Fits, str], other: tuple[_Fits, str]) -> tuple[_Fits, str]:
+    return lambda answer: one[0](answer) or other[0](answer), f"{one[1]} or {other[1]}"
+
+
 def _is_schema(answer: object) -> bool:
     return isinstance(answer, type) and issubclass(answer, BaseModel)
 
@@ -54,7 +58,7 @@ _DUE: Mapping[str, tuple[_Fits, str]] = {
     "join": _a(StepOutput),
     "compose": _a(StepOutput),
     "transcribe": _a(Transcript),
-    "write_captions": _list_of(Artifact, "Artifact"),
+    "write_captions": _either(_list_of(Artifact, "Artifact"), _a(StepOutput)),
     "build_statements": _list_of(Mapping, "statements, mappings as JSON has them"),
     "check_statement": _a(str),
     "prepare_statement": _a(Mapping),

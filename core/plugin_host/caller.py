@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -49,7 +49,7 @@ class HookCaller:
         names = [impl.plugin_name for impl in reversed(caller.get_hookimpls()) if not impl.wrapper]
         for name in names:
             for answer in self.ask(hook, name, **arguments):
-                yield from answer
+                yield from answer if isinstance(answer, Sequence) else [answer]
 
     def call(self, caller: pluggy.HookCaller, **arguments: Any) -> Any:
         """Call a hook; an exception of a plugin's own becomes HookFailed, and every error names the plugin."""

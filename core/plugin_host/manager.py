@@ -279,7 +279,7 @@ class Manager:
 
     def write_captions(
         self, job: Job, transcript: Transcript, options: Mapping[str, Any], context: Context
-    ) -> tuple[Artifact, ...]:
+    ) -> tuple[Artifact | StepOutput, ...]:
         return tuple(
             self._caller.gather("write_captions", job=job, transcript=transcript, options=options, context=context)
         )

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 from core.context import Context
 from core.errors import EngineMissing, Permanent
-from core.model import Division, Engine, Job, Plan, Source, Step, StepOutput, Work
+from core.model import Artifact, Division, Engine, Job, Plan, Source, Step, StepOutput, Work
 from core.plugin_host.manager import Manager
 
 
@@ -60,15 +61,21 @@ def _transcribe(manager: Manager, engine: str, job: Job, plan: Plan, context: Co
     transcript = manager.transcribe(engine, job, context.made("audio") or job.source.path, plan.options, context)
     if transcript is None:
         return None
-    captions = [
-        artifact
-        for one in (transcript, *transcript.translations)
-        for artifact in manager.write_captions(job, one, plan.options, context)
-    ]
-    if not captions:
+    artifacts: list[Artifact] = []
+    facts: dict[str, Any] = {}
+    notes: list[str] = []
+    for one in (transcript, *transcript.translations):
+        for answer in manager.write_captions(job, one, plan.options, context):
+            told = answer if isinstance(answer, StepOutput) else StepOutput(artifacts=(answer,))
+            artifacts += told.artifacts
+            facts = {**told.facts, **facts}  # what was spoken comes before its translations
+            notes += told.notes
+    if not artifacts:
         raise EngineMissing("transcribe: no installed plugin writes captions", remedy="see `amphipod plugins`")
-    facts = {**transcript.facts, "language": transcript.language}
-    return StepOutput(artifacts=tuple(captions), facts=facts, notes=transcript.notes)
+    facts |= {**transcript.facts, "language": transcript.language}
+    for note in notes:
+        context.log.warning(note)
+    return StepOutput(artifacts=tuple(artifacts), facts=facts, notes=(*transcript.notes, *notes))
 
 
 def _run_step(manager: Manager, engine: str, job: Job, plan: Plan, context: Context) -> StepOutput | None:

@@ -92,6 +92,8 @@ class Claim:
             return "is there already, and no job has published it"
         if entry.sources != self.sources:
             return f"is of another source, {', '.join(entry.sources)} (job {entry.job})"
+        if entry.corrected_at and entry.job != self.job.id:
+            return f"was corrected by a person on {entry.corrected_at:%Y-%m-%d} (job {entry.job})"
         if not entry.files[name].is_of(path):
             return f"has been changed since job {entry.job} published it"
         return None
@@ -111,6 +113,7 @@ class Claim:
                 name
                 for entry in self.ledger.entries
                 if any(self.owns(entry, step) for step in steps)
+                and (self.job.replace or not entry.corrected_at or entry.job == self.job.id)
                 for name, mark in entry.files.items()
                 if name not in made and mark.is_of(self.output / name)
             )

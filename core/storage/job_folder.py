@@ -110,6 +110,10 @@ class JobFolder:
     def result(self, step: str, run: int) -> Path:
         return self.steps / f"{step}.{run}.json"
 
+    def correction(self, step: str, number: int) -> Path:
+        """A person's corrections of a step's files: the result that stands in its place."""
+        return self.steps / f"corrected.{step}.{number}.json"
+
     def run(self) -> int:
         """Number of the current run: 1, and one more for each retry."""
         try:

@@ -22,11 +22,30 @@ def result(folder: JobFolder, step: str, run: int) -> StepResult | None:
             found = StepResult.model_validate_json(folder.result(step, number).read_bytes())
         except FileNotFoundError:
             continue
+        if found.state is State.SUCCEEDED and step != FINISH:
+            found = _corrected(folder, found)
         if number == run:
             return found
         if step != FINISH and (found.state is State.SUCCEEDED or _was_left_out(folder, step, range(number, run))):
             return found
     return None
+
+
+def corrections(folder: JobFolder, step: str) -> int:
+    """Return how often a person has corrected a step's files."""
+    number = 0
+    while folder.correction(step, number + 1).exists():
+        number += 1
+    return number
+
+
+def _corrected(folder: JobFolder, made: StepResult) -> StepResult:
+    """Return what stands in the place of a result, itself if nobody has corrected it."""
+    if number := corrections(folder, made.step):
+        found = StepResult.model_validate_json(folder.correction(made.step, number).read_bytes())
+        if (found.run, found.attempt) == (made.run, made.attempt):
+            return found
+    return made
 
 
 def retried_step(folder: JobFolder, run: int) -> str | None:
@@ -80,6 +99,7 @@ def fold(folder: JobFolder) -> Manifest:
                 facts=found.facts,
                 folder=found.folder,
                 artifacts=found.artifacts,
+                corrected_at=found.corrected_at,
             )
         else:
             steps[step] = ManifestStep(state=State.RUNNING if _is_begun(folder, step) else State.WAITING)

@@ -49,6 +49,8 @@ class LedgerEntry(Model):
     #: What it was made of: real paths.
     sources: tuple[str, ...]
     files: Mapping[str, Mark]
+    #: A person has corrected them: no other job replaces them unasked.
+    corrected_at: datetime | None = None
 
 
 class Ledger(Model):

@@ -9,7 +9,7 @@ import os
 import secrets
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
 from pathlib import Path
@@ -42,6 +42,7 @@ class PublishedFile(Model):
     sha256: str
     #: Seconds since 1970.
     modified_at: float
+    corrected_at: datetime | None = None
 
 
 class Publication(Model):
@@ -59,10 +60,12 @@ class Publication(Model):
     files: tuple[PublishedFile, ...]
     #: Names that an earlier job of the same source and steps published here and this one doesn't.
     remove: tuple[str, ...]
+    #: What the job has published before and leaves as it is.
+    earlier: tuple[PublishedFile, ...] = ()
 
     def entries(self) -> Iterator[LedgerEntry]:
         """Yield the folder's new entries in the ledger, one a step."""
-        for step in dict.fromkeys(file.step for file in self.files):
+        for step, corrected_at in dict.fromkeys((file.step, file.corrected_at) for file in self.files):
             yield LedgerEntry(
                 job=self.job,
                 created_at=self.created_at,
@@ -72,8 +75,9 @@ class Publication(Model):
                 files={
                     file.name: Mark(size=file.size, modified_at=file.modified_at)
                     for file in self.files
-                    if file.step == step
+                    if (file.step, file.corrected_at) == (step, corrected_at)
                 },
+                corrected_at=corrected_at,
             )
 
 
@@ -116,6 +120,7 @@ def publish(
     lock: Lock = folder_lock,
     access: Access = Access(),  # noqa: B008  # frozen
     roots: Sequence[Path] = (),
+    complete: bool = True,
 ) -> State:
     """Put the files of `results` into `job.output`, and remove what an earlier job of the same source and steps left.
 
@@ -125,6 +130,7 @@ def publish(
     Returns SUCCEEDED, or SUPERSEDED when a younger job has published the same there meanwhile.
 
     :param roots: one of them must still hold the folder; none: it may lie anywhere.
+    :param complete: `results` have all that the job makes; else what it has published besides stays.
 
     Raises:
         WouldReplace: one of the files would take the place of one that is not this job's, or that it reads.
@@ -140,13 +146,13 @@ def publish(
         number = order.take(folder.root, output, job.id)
         if _is_superseded(ours, number, results):
             return State.SUPERSEDED
-        _check(ours, results)
+        _check(ours, results, complete=complete)
         stage = output / f"{STAGE_PREFIX}{job.id}.{secrets.token_hex(4)}"
         try:
             with disk_errors(output):
-                publication = _stage(folder, ours, number, results, stage, access)
+                publication = _stage(folder, ours, number, results, stage, access, complete=complete)
                 access.grant(output)
-            _check(ours, results)  # copying takes its time
+            _check(ours, results, complete=complete)  # copying takes its time
             _check_places(publication, output, roots)
         except BaseException:
             storage_files.remove(stage)
@@ -165,9 +171,9 @@ def _is_superseded(ours: Claim, number: int, results: Sequence[StepResult]) -> b
     )
 
 
-def _check(ours: Claim, results: Sequence[StepResult]) -> None:
+def _check(ours: Claim, results: Sequence[StepResult], *, complete: bool) -> None:
     made = {artifact.path: result.step for result in results for artifact in result.artifacts}
-    ours.check_inputs([*made, *ours.to_remove(made)])
+    ours.check_inputs([*made, *(ours.to_remove(made) if complete else ())])
     ours.check(made)
 
 
@@ -208,7 +214,14 @@ def _is_committed(publication: Publication, stage: Path) -> bool:
 
 
 def _stage(
-    folder: JobFolder, ours: Claim, number: int, results: Sequence[StepResult], stage: Path, access: Access
+    folder: JobFolder,
+    ours: Claim,
+    number: int,
+    results: Sequence[StepResult],
+    stage: Path,
+    access: Access,
+    *,
+    complete: bool,
 ) -> Publication:
     stage.mkdir()
     files = []
@@ -227,6 +240,7 @@ def _stage(
                 size=artifact.size or 0,
                 sha256=artifact.sha256 or "",
                 modified_at=target.stat().st_mtime,
+                corrected_at=result.corrected_at,
             )
         )
     publication = Publication(
@@ -238,10 +252,19 @@ def _stage(
         stage=stage.name,
         sources=ours.sources,
         files=tuple(files),
-        remove=ours.to_remove({file.name: file.step for file in files}),
+        remove=ours.to_remove({file.name: file.step for file in files}) if complete else (),
+        earlier=() if complete else _earlier(folder, {file.name for file in files}),
     )
     storage_files.write_once(stage / JOURNAL, publication.to_json())
     return publication
+
+
+def _earlier(folder: JobFolder, replaced: Collection[str]) -> tuple[PublishedFile, ...]:
+    try:
+        before = Publication.model_validate_json(folder.publication.read_bytes())
+    except FileNotFoundError:
+        return ()
+    return tuple(file for file in (*before.earlier, *before.files) if file.name not in replaced)
 
 
 def link_or_copy(source: Path, target: Path) -> None:
@@ -272,7 +295,7 @@ def put_back(folder: JobFolder, *, access: Access, roots: Sequence[Path] = ()) -
     if known.entries and all(entry.job != folder.id for entry in known.entries):
         return State.SUPERSEDED
     _check_places(publication, publication.output, roots)
-    for file in publication.files:
+    for file in (*publication.earlier, *publication.files):
         put(folder.path / file.source, publication.output / file.name, access, replace=False)
     return State.SUCCEEDED
 

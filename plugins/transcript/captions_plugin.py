@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any
 from core import Access, hookimpl
 
 if TYPE_CHECKING:
-    from core import Artifact, Context, Job, Transcript
+    import typer
+
+    from core import Context, Job, StepOutput, Transcript
     from core.settings import Settings
 
 
@@ -32,7 +34,14 @@ class Captions:
 
         if step != "transcribe":
             return None
-        return [f"transcript_*.{suffix}" for suffix in CaptionOptions.model_validate(dict(options)).formats]
+        endings = CaptionOptions.model_validate(dict(options)).formats
+        return [f"transcript_*.{'review.html' if ending == 'review' else ending}" for ending in endings]
+
+    @hookimpl
+    def register_commands(self, cli: typer.Typer) -> None:
+        from plugins.transcript.captions_command import app
+
+        cli.add_typer(app, name="captions")
 
     @hookimpl
     def child_access(self, job: Job, step: str, options: Mapping[str, Any]) -> Access | None:
@@ -46,15 +55,20 @@ class Captions:
     @hookimpl
     def write_captions(
         self, job: Job, transcript: Transcript, options: Mapping[str, Any], context: Context
-    ) -> Sequence[Artifact]:
+    ) -> StepOutput:
+        from core import StepOutput
+        from plugins.transcript.captions import confidence
         from plugins.transcript.captions.caption_files import leave_for_pod, write
+        from plugins.transcript.captions.review import about
         from plugins.transcript.options import CaptionOptions
 
         chosen = CaptionOptions.model_validate(dict(options))
-        artifacts = write(transcript, chosen, context.output)
+        artifacts = write(transcript, chosen, context.output, about(job, context.manifest))
         if chosen.pod_temp and not transcript.translated_from:
             leave_for_pod(job, transcript, chosen, self._media_roots)
-        return artifacts
+        return StepOutput(
+            artifacts=tuple(artifacts), facts=confidence.facts(transcript), notes=confidence.notes(transcript)
+        )
 
 
 plugin = Captions()

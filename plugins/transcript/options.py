@@ -53,9 +53,13 @@ class CaptionOptions(BaseModel):
     #: Frames a second that `gap_frames` counts.
     frame_rate: float = Field(default=25.0, ge=10.0, le=120.0)
     #: Files to write; `transcript_<language>` and these endings.
-    formats: Annotated[tuple[Literal["vtt", "srt", "json", "txt"], ...], BeforeValidator(_as_list)] = Field(
+    #: "review" is a page, `transcript_<language>.review.html`, to hear again and correct what is doubtful; it is made
+    #: where it is asked for, because what is published is what viewers of a portal can open.
+    formats: Annotated[tuple[Literal["vtt", "srt", "json", "txt", "review"], ...], BeforeValidator(_as_list)] = Field(
         default=("vtt", "srt", "json", "txt"), min_length=1
     )
+    #: A caption is doubtful that has a word of less confidence; 0: none is.
+    review_below: float = Field(default=0.5, ge=0.0, le=1.0)
     #: What is often misheard and what it should be, whole words in any case: `{"soft max": "softmax"}`.
     corrections: Annotated[Mapping[str, str], BeforeValidator(_from_text)] = {}
     #: Also leave the WebVTT as `temp/<job id>.vtt` in the source's media root, where Esup-Pod's callback reads it.

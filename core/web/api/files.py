@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -10,6 +12,7 @@ from pydantic import BaseModel
 
 from core.errors import JobConflict, UnknownJob
 from core.jobs.detail import FileDetail, file_path
+from core.model import Artifact
 from core.storage import job_state, story
 from core.storage.job_folder import JobFolder
 from core.web.auth import READ
@@ -19,6 +22,14 @@ from core.web.services import Services
 
 #: A plugin's page, say, opened by itself, may do nothing in our name.
 _POLICY = "sandbox; default-src 'none'; media-src 'self'; style-src 'unsafe-inline'"
+
+#: A page to review captions plays what lies beside it and saves a file. Its scripts run only while it is as the step
+#: has committed it, whose own policy names them; they connect to nobody, open no window and send no form.
+_REVIEW_POLICY = (
+    "sandbox allow-scripts allow-same-origin allow-downloads; default-src 'none'; script-src 'unsafe-inline'; "
+    "style-src 'unsafe-inline'; img-src data:; media-src 'self' blob:; base-uri 'none'; form-action 'none'; "
+    "frame-ancestors 'none'"
+)
 
 
 class JobFile(FileDetail):
@@ -85,5 +96,13 @@ def file_response(services: Services, request: Request, job: str, name: str) -> 
         answer = ranges.respond(request, path, artifact.media_type, tag=artifact.sha256)
     except FileNotFoundError as error:
         raise JobConflict(f"{name} of job {job} is no longer here", remedy="submit it again", job=job) from error
-    answer.headers["Content-Security-Policy"] = _POLICY
+    answer.headers["Content-Security-Policy"] = _REVIEW_POLICY if _is_own_review(artifact, path) else _POLICY
     return answer
+
+
+def _is_own_review(artifact: Artifact, path: Path) -> bool:
+    """Tell whether this is a review page that nobody has changed since its step made it."""
+    if artifact.kind != "review":
+        return False
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest() == artifact.sha256

@@ -86,6 +86,7 @@ def tables(_: Callable[[str], str]) -> dict[str, Any]:
             "rendition": _("video"),
             "audio": _("sound"),
             "transcript": _("transcript"),
+            "review": _("captions to review"),
             "thumbnail": _("picture"),
             "sprite": _("preview"),
             "sprite_index": _("preview"),

@@ -8,24 +8,42 @@ from pathlib import Path
 
 from core import Artifact, Job, Transcript
 from core.errors import UnsafePath
+from plugins.transcript.captions.confidence import heard, marked
 from plugins.transcript.captions.corrections import correct
-from plugins.transcript.captions.cues import build_cues
+from plugins.transcript.captions.cues import Cue, build_cues
 from plugins.transcript.captions.formats import FORMATS, webvtt
+from plugins.transcript.captions.review import About, page
 from plugins.transcript.options import CaptionOptions
 
 
-def write(transcript: Transcript, options: CaptionOptions, folder: Path) -> Sequence[Artifact]:
+def write(
+    transcript: Transcript, options: CaptionOptions, folder: Path, lecture: About | None = None
+) -> Sequence[Artifact]:
     """Write `transcript_<language>` in each of the formats that were asked for."""
     transcript = correct(transcript, options.corrections)
     cues = build_cues(transcript.segments, transcript.language, options)
+    return write_cues(transcript, cues, options, folder, lecture or About("", ""))
+
+
+def write_cues(
+    transcript: Transcript, cues: Sequence[Cue], options: CaptionOptions, folder: Path, lecture: About
+) -> Sequence[Artifact]:
+    """Write captions as they are."""
+    transcript = marked(transcript, options.review_below)
+    stem, language = f"transcript_{_safe(transcript.language)}", transcript.language
     artifacts = []
-    for suffix in dict.fromkeys(options.formats):
-        form = FORMATS[suffix]
-        path = folder / f"transcript_{_safe(transcript.language)}.{suffix}"
-        path.write_text(form.render(transcript, cues), encoding="utf-8")
-        artifacts.append(
-            Artifact(kind=form.kind, path=path.name, media_type=form.media_type, language=transcript.language)
-        )
+    for name in dict.fromkeys(options.formats):
+        if name == "review":
+            path = folder / f"{stem}.review.html"
+            text = page(transcript, heard(transcript, cues, options.review_below), lecture)
+            artifact = Artifact(kind="review", path=path.name, media_type="text/html", language=language)
+        else:
+            form = FORMATS[name]
+            path = folder / f"{stem}.{name}"
+            text = form.render(transcript, cues)
+            artifact = Artifact(kind=form.kind, path=path.name, media_type=form.media_type, language=language)
+        path.write_text(text, encoding="utf-8")
+        artifacts.append(artifact)
     return artifacts
 
 

@@ -927,7 +927,7 @@ WRONG_ANSWERS = {
     "step_options": ("['x']", "a list of str: a mapping of options by name is due, or None"),
     "options_schema": ("dict", "the class dict: a class of pydantic's BaseModel is due, or None"),
     "file_names": ("'*.mp4'", "a str: a list of patterns is due, or None"),
-    "write_captions": ("[1, 2]", "a list of int: a list of Artifact is due, or None"),
+    "write_captions": ("[1, 2]", "a list of int: a list of Artifact or a StepOutput is due, or None"),
     "build_statements": ("{'verb': 'x'}", "a dict: a list of statements, mappings as JSON has them is due, or None"),
     "statement_destinations": ("('lrs',)", "a tuple of str: a list of Destination is due, or None"),
     "check_statement": ("False", "a bool: a str is due, or None"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import subprocess
@@ -12,7 +13,8 @@ from typing import Any
 
 import pytest
 
-from core.errors import WouldReplace
+from core.errors import BadCall, WouldReplace
+from core.jobs.correction import correct, correctable
 from core.model import Job, Manifest, Source, State, Step
 from core.pipeline import attempt, in_process, lifecycle, planning
 from core.pipeline.planning import Host
@@ -357,3 +359,52 @@ def test_the_command_says_it_in_one_line(install_plugin: InstallPlugin, monkeypa
         f"amphipod: {source.resolve()}: would be replaced by this job, which reads it: publish into another folder"
     )
     assert not Path("data/amphipod/jobs").exists()
+
+
+class TestCorrections:
+    @pytest.fixture
+    def corrected(self, run: Run, host: Host, tmp_path: Path) -> Manifest:
+        """A job whose captions a person has corrected, in the folder `out`."""
+        run(lecture(tmp_path / "s"), tmp_path / "out", steps=("transcribe",))
+        (tmp_path / "transcript_fr.vtt").write_text("Bonsoir")
+        found = correctable(tmp_path / "out", "transcribe", settings=host.settings)
+        return correct(found, [tmp_path / "transcript_fr.vtt"], "corrected", settings=host.settings)
+
+    def test_stand_where_the_job_has_published_and_in_its_manifest(self, corrected: Manifest, tmp_path: Path) -> None:
+        made = corrected.steps["transcribe"]
+        assert (tmp_path / "out/transcript_fr.vtt").read_text() == "Bonsoir"
+        assert made.artifacts[0].sha256 == hashlib.sha256(b"Bonsoir").hexdigest()
+        assert made.corrected_at
+        assert made.notes[-1] == "corrected"
+
+    def test_are_replaced_by_no_later_job_of_the_same_source(
+        self, run: Run, corrected: Manifest, tmp_path: Path
+    ) -> None:
+        source, output = corrected.job.source.path, tmp_path / "out"
+
+        words = refused(run, source, output, steps=("transcribe",))
+
+        assert "was corrected by a person on" in words
+        assert (output / "transcript_fr.vtt").read_text() == "Bonsoir"
+
+    def test_but_by_one_that_says_replace(self, run: Run, corrected: Manifest, tmp_path: Path) -> None:
+        run(corrected.job.source.path, tmp_path / "out", steps=("transcribe",), replace=True)
+        assert (tmp_path / "out/transcript_fr.vtt").read_text() == "Bonjour"
+
+    def test_take_no_place_of_what_somebody_has_changed_since(
+        self, host: Host, corrected: Manifest, tmp_path: Path
+    ) -> None:
+        published = tmp_path / "out/transcript_fr.vtt"
+        published.unlink()
+        published.write_text("by hand, elsewhere")
+        found = correctable(corrected.job.id, "transcribe", settings=host.settings)
+
+        with pytest.raises(WouldReplace, match="has been changed since"):
+            correct(found, [tmp_path / "transcript_fr.vtt"], "again", settings=host.settings)
+
+        assert published.read_text() == "by hand, elsewhere"
+        assert correctable(corrected.job.id, "transcribe", settings=host.settings) == found
+
+    def test_of_a_folder_that_no_job_knows_are_refused(self, host: Host, tmp_path: Path) -> None:
+        with pytest.raises(BadCall, match="no jobs have published files of transcribe here: name the job"):
+            correctable(tmp_path, "transcribe", settings=host.settings)

@@ -1,0 +1,103 @@
+"""WebVTT as a person brings it back: which caption stands on which line, so that a fault can be named."""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+from plugins.transcript.captions.cues import Cue
+from plugins.transcript.captions.typography import width
+from plugins.transcript.options import CaptionOptions
+
+_CLOCK = r"(?:(\d{2,}):)?([0-5]\d):([0-5]\d)\.(\d{3})"
+_TIMES = re.compile(rf"{_CLOCK}[ \t]+-->[ \t]+{_CLOCK}(?:[ \t].*)?")
+_TAG = re.compile(r"</?[A-Za-z0-9][^>]*>")
+
+#: Milliseconds that a last caption may outlast the film: it stays until it is read.
+_AFTER_END = 10_000
+
+
+@dataclass(frozen=True)
+class ReadCue:
+    """A caption, its place among all (from 1), and the line that its times stand on."""
+
+    cue: Cue
+    number: int
+    line: int
+
+    @property
+    def place(self) -> str:
+        return f"caption {self.number}, line {self.line}"
+
+
+def read(text: str) -> tuple[list[ReadCue], list[str]]:
+    """Return the captions of a WebVTT file, and what is no WebVTT in it; tags and settings of captions are dropped."""
+    lines = text.removeprefix("\ufeff").splitlines()
+    if not lines or not re.fullmatch(r"WEBVTT([ \t].*)?", lines[0]):
+        return [], ["line 1: does not begin with WEBVTT"]
+    cues: list[ReadCue] = []
+    faults: list[str] = []
+    for first, block in _blocks(lines):
+        if re.match(r"(NOTE|STYLE|REGION|WEBVTT)\b", block[0]):
+            continue
+        at = next((at for at, line in enumerate(block[:2]) if "-->" in line), None)
+        times = _TIMES.fullmatch(block[at].strip()) if at is not None else None
+        if at is None or times is None:
+            faults.append(f"line {first + (at or 0)}: no times of a caption ({block[at or 0][:60]!r})")
+            continue
+        said = tuple(html.unescape(_TAG.sub("", line)).strip() for line in block[at + 1 :])
+        cue = Cue(_milliseconds(times.groups()[:4]), _milliseconds(times.groups()[4:]), tuple(filter(None, said)))
+        cues.append(ReadCue(cue, len(cues) + 1, first + at))
+    return cues, faults
+
+
+def _blocks(lines: Sequence[str]) -> Iterator[tuple[int, list[str]]]:
+    """Yield what stands between empty lines, each with the number of its first line."""
+    block: list[str] = []
+    for number, line in enumerate([*lines, ""], 1):
+        if line.strip():
+            block.append(line)
+        elif block:
+            yield number - len(block), block
+            block = []
+
+
+def _milliseconds(clock: Sequence[str | None]) -> int:
+    hours, minutes, seconds, rest = (int(part or 0) for part in clock)
+    return ((hours * 60 + minutes) * 60 + seconds) * 1000 + rest
+
+
+def errors(cues: Sequence[ReadCue], seconds: float | None) -> Iterator[str]:
+    """Say what no player can show right.
+
+    :param seconds: how long the film is, if that is known.
+    """
+    for one in cues:
+        if not one.cue.lines:
+            yield f"{one.place}: has no text"
+        if one.cue.end <= one.cue.start:
+            yield f"{one.place}: ends before it begins"
+        if seconds and (one.cue.start >= seconds * 1000 or one.cue.end > seconds * 1000 + _AFTER_END):
+            yield f"{one.place}: lies beyond the film's end ({seconds:.1f} s)"
+    for one, other in pairwise(cues):
+        if other.cue.start < one.cue.start:
+            yield f"{other.place}: begins before caption {one.number} does"
+        elif other.cue.start < one.cue.end:
+            yield f"{other.place}: begins before caption {one.number} is over"
+
+
+def warnings(cues: Sequence[ReadCue], rules: CaptionOptions) -> Iterator[str]:
+    """Say which captions are hard to read, by the rules that the job has asked for."""
+    for one in cues:
+        lines, seconds = one.cue.lines, (one.cue.end - one.cue.start) / 1000
+        if len(lines) > rules.lines:
+            yield f"{one.place}: has {len(lines)} lines, more than {rules.lines}"
+        if (longest := max(map(width, lines))) > rules.line_length:
+            yield f"{one.place}: a line has {longest} characters, more than {rules.line_length}"
+        if (speed := sum(map(width, lines)) / seconds) > rules.reading_speed * 1.05:
+            yield f"{one.place}: {speed:.0f} characters a second, more than {rules.reading_speed:g}"
+        if not rules.min_duration - 0.01 <= seconds <= rules.max_duration + 0.01:
+            yield f"{one.place}: stays {seconds:.1f} s, not {rules.min_duration:g} to {rules.max_duration:g}"
