@@ -84,7 +84,13 @@ def keep_to_speech(words: Iterable[Word], spoken: Sequence[tuple[float, float]])
     Alignment puts the first word after a pause into the pause, and lets the last one before it last through it.
     """
     begins = [start for start, _ in spoken]
-    return [_kept_to(word, spoken[slice(*_around(word, begins))]) for word in words]
+    kept: list[Word] = []
+    for word in words:
+        moved = _kept_to(word, spoken[slice(*_around(word, begins))])
+        if kept and moved.start < kept[-1].start:  # that one was moved behind a pause
+            moved = moved.model_copy(update={"start": kept[-1].start, "end": max(moved.end, kept[-1].start)})
+        kept.append(moved)
+    return kept
 
 
 def _around(word: Word, begins: Sequence[float]) -> tuple[int, int]:

@@ -62,6 +62,18 @@ def test_text_that_no_stamp_ends_is_heard_again_from_the_last_two_that_meet(
     )
 
 
+def test_of_a_sentence_that_was_cut_all_is_heard_again_where_its_rest_is_short(read_window: Read) -> None:
+    cut = 0.0, " One.", 4.0, 4.0, " the chemical", 28.0, 28.0
+
+    assert (read_window(*cut).heard, read_window(*cut).again) == (28, 4)
+    assert read_window(*cut[:-3], " Two.", 28.0, 28.0).again is None, "the sentence has ended"
+    assert read_window(*cut, seconds=28.5).again == 4
+
+
+def test_a_sentence_that_begins_where_the_sound_ends_was_not_said(read_window: Read) -> None:
+    assert said(read_window(0.0, " One.", 4.0, 29.95, " Thank you.", 30.0)) == [("One.", 0, 4)]
+
+
 @pytest.mark.parametrize("written", [(0.0, " No stamp ends this"), (" Nor this",), ()])
 def test_where_no_two_stamps_meet_the_last_word_has_to_tell(
     written: tuple[float | str, ...], read_window: Read
