@@ -23,6 +23,7 @@ from core.pipeline.planning import Host
 from core.plugin_host.manager import Manager
 from core.process import spawn
 from core.settings import Settings
+from plugins.transcript.conversion import made
 
 from ...conftest import InstallPlugin
 from .conftest import DATA, clip, load, save, silence
@@ -172,13 +173,16 @@ def test_the_model_is_loaded_once_for_two_jobs(tmp_path: Path) -> None:
 
 
 @pytest.mark.long
-def test_killed_in_the_middle_the_next_attempt_goes_on(tmp_path: Path) -> None:
+@pytest.mark.parametrize("recogniser", ["openai-whisper float32", "CTranslate2 int8"])
+def test_killed_in_the_middle_the_next_attempt_goes_on(tmp_path: Path, checkpoint: Path, recogniser: str) -> None:
+    model = MODEL if recogniser.startswith("openai") else made(str(checkpoint), tmp_path / "ct2", tmp_path)
     known = clip("en-noisy.mp3")
     one = np.concatenate([load(known.path), silence(19)])
     long = save(tmp_path / "long.wav", np.concatenate([one] * 6))
     there = host(tmp_path)
     # Sentences that come again are repetitions to the check for loops, and what is then decoded is left to chance.
     options: dict[str, Any] = {"batch_size": 1, "compression_ratio_threshold": None, "fallback_temperatures": []}
+    options["model"] = str(model)
     folder, _ = lifecycle.submit(job(long, language="en", options=options), there.settings.jobs_root)
 
     def kill(progress: Any) -> None:
@@ -190,7 +194,7 @@ def test_killed_in_the_middle_the_next_attempt_goes_on(tmp_path: Path) -> None:
         attempt.run_step(there, folder, "transcribe", observer=attempt.Observer(kill))
     result = attempt.run_step(there, folder, "transcribe")
 
-    assert result.attempt == 2
+    assert (result.attempt, result.facts["recogniser"]) == (2, recogniser)
     assert 0.3 * result.facts["windows"] <= result.facts["windows_resumed"] < result.facts["windows"]
     text = (folder.path / str(result.folder) / "transcript_en.txt").read_text()
     assert len(text.split()) == pytest.approx(6 * len(known.text.split()), rel=0.2)
