@@ -65,6 +65,7 @@ def test_a_window_in_two_languages_is_cut_where_the_voice_rests_between_them(che
     assert notebook.stretch(0, 0).end == pytest.approx(len(english), abs=RATE)
 
 
+@pytest.mark.long
 def test_a_language_that_is_named_is_not_asked_about(transcribe: Transcribe, two_languages: Path) -> None:
     heard = transcribe(two_languages, "en")
 
@@ -72,6 +73,7 @@ def test_a_language_that_is_named_is_not_asked_about(transcribe: Transcribe, two
     assert "languages" not in heard.facts
 
 
+@pytest.mark.long
 def test_the_translation_has_what_is_said_in_english_as_it_is_said(transcribe: Transcribe, tmp_path: Path) -> None:
     english = load(clip("en-short.wav").path)
     short, opus, noisy = (load(clip(name).path) for name in ("fr-short.wav", "fr-opus.ogg", "fr-noisy.mp3"))
@@ -88,6 +90,7 @@ def test_the_translation_has_what_is_said_in_english_as_it_is_said(transcribe: T
     assert [segment.language for segment in translation.segments if segment.language] == []
 
 
+@pytest.mark.long
 def test_votes_outlast_a_crash(transcribe: Transcribe, two_languages: Path, tmp_path: Path) -> None:
     seen: list[Progress] = []
     context: Any = fake_context(
