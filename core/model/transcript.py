@@ -26,6 +26,8 @@ class Segment(Model):
     start: float
     end: float
     words: tuple[Word, ...] = ()
+    #: BCP 47 tag, where this is said in another language than the transcript's.
+    language: str | None = None
 
 
 class Transcript(Model):

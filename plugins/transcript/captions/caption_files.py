@@ -9,7 +9,7 @@ from pathlib import Path
 from core import Artifact, Job, Transcript
 from core.errors import UnsafePath
 from plugins.transcript.captions.corrections import correct
-from plugins.transcript.captions.cues import build_cues
+from plugins.transcript.captions.cues import Cue, build_cues
 from plugins.transcript.captions.formats import FORMATS, webvtt
 from plugins.transcript.options import CaptionOptions
 
@@ -17,7 +17,7 @@ from plugins.transcript.options import CaptionOptions
 def write(transcript: Transcript, options: CaptionOptions, folder: Path) -> Sequence[Artifact]:
     """Write `transcript_<language>` in each of the formats that were asked for."""
     transcript = correct(transcript, options.corrections)
-    cues = build_cues(transcript.segments, transcript.language, options)
+    cues = _cues(transcript, options)
     artifacts = []
     for suffix in dict.fromkeys(options.formats):
         form = FORMATS[suffix]
@@ -37,9 +37,7 @@ def leave_for_pod(job: Job, transcript: Transcript, options: CaptionOptions, med
     transcript = correct(transcript, options.corrections)
     path = place_for_pod(job, media_roots) / f"{job.id}.vtt"
     partial = path.with_suffix(".vtt.part")
-    partial.write_text(
-        webvtt(transcript, build_cues(transcript.segments, transcript.language, options)), encoding="utf-8"
-    )
+    partial.write_text(webvtt(transcript, _cues(transcript, options)), encoding="utf-8")
     partial.chmod(0o664)
     partial.replace(path)
     return path
@@ -61,6 +59,12 @@ def place_for_pod(job: Job, media_roots: Sequence[Path]) -> Path:
     folder = root / "temp"
     folder.mkdir(exist_ok=True)
     return folder
+
+
+def _cues(transcript: Transcript, options: CaptionOptions) -> list[Cue]:
+    duration = transcript.facts.get("duration")
+    known = float(duration) if isinstance(duration, int | float) and duration > 0 else None
+    return build_cues(transcript.segments, transcript.language, options, known)
 
 
 def _safe(language: str) -> str:
