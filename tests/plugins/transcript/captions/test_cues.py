@@ -184,10 +184,10 @@ def test_two_hours_of_japanese_take_seconds() -> None:
 
 
 def test_words_of_another_script_keep_their_space() -> None:
-    said = [Word(text=word, start=at, end=at + 1) for at, word in enumerate(["Deep", "Learning", "の", "話"])]
-    heard = Segment(text="Deep Learningの話", start=0, end=4, words=tuple(said))
+    said = [Word(text=word, start=at, end=at + 1) for at, word in enumerate(["これは", "Deep", "Learning", "の", "話"])]
+    heard = Segment(text="これは Deep Learningの話", start=0, end=5, words=tuple(said))
 
-    assert build_cues([heard], "ja", RULES)[0].lines == ("Deep Learningの話",)
+    assert build_cues([heard], "ja", RULES)[0].lines == ("これは Deep Learningの話",)
 
 
 def test_a_cue_holds_one_language() -> None:
