@@ -21,7 +21,7 @@ def write(
 ) -> Sequence[Artifact]:
     """Write `transcript_<language>` in each of the formats that were asked for."""
     transcript = correct(transcript, options.corrections)
-    cues = build_cues(transcript.segments, transcript.language, options)
+    cues = _cues(transcript, options)
     return write_cues(transcript, cues, options, folder, lecture or About("", ""))
 
 
@@ -55,9 +55,7 @@ def leave_for_pod(job: Job, transcript: Transcript, options: CaptionOptions, med
     transcript = correct(transcript, options.corrections)
     path = place_for_pod(job, media_roots) / f"{job.id}.vtt"
     partial = path.with_suffix(".vtt.part")
-    partial.write_text(
-        webvtt(transcript, build_cues(transcript.segments, transcript.language, options)), encoding="utf-8"
-    )
+    partial.write_text(webvtt(transcript, _cues(transcript, options)), encoding="utf-8")
     partial.chmod(0o664)
     partial.replace(path)
     return path
@@ -79,6 +77,12 @@ def place_for_pod(job: Job, media_roots: Sequence[Path]) -> Path:
     folder = root / "temp"
     folder.mkdir(exist_ok=True)
     return folder
+
+
+def _cues(transcript: Transcript, options: CaptionOptions) -> list[Cue]:
+    duration = transcript.facts.get("duration")
+    known = float(duration) if isinstance(duration, int | float) and duration > 0 else None
+    return build_cues(transcript.segments, transcript.language, options, known)
 
 
 def _safe(language: str) -> str:

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from core import Segment, Transcript, Word
-from plugins.transcript.captions.cues import Cue, spread
+from plugins.transcript.captions.cues import Cue
+from plugins.transcript.captions.tokens import spread
 
 #: Below this a word is rather wrong than right.
 EVEN = 0.5

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from difflib import SequenceMatcher
 
 from core import Segment, Transcript, Word
-from plugins.transcript.captions.cues import Cue, spread
+from plugins.transcript.captions.cues import Cue
+from plugins.transcript.captions.tokens import spread
 from plugins.transcript.captions.typography import join, split_words
 
 #: Seconds outside its caption that a word may have been said: where speech is fast, captions lag.

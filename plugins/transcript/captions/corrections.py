@@ -6,8 +6,8 @@ import re
 from collections.abc import Mapping, Sequence
 
 from core import Segment, Transcript, Word
-from plugins.transcript.captions.cues import spread
-from plugins.transcript.captions.typography import split_words, width
+from plugins.transcript.captions.tokens import spread
+from plugins.transcript.captions.typography import join, split_words, width
 
 _MARKS = re.compile(r"^(\W*)(.*?)(\W*)$", re.DOTALL)
 
@@ -18,7 +18,9 @@ def correct(transcript: Transcript, corrections: Mapping[str, str]) -> Transcrip
     rules.sort(key=lambda rule: -len(rule[0]))
     if not rules:
         return transcript
-    segments = tuple(_corrected(segment, rules) for segment in transcript.segments)
+    segments = tuple(
+        _corrected(segment, rules, segment.language or transcript.language) for segment in transcript.segments
+    )
     return transcript.model_copy(update={"segments": segments})
 
 
@@ -31,7 +33,7 @@ def _bare(word: str) -> str:
     return match[2] if match else word
 
 
-def _corrected(segment: Segment, rules: Sequence[tuple[list[str], str]]) -> Segment:
+def _corrected(segment: Segment, rules: Sequence[tuple[list[str], str]], language: str) -> Segment:
     words = list(segment.words or spread(segment))
     folded = _folded([word.text.strip() for word in words])
     corrected: list[Word] = []
@@ -45,7 +47,7 @@ def _corrected(segment: Segment, rules: Sequence[tuple[list[str], str]]) -> Segm
         at += len(wrong) or 1
     if corrected == words:
         return segment
-    text = " ".join(word.text.strip() for word in corrected)
+    text = join([word.text.strip() for word in corrected], language)
     return segment.model_copy(update={"text": text, "words": tuple(corrected) if segment.words else ()})
 
 

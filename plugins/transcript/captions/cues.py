@@ -10,25 +10,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from itertools import accumulate, pairwise
+from dataclasses import dataclass, replace
+from itertools import accumulate, groupby, pairwise
 
-from core import Segment, Word
-from plugins.transcript.captions.typography import (
-    SPACELESS,
-    attach,
-    clings,
-    join,
-    opens,
-    pieces,
-    precede,
-    split_words,
-    width,
-)
+from core import Segment
+from plugins.transcript.captions.reading import scaled
+from plugins.transcript.captions.tokens import Piece, line_of, tokenize, words_of
+from plugins.transcript.captions.typography import is_spaceless, width
 from plugins.transcript.options import CaptionOptions
-
-#: The latest moment, in seconds, that a word may claim: files state no more than 99:59:59.
-_LATEST = 350_000.0
 
 #: Seconds of silence between two words that separate them on the screen too.
 _PAUSE = 1.0
@@ -59,80 +48,33 @@ class Cue:
     start: int
     end: int
     lines: tuple[str, ...]
+    language: str = ""
 
 
 @dataclass(frozen=True)
-class Piece:
-    """What is never broken: a word with its punctuation. Times in seconds."""
+class _Caption:
+    """What one cue shows, in one language, and the rules in columns of its script."""
 
-    text: str
-    start: float
-    end: float
-    width: int
-
-    @property
-    def ends_sentence(self) -> bool:
-        return self.text.rstrip("\"'»”’)\u00a0\u202f").endswith((".", "!", "?", "…", "。", "！", "？"))
-
-    @property
-    def ends_clause(self) -> bool:
-        return self.text.endswith((",", ";", ":", "—", "–", "、", "，"))
-
-    @property
-    def is_conjunction(self) -> bool:
-        return self.text.lower() in _CONJUNCTIONS
+    pieces: Sequence[Piece]
+    language: str
+    rules: CaptionOptions
 
 
-def build_cues(segments: Sequence[Segment], language: str, rules: CaptionOptions) -> list[Cue]:
-    """Turn what was heard into captions; from words, or from whole segments where an engine has no word times."""
-    words = [word for segment in segments for word in (segment.words or spread(segment))]
-    tokens = tokenize(words, language, rules.line_length)
-    if not tokens:
-        return []
-    cuts = _Cutter(tokens, language, rules).cut()
-    return list(_timed([tokens[i:j] for i, j in cuts], language, rules))
+def build_cues(
+    segments: Sequence[Segment], language: str, rules: CaptionOptions, duration: float | None = None
+) -> list[Cue]:
+    """Turn what was heard into captions; from words, or from whole segments where an engine has no word times.
 
-
-def spread(segment: Segment) -> list[Word]:
-    """Give each word of a segment the time that its length suggests."""
-    words = split_words(segment.text)
-    total = sum(width(word) for word in words)
-    seconds = max(segment.end - segment.start, 0.0)
-    reached = [0, *accumulate(width(word) for word in words)]
-    times = [segment.start + seconds * done / max(total, 1) for done in reached]
-    return [Word(text=word, start=times[i], end=times[i + 1]) for i, word in enumerate(words)]
-
-
-def tokenize(words: Sequence[Word], language: str, limit: int) -> list[Piece]:
-    """Join words with the signs that cling to them; times never go back."""
-    tokens: list[Piece] = []
-    pending, clock = "", 0.0
-    for word in words:
-        parts = split_words(word.text)
-        start = _time(word.start, clock)
-        end = _time(word.end, start)
-        step = (end - start) / max(len(parts), 1)
-        clock = start
-        for number, part in enumerate(parts):
-            if opens(part):
-                pending += part
-                continue
-            if clings(part) and tokens and not pending:
-                last = tokens[-1]
-                text = attach(last.text, part, language)
-                if width(text) <= limit:
-                    tokens[-1] = Piece(text, last.start, max(last.end, start), width(text))
-                    continue
-            text = precede(pending, part, language) if pending else part
-            pending = ""
-            span = start + number * step, start + (number + 1) * step
-            tokens.extend(Piece(piece, *span, width(piece)) for piece in pieces(text, limit))
-    tokens.extend(Piece(piece, clock, clock, width(piece)) for piece in pieces(pending, limit))
-    return tokens
-
-
-def _time(value: float, earliest: float) -> float:
-    return min(max(value, earliest), _LATEST) if math.isfinite(value) else earliest
+    A cue holds one language. Where the film's `duration` in seconds is known, none lasts beyond it.
+    """
+    captions: list[_Caption] = []
+    for own, said in groupby(segments, key=lambda segment: segment.language or language):
+        scale = scaled(rules, own)
+        words = [word for segment in said for word in words_of(segment, own)]
+        pieces = tokenize(words, own, scale.line_length)
+        captions += [_Caption(pieces[i:j], own, scale) for i, j in _Cutter(pieces, own, scale).cut()]
+    cues = list(_timed(captions))
+    return _within(cues, duration, rules) if duration and cues and cues[-1].end > duration * 1000 else cues
 
 
 class _Cutter:
@@ -141,8 +83,8 @@ class _Cutter:
     def __init__(self, tokens: Sequence[Piece], language: str, rules: CaptionOptions) -> None:
         self._tokens = tokens
         self._rules = rules
-        self._space = 0 if language in SPACELESS else 1
-        self._columns = [0, *accumulate(token.width + self._space for token in tokens)]
+        self._widows = not is_spaceless(language)
+        self._columns = [0, *accumulate(len(token.space) + token.width for token in tokens)]
         self._inside = [0.0, 0.0, *accumulate(_inside(one, other) for one, other in pairwise(tokens))]
 
     def cut(self) -> list[tuple[int, int]]:
@@ -150,7 +92,8 @@ class _Cutter:
         count = len(self._tokens)
         best, came_from = [0.0] + [math.inf] * count, [0] * (count + 1)
         for end in range(1, count + 1):
-            for start in range(end - 1, -1, -1):
+            # No caption has more pieces than columns: that bounds what pieces without width or time would cost.
+            for start in range(end - 1, max(end - 2 - 2 * self._rules.line_length, -1), -1):
                 if start < end - 1 and not self._fits(start, end):
                     break
                 price = best[start] + self._price(start, end)
@@ -163,7 +106,7 @@ class _Cutter:
         return cuts[::-1]
 
     def width(self, start: int, end: int) -> int:
-        return self._columns[end] - self._columns[start] - self._space
+        return self._columns[end] - self._columns[start] - len(self._tokens[start].space)
 
     def _fits(self, start: int, end: int) -> bool:
         first, last = self._tokens[start], self._tokens[end - 1]
@@ -203,41 +146,59 @@ def _end_price(last: Piece, following: Piece | None) -> float:
         return 0.0
     if following.start - last.end >= _PAUSE or last.ends_clause:
         return _CLAUSE
-    return _BEFORE_CONJUNCTION if following.is_conjunction else _BARE_CUT
+    return _BEFORE_CONJUNCTION if following.text.lower() in _CONJUNCTIONS else _BARE_CUT
 
 
 def break_lines(tokens: Sequence[Piece], language: str, rules: CaptionOptions) -> tuple[str, ...]:
     """Set the words of one caption in lines: one if they fit, else two, broken where the sense allows it."""
-    texts = [token.text for token in tokens]
     limit = rules.line_length
-    if width(join(texts, language)) <= limit or len(tokens) == 1:
-        return (join(texts, language),)
+    if width(line_of(tokens)) <= limit or len(tokens) == 1:
+        return (line_of(tokens),)
 
     def price(middle: int) -> float:
-        above, below = join(texts[:middle], language), join(texts[middle:], language)
-        uneven = abs(width(above) - width(below)) / limit
-        overflow = max(width(above), width(below)) > limit
-        alone = min(middle, len(texts) - middle) == 1
+        above, below = width(line_of(tokens[:middle])), width(line_of(tokens[middle:]))
+        uneven = abs(above - below) / limit
+        overflow = max(above, below) > limit
+        alone = not is_spaceless(language) and min(middle, len(tokens) - middle) == 1
         return 1000.0 * overflow + _WIDOW * alone + _end_price(tokens[middle - 1], tokens[middle]) + 5.0 * uneven
 
     middle = min(range(1, len(tokens)), key=price)
-    return join(texts[:middle], language), join(texts[middle:], language)
+    return line_of(tokens[:middle]), line_of(tokens[middle:])
 
 
-def _timed(captions: Sequence[Sequence[Piece]], language: str, rules: CaptionOptions) -> Iterator[Cue]:
+def _timed(captions: Sequence[_Caption]) -> Iterator[Cue]:
     """Give each caption its times: from its first word until it is read, as far as the next one lets it.
 
     A caption that would be too short pushes the next one back; a pause later, they are on time again.
     """
-    gap = math.ceil(rules.gap * 1000)
-    shortest, longest = math.ceil(rules.min_duration * 1000), int(rules.max_duration * 1000)
     free = 0
-    for number, tokens in enumerate(captions):
-        lines = break_lines(tokens, language, rules)
+    for number, caption in enumerate(captions):
+        rules, tokens = caption.rules, caption.pieces
+        gap = math.ceil(rules.gap * 1000)
+        shortest, longest = math.ceil(rules.min_duration * 1000), int(rules.max_duration * 1000)
+        lines = break_lines(tokens, caption.language, rules)
         start = max(round(tokens[0].start * 1000), free)
         read = start + math.ceil(sum(map(width, lines)) / rules.reading_speed * 1000)
-        following = captions[number + 1][0].start if number + 1 < len(captions) else math.inf
+        following = captions[number + 1].pieces[0].start if number + 1 < len(captions) else math.inf
         latest = min(following * 1000 - gap, start + longest)
         end = int(max(min(max(round(tokens[-1].end * 1000), read), latest), start + shortest))
-        yield Cue(start, end, lines)
+        yield Cue(start, end, lines, caption.language)
         free = end + gap
+
+
+def _within(cues: Sequence[Cue], duration: float, rules: CaptionOptions) -> list[Cue]:
+    """Move forward what would last beyond the film; where it is too short for all, share it out."""
+    gap, shortest = math.ceil(rules.gap * 1000), math.ceil(rules.min_duration * 1000)
+    latest = int(duration * 1000)
+    kept: list[Cue] = []
+    for cue in reversed(cues):
+        end = min(cue.end, latest)
+        kept.append(replace(cue, start=min(cue.start, end - shortest), end=end))
+        latest = kept[-1].start - gap
+    if kept[-1].start >= 0:
+        return kept[::-1]
+    share = duration * 1000 / len(cues)
+    return [
+        replace(cue, start=int(at * share), end=max(int((at + 1) * share) - gap, int(at * share) + 1))
+        for at, cue in enumerate(cues)
+    ]

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import html
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from core import Transcript
 from plugins.transcript.captions.cues import Cue
+from plugins.transcript.captions.direction import for_subrip, for_webvtt
 
 #: Seconds of silence that begin a paragraph of the plain text.
 _PARAGRAPH = 2.0
+
+_NO_TAG = re.compile(r"[^A-Za-z0-9-]")
 
 
 @dataclass(frozen=True)
@@ -23,8 +27,11 @@ class Format:
     render: Callable[[Transcript, Sequence[Cue]], str]
 
 
-def webvtt(_transcript: Transcript, cues: Sequence[Cue]) -> str:
-    blocks = [f"{_clock(cue.start, '.')} --> {_clock(cue.end, '.')}\n{_escaped(cue)}\n" for cue in cues]
+def webvtt(transcript: Transcript, cues: Sequence[Cue]) -> str:
+    """A cue in another language than the file's says so (WebVTT section 4.2.2, language spans)."""
+    blocks = [
+        f"{_clock(cue.start, '.')} --> {_clock(cue.end, '.')}\n{_marked_up(cue, transcript.language)}\n" for cue in cues
+    ]
     return "\n".join(["WEBVTT\n", *blocks])
 
 
@@ -32,7 +39,7 @@ def subrip(_transcript: Transcript, cues: Sequence[Cue]) -> str:
     """SubRip has no escapes, and knows a new cue by its arrow."""
     blocks = []
     for number, cue in enumerate(cues, 1):
-        text = "\n".join(cue.lines).replace("-->", "->")
+        text = "\n".join(for_subrip(line, cue.language) for line in cue.lines).replace("-->", "->")
         blocks.append(f"{number}\n{_clock(cue.start, ',')} --> {_clock(cue.end, ',')}\n{text}\n")
     return "\n".join(blocks)
 
@@ -56,8 +63,10 @@ def _clock(milliseconds: int, point: str) -> str:
     return f"{hours:02}:{minutes:02}:{seconds:02}{point}{rest:03}"
 
 
-def _escaped(cue: Cue) -> str:
-    return "\n".join(html.escape(line, quote=False) for line in cue.lines)
+def _marked_up(cue: Cue, language: str) -> str:
+    text = "\n".join(html.escape(for_webvtt(line, cue.language), quote=False) for line in cue.lines)
+    tag = _NO_TAG.sub("", cue.language)
+    return f"<lang {tag}>{text}</lang>" if tag and cue.language != language else text
 
 
 FORMATS: Mapping[str, Format] = {

@@ -20,8 +20,15 @@ _FRENCH_SPACES = {
     **dict.fromkeys(":»%€", NO_BREAK_SPACE),
 }
 
-_CLOSING = re.compile(r"""[.,;:!?%€…»”’'")\]}、。，！？：]+""")
-_OPENING = re.compile(r"[«“‘(\[{¿¡]+")
+#: What closes or opens although its general category doesn't say so; elsewhere the category does (Pe, Pf; Ps, Pi).
+_CLOSING = frozenset(".,;:!?%‰€°…\"'。、，！？：；؟،؛۔।॥၊။។ๆー々・")
+_OPENING = frozenset("¿¡")
+
+#: German closes with what English opens with.
+_GERMAN_CLOSING = frozenset("“‘")
+
+_DASHES = frozenset("-‐–—")
+_ELIDED = re.compile(r"(?:[cdjlmnst]|qu|jusqu|lorsqu|presqu|puisqu|quoiqu|aujourd)['’]", re.IGNORECASE)
 _BREAKING_SPACE = re.compile(r"[^\S\u00a0\u202f]+")
 
 
@@ -32,24 +39,47 @@ def split_words(text: str) -> list[str]:
     return [word for word in _BREAKING_SPACE.split(visible) if word.strip()]
 
 
-def clings(sign: str) -> bool:
+def is_spaceless(language: str) -> bool:
+    return language.lower().partition("-")[0] in SPACELESS
+
+
+def clings(sign: str, language: str = "") -> bool:
     """Tell whether this is punctuation that belongs to the word before it."""
-    return _CLOSING.fullmatch(sign) is not None
+    also = _GERMAN_CLOSING if _is(language, "de") else frozenset()
+    return bool(sign) and all(
+        char in also or char in _CLOSING or unicodedata.category(char) in ("Pe", "Pf") for char in sign
+    )
 
 
-def opens(sign: str) -> bool:
+def opens(sign: str, language: str = "") -> bool:
     """Tell whether this is punctuation that belongs to the word after it."""
-    return _OPENING.fullmatch(sign) is not None
+    if not sign or clings(sign, language):
+        return False
+    return all(char in _OPENING or unicodedata.category(char) in ("Ps", "Pi") for char in sign)
+
+
+def is_dash(sign: str) -> bool:
+    return sign in _DASHES
+
+
+def elided(word: str, language: str) -> bool:
+    """Tell whether French sets the next word behind this one without a space ("l'", "qu'")."""
+    return _is(language, "fr") and _ELIDED.fullmatch(word) is not None
+
+
+def _is(language: str, primary: str) -> bool:
+    return language == primary or language.startswith(primary + "-")
 
 
 def attach(word: str, sign: str, language: str) -> str:
     """Set a closing sign after a word, as the language does."""
-    return word + (_FRENCH_SPACES.get(sign[0], "") if language == "fr" else "") + sign
+    return word + (_FRENCH_SPACES.get(sign[0], "") if _is(language, "fr") else "") + sign
 
 
 def precede(sign: str, word: str, language: str) -> str:
-    """Set an opening sign before a word, as the language does."""
-    return sign + (NO_BREAK_SPACE if language == "fr" and sign == "«" else "") + word
+    """Set an opening sign, a dash or an elided word before a word, as the language does."""
+    guillemet = _is(language, "fr") and sign.endswith("«")
+    return sign + (NO_BREAK_SPACE if guillemet or sign[-1:] in _DASHES else "") + word
 
 
 def width(text: str) -> int:
@@ -61,21 +91,6 @@ def _columns(char: str) -> int:
     if unicodedata.category(char) in ("Mn", "Me"):
         return 0
     return 2 if unicodedata.east_asian_width(char) in "WF" else 1
-
-
-def pieces(word: str, limit: int) -> list[str]:
-    """Cut a word that no line can hold."""
-    if width(word) <= limit:
-        return [word] if word else []
-    cut, taken = [""], 0
-    for char in word:
-        columns = _columns(char)
-        if taken + columns > limit:
-            cut.append("")
-            taken = 0
-        cut[-1] += char
-        taken += columns
-    return [piece for piece in cut if piece.strip()]
 
 
 def whole_words(parts: Iterable[Word], language: str) -> list[Word]:
@@ -97,4 +112,4 @@ def whole_words(parts: Iterable[Word], language: str) -> list[Word]:
 
 
 def join(words: Sequence[str], language: str) -> str:
-    return ("" if language in SPACELESS else " ").join(words)
+    return ("" if is_spaceless(language) else " ").join(words)

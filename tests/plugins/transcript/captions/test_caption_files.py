@@ -248,3 +248,12 @@ def test_a_page_opened_from_the_disk_shows_the_captions(browser_page: tuple[Page
     page.goto(f"file://{stand_alone.write(manifest, JobFolder(tmp_path, 'j1'))}")
 
     assert [text for _, _, text in page.evaluate(READ_TRACK)] == ["L'été < l'hiver\u202f?"]
+
+
+def test_a_cue_in_another_language_says_so_in_webvtt_alone() -> None:
+    said = (Segment(text="He says", start=0, end=1), Segment(text="a < b", start=1, end=2, language="fr"))
+    heard = Transcript(language="en", segments=said)
+
+    assert "<lang fr>a &lt; b</lang>" in render(heard, cues_of(heard))
+    assert "lang" not in subrip(heard, cues_of(heard))
+    assert [segment.get("language") for segment in json.loads(heard.to_json())["segments"]] == [None, "fr"]

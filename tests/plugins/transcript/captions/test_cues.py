@@ -10,7 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core import Segment, Word
-from plugins.transcript.captions.cues import Cue, build_cues, tokenize
+from plugins.transcript.captions.cues import Cue, build_cues
+from plugins.transcript.captions.reading import scaled
+from plugins.transcript.captions.tokens import tokenize
 from plugins.transcript.captions.typography import join, width
 from plugins.transcript.options import CaptionOptions
 
@@ -23,7 +25,7 @@ words = st.builds(
     anything,
     anything,
 )
-languages = st.sampled_from(["fr", "en", "ja", "ar", "und"])
+languages = st.sampled_from(["fr", "en", "de", "ja", "zh", "ko", "th", "my", "ar", "und"])
 rules = st.builds(
     CaptionOptions,
     line_length=st.integers(37, 42),
@@ -69,14 +71,14 @@ def characters(text: str) -> str:
 def test_whatever_an_engine_hears_the_rules_hold(heard: list[Word], language: str, rules: CaptionOptions) -> None:
     cues = build_cues([segment(*heard)], language, rules)
 
-    check(cues, rules)
+    check(cues, scaled(rules, language))
     shown = characters("".join("".join(cue.lines) for cue in cues))
     assert shown == characters("".join(word.text for word in heard)), "a word is lost, or out of order"
 
 
 @given(st.lists(st.builds(Segment, text=st.text(max_size=300), start=anything, end=anything), max_size=8), languages)
 def test_segments_without_words_obey_the_same_rules(heard: list[Segment], language: str) -> None:
-    check(build_cues(heard, language, RULES), RULES)
+    check(build_cues(heard, language, RULES), scaled(RULES, language))
 
 
 @settings(deadline=None)
@@ -163,3 +165,57 @@ def test_a_lecture_of_two_hours_takes_seconds() -> None:
     ]
 
     check(build_cues([segment(*heard)], "en", RULES), RULES)
+
+
+@pytest.mark.parametrize(
+    ("language", "line", "speed"), [("ja", 32, 14), ("zh-TW", 32, 18), ("ko", 32, 24), ("ar", 40, 20)]
+)
+def test_lines_and_reading_speed_are_the_scripts_own(language: str, line: int, speed: float) -> None:
+    rules = scaled(RULES, language)
+
+    assert (rules.line_length, rules.reading_speed) == (line, speed)
+
+
+def test_two_hours_of_japanese_take_seconds() -> None:
+    said = "熱は高温の物体から低温の物体へ流れる。" * 400
+    heard = [Word(text=char, start=at * 0.9, end=at * 0.9 + 0.9) for at, char in enumerate(said)]
+
+    check(build_cues([Segment(text=said, start=0, end=7200, words=heard)], "ja", RULES), scaled(RULES, "ja"))
+
+
+def test_words_of_another_script_keep_their_space() -> None:
+    said = [Word(text=word, start=at, end=at + 1) for at, word in enumerate(["これは", "Deep", "Learning", "の", "話"])]
+    heard = Segment(text="これは Deep Learningの話", start=0, end=5, words=tuple(said))
+
+    assert build_cues([heard], "ja", RULES)[0].lines == ("これは Deep Learningの話",)
+
+
+def test_a_cue_holds_one_language() -> None:
+    said = [Segment(text="He says", start=0, end=1), Segment(text="bonjour !", start=1, end=2, language="fr")]
+
+    cues = build_cues(said, "en", RULES)
+
+    assert [(cue.language, cue.lines) for cue in cues] == [("en", ("He says",)), ("fr", ("bonjour\u202f!",))]
+
+
+@given(st.lists(words, max_size=40), st.floats(0.5, 4000))
+def test_nothing_lasts_beyond_the_film(heard: list[Word], duration: float) -> None:
+    cues = build_cues([segment(*heard)], "en", RULES, duration)
+
+    assert all(0 <= cue.start < cue.end for cue in cues)
+    assert all(one.end <= other.start for one, other in pairwise(cues))
+    assert not cues or cues[-1].end <= duration * 1000
+
+
+@pytest.mark.parametrize("heard", ["l' école", "aujourd' hui", "dit -il", "enfin – oui"])
+def test_apostrophes_hyphens_and_dashes_open_no_line(heard: str) -> None:
+    said = [Word(text=word, start=at, end=at + 0.5) for at, word in enumerate(heard.split())]
+
+    assert all(piece.text[0] not in "'’-–" for piece in tokenize(said, "fr", 40))
+    assert len(tokenize(said, "fr", 40)) == 1 + ("oui" in heard)
+
+
+def test_german_closes_with_the_sign_that_english_opens_with() -> None:
+    said = [Word(text=word, start=at, end=at + 0.5) for at, word in enumerate(["Er", "sagt", "„", "ja", "“", "."])]
+
+    assert [piece.text for piece in tokenize(said, "de", 40)] == ["Er", "sagt", "„ja“."]
