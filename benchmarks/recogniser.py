@@ -52,9 +52,14 @@ def by_amphipod(recording: Path, model: Path, language: str) -> Found:
         cues = webvtt.read(str(Path(name) / artifact.path)).captions
     return {
         "words": [[word.text, word.start, word.end] for segment in heard.segments for word in segment.words],
-        "cues": [[cue.start_in_seconds, cue.end_in_seconds, *cue.lines] for cue in cues],
+        "cues": [[_seconds(cue.start), _seconds(cue.end), *cue.lines] for cue in cues],
         "notes": list(heard.notes),
     }
+
+
+def _seconds(clock: str) -> float:
+    hours, minutes, seconds = clock.split(":")
+    return int(hours) * 3600 + int(minutes) * 60 + float(seconds)
 
 
 def by_whisper(recording: Path, model: Path, language: str, *, how: Mapping[str, Any]) -> Found:
