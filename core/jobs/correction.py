@@ -10,7 +10,7 @@ from core.errors import BadCall, JobConflict
 from core.model import FilePath, Job, Manifest, Model, State, Step, StepResult, now, path_text
 from core.retention import holdings
 from core.settings import Settings
-from core.storage import claim, commit, files, job_state, ledger, permissions, publish
+from core.storage import beneath, claim, commit, files, job_state, ledger, permissions, publish
 from core.storage.job_folder import JobFolder
 
 
@@ -92,18 +92,22 @@ def correct(
     return whole
 
 
+def _second_name(source: Path, target: Path) -> None:
+    with beneath.folder(target.parent, make=True) as held:
+        beneath.link_or_copy(source, held, target.name)
+
+
 def _put(folder: JobFolder, found: Correctable, made: Collection[Path], note: str, place: Path) -> StepResult:
     """Bring the step's files together: the corrected ones, and those that stay, where the job still has them."""
     before, new = found.result, {path.name: path for path in made}
     for path in made:
-        publish.link_or_copy(path, place / path.name)
+        _second_name(path, place / path.name)
     by_name = {one.path: one for one in before.artifacts}
     measured = {one.path: one for one in commit.measure([by_name[name] for name in new], place)}
     for name in by_name:
         kept = folder.path / (before.folder or "") / name
         if name not in new and kept.is_file():
-            (place / name).parent.mkdir(parents=True, exist_ok=True)
-            publish.link_or_copy(kept, place / name)
+            _second_name(kept, place / name)
     return before.model_copy(
         update={
             "artifacts": tuple(measured.get(one.path, one) for one in before.artifacts),

@@ -19,7 +19,7 @@ from core.errors import BadSettings, NotWritable
 from core.model import State, StepResult
 from core.pod import withdrawal
 from core.pod.api import Api, Look, is_open, judge
-from core.storage import beneath, job_state, permissions, publish
+from core.storage import job_state, permissions, publish
 
 
 def tell_encoded(case: Case) -> Verdict:
@@ -59,12 +59,12 @@ def tell_studio(case: Case) -> Verdict:
         return judge(api.post({**body, "msg": f"Amphipod, job {case.folder.id}: {case.reason}"}), None)
     if case.delivery.uncertain and not film.exists():
         return Verdict("taken", "told before; Esup-Pod has moved the film")
-    beneath.check_places(film.parent, (), case.settings.media_roots)
-    publish.place(case.folder, _made(case, "film", film), film, permissions.of(case.settings))
+    roots = case.settings.media_roots
+    publish.place(case.folder, _made(case, "film", film), film, permissions.of(case.settings), roots)
     answer = api.post({**body, "msg": _made_by(case, "compose")})
     look = api.look_for_none() if answer.status == 404 else None
     verdict = judge(answer, look)
-    return _noting(verdict, withdrawal.withdraw(case.folder, film), film.parent) if look == "gone" else verdict
+    return _noting(verdict, withdrawal.withdraw(case.folder, film, roots), film.parent) if look == "gone" else verdict
 
 
 def tell_transcribed(case: Case) -> Verdict:
@@ -77,8 +77,8 @@ def tell_transcribed(case: Case) -> Verdict:
     if case.delivery.uncertain and (look := api.look(body["video_id"])) in ("taken", "gone"):
         verdict = Verdict("taken" if look == "taken" else "refused", f"told before; the video is {look}")
         return _without_captions(captions, verdict, look)
-    beneath.check_places(captions.parent, (), case.settings.media_roots)
-    publish.put(_made(case, "caption", captions), captions, permissions.of(case.settings))
+    access, roots = permissions.of(case.settings), case.settings.media_roots
+    publish.put(_made(case, "caption", captions), captions, access, roots=roots)
     answer = api.post({**body, "msg": _made_by(case, "transcribe")})
     look = api.look(body["video_id"]) if is_open(answer) else None
     return _without_captions(captions, judge(answer, look), look)
@@ -120,7 +120,7 @@ def _without_files(case: Case, verdict: Verdict, look: Look | None) -> Verdict:
     if any(source.path.exists() for source in job.sources):
         words = f"its source is still there, so the files in {job.output} are kept"
         return Verdict(verdict.fate, f"{verdict.words}; {words}")
-    return _noting(verdict, withdrawal.withdraw(case.folder, job.output), job.output)
+    return _noting(verdict, withdrawal.withdraw(case.folder, job.output, case.settings.media_roots), job.output)
 
 
 def _without_captions(captions: Path, verdict: Verdict, look: Look | None) -> Verdict:

@@ -4,31 +4,35 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import os
+from collections.abc import Sequence
 from pathlib import Path
 
-from core.storage import ledger, publish
+from core.storage import beneath, ledger, publish
 from core.storage.files import disk_errors
 from core.storage.job_folder import JobFolder
 
 
-def withdraw(folder: JobFolder, output: Path) -> list[str]:
+def withdraw(folder: JobFolder, output: Path, roots: Sequence[Path] = ()) -> list[str]:
     """Remove what a job has published into a folder (or as a file), unless somebody has changed or replaced it since.
 
     The folder goes too when nothing else is in it. Returns the names that were removed.
 
     Raises:
         NotWritable
+        UnsafePath: a link leads out of the roots, or out of the folder.
     """
     if not output.exists():
         return []
     removed = []
     base = output if output.is_dir() else output.parent
-    with publish.folder_lock(base), disk_errors(output):
+    with publish.folder_lock(base), disk_errors(output), beneath.folder(base, roots) as place:
         known = ledger.read(folder.root, output)
         ours = {name: mark for entry in known.entries if entry.job == folder.id for name, mark in entry.files.items()}
         for name, mark in ours.items():
             if mark.is_of(base / name):
-                (base / name).unlink(missing_ok=True)
+                with contextlib.suppress(FileNotFoundError), beneath.parent(place, name) as (inner, last):
+                    os.unlink(last, dir_fd=inner)
                 removed.append(name)
         ledger.write(folder.root, known.updated((), ours))
     if base == output:

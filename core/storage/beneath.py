@@ -1,23 +1,25 @@
-"""What lies in a folder and nowhere else, whatever somebody swaps for a link meanwhile: openat2(2)."""
+"""What lies in a folder and nowhere else, whatever somebody swaps for a link meanwhile.
+
+A path is walked folder by folder, each opened in the one before, and links are not followed: what openat2(2) does with
+RESOLVE_BENEATH and RESOLVE_NO_SYMLINKS, on any kernel, and making the folders that are missing. Whoever holds the
+descriptor has the folder that was checked, wherever its path leads by then.
+"""
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import os
-from collections.abc import Iterable
+import shutil
+import stat
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
 
 from core.errors import UnsafePath
 
-_SYS_OPENAT2 = 437  # asm-generic/unistd.h; the same on every architecture
-_RESOLVE_NO_MAGICLINKS, _RESOLVE_NO_SYMLINKS, _RESOLVE_BENEATH = 0x02, 0x04, 0x08  # linux/openat2.h
-
-
-class _How(ctypes.Structure):
-    """Of linux/openat2.h: struct open_how."""
-
-    _fields_ = (("flags", ctypes.c_uint64), ("mode", ctypes.c_uint64), ("resolve", ctypes.c_uint64))
+_SEARCH = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_READ = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 def opened(path: Path, roots: Iterable[Path]) -> int:
@@ -31,19 +33,106 @@ def opened(path: Path, roots: Iterable[Path]) -> int:
     """
     real = path.resolve(strict=True)
     root = _root_of(path, real, roots)
-    folder = os.open(root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    if real == root:
+        return os.open(root, os.O_PATH | os.O_CLOEXEC)
+    place = _walked(root, real.parent.relative_to(root).parts, path)
     try:
-        return _open_beneath(folder, os.fspath(real.relative_to(root)))
-    except OSError as error:
-        if error.errno in (errno.ELOOP, errno.EXDEV, errno.EAGAIN):
-            raise UnsafePath(
-                f"{path}: was replaced by a link while it was opened",
-                remedy="whoever may write there has to stop; then try again",
-                path=str(path),
-            ) from error
-        raise
+        found = os.open(real.name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=place)
     finally:
-        os.close(folder)
+        os.close(place)
+    if stat.S_ISLNK(os.fstat(found).st_mode):
+        os.close(found)
+        raise _swapped(path)
+    return found
+
+
+@contextmanager
+def folder(path: Path, roots: Iterable[Path] = (), *, make: bool = False) -> Iterator[int]:
+    """Hold the folder that a path leads to now, for the functions of `os` that take `dir_fd`.
+
+    :param roots: one of them must hold it; none: it may lie anywhere.
+    :param make: it, and those above it, where they are missing.
+
+    Raises:
+        UnsafePath: it lies elsewhere, or changes while it is opened.
+        FileNotFoundError, NotADirectoryError, OSError
+    """
+    real = path.resolve()
+    root = _root_of(path, real, roots)
+    held = _walked(root, real.relative_to(root).parts, path, make=make, last=_READ)
+    try:
+        yield held
+    finally:
+        os.close(held)
+
+
+@contextmanager
+def parent(held: int, name: str, *, make: bool = False) -> Iterator[tuple[int, str]]:
+    """Hold the folder, in one that is held, in which a name of several parts lies; with the last of them.
+
+    Raises:
+        UnsafePath: a link, or "..", leads elsewhere.
+        FileNotFoundError, NotADirectoryError, OSError
+    """
+    *folders, last = Path(name).parts
+    place = _walked(held, folders, Path(name), make=make)
+    try:
+        yield place, last
+    finally:
+        os.close(place)
+
+
+@contextmanager
+def file(name: str, held: int) -> Iterator[int]:
+    """Hold a file that lies in a folder that is held, to read; no link, and no pipe is waited for.
+
+    Raises:
+        UnsafePath: it is a link now.
+        FileNotFoundError, OSError
+    """
+    try:
+        found = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=held)
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise _swapped(Path(name)) from error
+        raise
+    try:
+        yield found
+    finally:
+        os.close(found)
+
+
+@contextmanager
+def new_file(name: str, held: int) -> Iterator[BinaryIO]:
+    """Make a file in a folder that is held, on stable storage when the block ends.
+
+    Raises:
+        FileExistsError, OSError
+    """
+    made = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666, dir_fd=held)
+    with os.fdopen(made, "wb") as writer:
+        yield writer
+        writer.flush()
+        os.fsync(writer.fileno())
+
+
+def link_or_copy(source: Path, place: int, name: str) -> None:
+    """Give `source` a second name in a folder that is held, or copy it where the file system can't link."""
+    try:
+        os.link(source, name, dst_dir_fd=place, follow_symlinks=False)
+    except OSError as error:
+        if error.errno not in (errno.EXDEV, errno.EPERM, errno.EMLINK, errno.EOPNOTSUPP):
+            raise
+        with source.open("rb") as reader, new_file(name, place) as writer:
+            shutil.copyfileobj(reader, writer, 1 << 20)
+        found = source.stat()
+        with file(name, place) as held:  # as a link has it: the ledger knows a file by it
+            os.utime(held, ns=(found.st_atime_ns, found.st_mtime_ns))
+
+
+def remove(name: str, held: int) -> None:
+    """Remove a folder of ours in one that is held, with all that is in it; it may be half gone already."""
+    shutil.rmtree(name, ignore_errors=True, dir_fd=held)
 
 
 def check_places(folder: Path, names: Iterable[str], roots: Iterable[Path]) -> None:
@@ -79,15 +168,40 @@ def _root_of(path: Path, real: Path, roots: Iterable[Path]) -> Path:
     )
 
 
-def _open_beneath(folder: int, relative: str) -> int:
-    flags = os.O_PATH | os.O_CLOEXEC
-    resolve = _RESOLVE_BENEATH | _RESOLVE_NO_SYMLINKS | _RESOLVE_NO_MAGICLINKS
-    how = _How(flags, 0, resolve)
-    libc = ctypes.CDLL(None, use_errno=True)
-    found = int(libc.syscall(_SYS_OPENAT2, folder, os.fsencode(relative), ctypes.byref(how), ctypes.sizeof(how)))
-    if found >= 0:
-        return found
-    code = ctypes.get_errno()
-    if code == errno.ENOSYS:  # a kernel before 5.6: the look at the path has to do
-        return os.open(relative, flags, dir_fd=folder)
-    raise OSError(code, os.strerror(code), relative)
+def _walked(start: Path | int, names: Sequence[str], path: Path, *, make: bool = False, last: int = _SEARCH) -> int:
+    """Return a descriptor of the folder that `names` lead to, from a root, or from a folder that is held.
+
+    :param last: flags by which the last one is opened.
+    """
+    flags = _SEARCH if names else last
+    held = os.open(".", flags, dir_fd=start) if isinstance(start, int) else os.open(start, flags)
+    for number, name in enumerate(names, 1):
+        try:
+            if name in ("..", "/"):
+                raise _swapped(path)
+            if make:
+                with suppress(FileExistsError):
+                    os.mkdir(name, dir_fd=held)
+            inner = os.open(name, last if number == len(names) else _SEARCH, dir_fd=held)
+        except (FileNotFoundError, NotADirectoryError) as error:
+            if _is_link(name, held):
+                raise _swapped(path) from error
+            raise
+        finally:
+            os.close(held)
+        held = inner
+    return held
+
+
+def _is_link(name: str, held: int) -> bool:
+    with suppress(OSError):
+        return stat.S_ISLNK(os.stat(name, dir_fd=held, follow_symlinks=False).st_mode)
+    return False
+
+
+def _swapped(path: Path) -> UnsafePath:
+    return UnsafePath(
+        f"{path}: leads through a link that was put there meanwhile",
+        remedy="whoever may write there has to stop; then try again",
+        path=str(path),
+    )

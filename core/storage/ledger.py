@@ -1,11 +1,11 @@
-"""Which job published which file into a folder that it named: `<root>/outputs/<digest of the folder's path>.json`."""
+"""Which job published, or begins to, which file into a folder: `<root>/outputs/<digest of the folder's path>.json`."""
 
 from __future__ import annotations
 
 import hashlib
 import os
 import stat
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
 
@@ -72,6 +72,55 @@ class Ledger(Model):
             for entry in self.entries
         )
         return Ledger(output=self.output, entries=(*(entry for entry in kept if entry.files), *new))
+
+
+class PublishedFile(Model):
+    """One name to be replaced; `source` is relative to the job's folder."""
+
+    name: str
+    step: str
+    source: str
+    size: int
+    sha256: str
+    #: Seconds since 1970.
+    modified_at: float
+    corrected_at: datetime | None = None
+
+
+class Publication(Model):
+    """`publish.json`: the commit of a publish. From here on it can only be completed, by whoever comes next."""
+
+    job: str
+    job_folder: FilePath
+    created_at: datetime
+    #: Its place among the jobs for this folder (core/storage/order.py).
+    number: int = 0
+    output: FilePath
+    stage: str
+    #: What the job is made of, as the ledger has it.
+    sources: tuple[str, ...]
+    files: tuple[PublishedFile, ...]
+    #: Names that an earlier job of the same source and steps published here and this one doesn't.
+    remove: tuple[str, ...]
+    #: What the job has published before and leaves as it is.
+    earlier: tuple[PublishedFile, ...] = ()
+
+    def entries(self) -> Iterator[LedgerEntry]:
+        """Yield the folder's new entries in the ledger, one a step."""
+        for step, corrected_at in dict.fromkeys((file.step, file.corrected_at) for file in self.files):
+            yield LedgerEntry(
+                job=self.job,
+                created_at=self.created_at,
+                number=self.number,
+                step=step,
+                sources=self.sources,
+                files={
+                    file.name: Mark(size=file.size, modified_at=file.modified_at)
+                    for file in self.files
+                    if (file.step, file.corrected_at) == (step, corrected_at)
+                },
+                corrected_at=corrected_at,
+            )
 
 
 def _path(root: Path, output: Path) -> Path:

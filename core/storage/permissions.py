@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import grp
 import os
-import shutil
 import stat
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,20 +20,24 @@ class Access:
     mode: int | None = None
     group: str | None = None
 
-    def grant(self, path: Path) -> None:
+    def grant(self, held: int, path: Path) -> None:
         """Give a file or a folder these rights; a folder that is somebody else's keeps its own.
+
+        :param held: its descriptor: what its path leads to by now may be another's.
+        :param path: for whoever reads the error.
 
         Raises:
             NotWritable: this user may not give files to that group.
         """
-        is_folder = path.is_dir()
+        found = os.fstat(held)
+        is_folder = stat.S_ISDIR(found.st_mode)
         try:
             if self.group is not None:
-                shutil.chown(path, group=self.group)
+                os.fchown(held, -1, grp.getgrnam(self.group).gr_gid)
             if self.mode is not None:
-                _change(path, self.mode, is_folder=is_folder)
+                _change(held, self.mode, is_folder=is_folder)
         except (LookupError, PermissionError) as error:
-            if is_folder and path.stat().st_uid != os.geteuid():
+            if is_folder and found.st_uid != os.geteuid():
                 return
             raise NotWritable(
                 f"{path}: can't be given to the group {self.group!r}",
@@ -42,14 +46,14 @@ class Access:
             ) from error
 
 
-def _change(path: Path, mode: int, *, is_folder: bool) -> None:
+def _change(held: int, mode: int, *, is_folder: bool) -> None:
     """Set a mode; who may read a folder may search it, and what is made in it later has its group too."""
     if is_folder:
         mode |= (mode & 0o444) >> 2
         with contextlib.suppress(PermissionError):  # systemd's RestrictSUIDSGID=
-            path.chmod(mode | stat.S_ISGID)
+            os.fchmod(held, mode | stat.S_ISGID)
             return
-    path.chmod(mode)
+    os.fchmod(held, mode)
 
 
 def of(settings: Settings) -> Access:

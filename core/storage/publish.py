@@ -3,82 +3,34 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import fcntl
 import os
 import secrets
-import shutil
+import stat
 import tempfile
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import AbstractContextManager
-from datetime import datetime
 from pathlib import Path
 
 import structlog
 
-from core.errors import NotWritable, UnsafePath
-from core.model import KINDS, FilePath, Job, Model, State, StepResult
+from core.errors import NotWritable, UnknownJob
+from core.model import KINDS, Job, State, StepResult
 from core.storage import beneath, conflicts, ledger, order
 from core.storage import files as storage_files
 from core.storage.conflicts import STAGE_PREFIX, Claim
 from core.storage.files import disk_errors
 from core.storage.job_folder import JobFolder
-from core.storage.ledger import Ledger, LedgerEntry, Mark
+from core.storage.ledger import Ledger, LedgerEntry, Mark, Publication, PublishedFile
 from core.storage.permissions import Access
 
 _log = structlog.get_logger()
 
-#: The copy of `publish.json` that a stage carries, for whoever finds the stage.
+#: The copy of `publish.json` that a stage carries, for whoever finds the stage; it gives no orders.
 JOURNAL = ".publish.json"
 
-
-class PublishedFile(Model):
-    """One name to be replaced; `source` is relative to the job's folder."""
-
-    name: str
-    step: str
-    source: str
-    size: int
-    sha256: str
-    #: Seconds since 1970.
-    modified_at: float
-    corrected_at: datetime | None = None
-
-
-class Publication(Model):
-    """`publish.json`: the commit of a publish. From here on it can only be completed, by whoever comes next."""
-
-    job: str
-    job_folder: FilePath
-    created_at: datetime
-    #: Its place among the jobs for this folder (core/storage/order.py).
-    number: int = 0
-    output: FilePath
-    stage: str
-    #: What the job is made of, as the ledger has it.
-    sources: tuple[str, ...]
-    files: tuple[PublishedFile, ...]
-    #: Names that an earlier job of the same source and steps published here and this one doesn't.
-    remove: tuple[str, ...]
-    #: What the job has published before and leaves as it is.
-    earlier: tuple[PublishedFile, ...] = ()
-
-    def entries(self) -> Iterator[LedgerEntry]:
-        """Yield the folder's new entries in the ledger, one a step."""
-        for step, corrected_at in dict.fromkeys((file.step, file.corrected_at) for file in self.files):
-            yield LedgerEntry(
-                job=self.job,
-                created_at=self.created_at,
-                number=self.number,
-                step=step,
-                sources=self.sources,
-                files={
-                    file.name: Mark(size=file.size, modified_at=file.modified_at)
-                    for file in self.files
-                    if (file.step, file.corrected_at) == (step, corrected_at)
-                },
-                corrected_at=corrected_at,
-            )
+#: What the name of a stage begins with that was set aside.
+ASIDE_PREFIX = ".set-aside-by-amphipod-"
 
 
 Lock = Callable[[Path], AbstractContextManager[None]]
@@ -102,14 +54,15 @@ def prepare_output(output: Path, roots: Sequence[Path] = ()) -> None:
         UnsafePath: a link has led it out of `roots` since it was named.
         NotWritable, NoSpace
     """
-    beneath.check_places(output, (), roots)
     with disk_errors(output):
         try:
-            output.mkdir(parents=True, exist_ok=True)
-        except FileExistsError as error:
+            with (
+                beneath.folder(output, roots, make=True) as place,
+                tempfile.TemporaryFile(dir=f"/proc/self/fd/{place}") as probe,
+            ):
+                probe.write(b"\0")
+        except NotADirectoryError as error:
             raise NotWritable(f"{output}: is not a folder", remedy="choose another name", path=str(output)) from error
-        with tempfile.TemporaryFile(dir=output) as probe:
-            probe.write(b"\0")
 
 
 def publish(
@@ -140,25 +93,30 @@ def publish(
     if output is None:
         return State.SUCCEEDED
     prepare_output(output, roots)
-    with lock(output):
-        complete_interrupted(output, folder.root)
+    with lock(output), beneath.folder(output, roots) as place:
+        complete_interrupted(output, folder.root, roots)
         ours = conflicts.claim(folder.root, job, results)
         number = order.take(folder.root, output, job.id)
         if _is_superseded(ours, number, results):
             return State.SUPERSEDED
         _check(ours, results, complete=complete)
-        stage = output / f"{STAGE_PREFIX}{job.id}.{secrets.token_hex(4)}"
+        stage = f"{STAGE_PREFIX}{job.id}.{secrets.token_hex(4)}"
         try:
             with disk_errors(output):
-                publication = _stage(folder, ours, number, results, stage, access, complete=complete)
-                access.grant(output)
+                publication = _stage(folder, ours, number, results, stage, place, access, complete=complete)
+                access.grant(place, output)
             _check(ours, results, complete=complete)  # copying takes its time
             _check_places(publication, output, roots)
         except BaseException:
-            storage_files.remove(stage)
+            beneath.remove(stage, place)
             raise
         storage_files.write_replacing(folder.publication, publication.to_json())
-        _roll_forward(publication, folder.root)
+        if missing := _roll_forward(publication, folder.root, place):
+            raise NotWritable(
+                f"{output}: {', '.join(missing[:3])} went missing while they were published",
+                remedy="whoever may write there has to stop",
+                path=str(output),
+            )
     return State.SUCCEEDED
 
 
@@ -182,35 +140,63 @@ def _check_places(publication: Publication, output: Path, roots: Sequence[Path] 
     beneath.check_places(output, [*(file.name for file in publication.files), *publication.remove], roots)
 
 
-def complete_interrupted(output: Path, root: Path) -> None:
+def complete_interrupted(output: Path, root: Path, roots: Sequence[Path] = ()) -> None:
     """Finish or drop the publishes into `output` whose process died. Call it with the folder's lock held.
 
-    Whoever may write there may have left a journal of their own: one that would touch anything else is dropped.
+    Whoever may write there may leave a stage and a journal of their own. So what is obeyed is the record in the folder
+    of the job that the stage is named after; a stage of a job that isn't known here is set aside, with a note.
+
+    Raises:
+        UnsafePath: a link leads out of the roots, or out of the folder.
     """
-    for stage in sorted(output.glob(f"{STAGE_PREFIX}*.*")):
-        try:
-            publication = Publication.model_validate_json((stage / JOURNAL).read_bytes())
-            if publication.stage != stage.name or publication.output.resolve() != output.resolve():
-                raise UnsafePath(f"{stage}: is of another folder, {publication.output}", path=str(stage))
-            _check_places(publication, output)
-        except (FileNotFoundError, ValueError) as error:
-            if isinstance(error, UnsafePath):
-                _log.warning("a publish was dropped", reason=str(error))
-            storage_files.remove(stage)
-            continue
-        if _is_committed(publication, stage):
-            _roll_forward(publication, root)
-        else:
-            storage_files.remove(stage)
+    with beneath.folder(output, roots) as place:
+        names = os.listdir(place)  # noqa: PTH208  # a descriptor
+        for stage in sorted(name for name in names if name.startswith(STAGE_PREFIX)):
+            job = JobFolder(root, stage.removeprefix(STAGE_PREFIX).rpartition(".")[0])
+            recorded = _recorded(job)
+            if recorded and _is_begun(recorded, root, stage, output):
+                _roll_forward(recorded, root, place)
+            elif recorded or _is_known(job) or not _has_journal(stage, place):
+                beneath.remove(stage, place)
+            else:
+                _set_aside(stage, output, place)
 
 
-def _is_committed(publication: Publication, stage: Path) -> bool:
+def _recorded(job: JobFolder) -> Publication | None:
+    """Return what a job has begun to publish last."""
     try:
-        recorded = Publication.model_validate_json((publication.job_folder / "publish.json").read_bytes())
-    except FileNotFoundError:
-        # The job's own folder is gone or not mounted here; a rename that has begun is a commit.
-        return any(not (stage / file.name).exists() for file in publication.files)
-    return recorded.stage == publication.stage
+        return Publication.model_validate_json(job.publication.read_bytes())
+    except (FileNotFoundError, UnknownJob):
+        return None
+
+
+def _is_begun(publication: Publication, root: Path, stage: str, output: Path) -> bool:
+    """Tell whether a stage is that of a publish into this folder that isn't complete."""
+    known = ledger.read(root, output).entries
+    is_complete = all(one in known for one in publication.entries()) or any(
+        one.number > publication.number for one in known
+    )
+    return publication.stage == stage and publication.output.resolve() == output.resolve() and not is_complete
+
+
+def _is_known(job: JobFolder) -> bool:
+    with contextlib.suppress(UnknownJob):
+        return job.request.exists()
+    return False
+
+
+def _has_journal(stage: str, place: int) -> bool:
+    with contextlib.suppress(OSError):
+        return stat.S_ISREG(os.stat(f"{stage}/{JOURNAL}", dir_fd=place, follow_symlinks=False).st_mode)
+    return False
+
+
+def _set_aside(stage: str, output: Path, place: int) -> None:
+    """Keep a stage that nobody here can answer for, under a name that no publish looks at."""
+    aside = f"{ASIDE_PREFIX}{stage.removeprefix(STAGE_PREFIX)}"
+    with disk_errors(output):
+        os.rename(stage, aside, src_dir_fd=place, dst_dir_fd=place)
+    _log.warning("a publish was set aside: the job that it names is not known here", path=str(output / aside))
 
 
 def _stage(
@@ -218,20 +204,22 @@ def _stage(
     ours: Claim,
     number: int,
     results: Sequence[StepResult],
-    stage: Path,
+    stage: str,
+    place: int,
     access: Access,
     *,
     complete: bool,
 ) -> Publication:
-    stage.mkdir()
+    os.mkdir(stage, dir_fd=place)
     files = []
     made = [(artifact, result) for result in results for artifact in result.artifacts]
     for artifact, result in sorted(made, key=lambda one: KINDS.index(one[0].kind)):
         source = f"{result.folder}/{artifact.path}"
-        target = stage / artifact.path
-        target.parent.mkdir(parents=True, exist_ok=True)
-        link_or_copy(folder.path / source, target)
-        access.grant(target)
+        with beneath.parent(place, f"{stage}/{artifact.path}", make=True) as (inner, name):
+            beneath.link_or_copy(folder.path / source, inner, name)
+            with beneath.file(name, inner) as held:
+                access.grant(held, ours.output / artifact.path)
+                modified_at = os.fstat(held).st_mtime
         files.append(
             PublishedFile(
                 name=artifact.path,
@@ -239,7 +227,7 @@ def _stage(
                 source=source,
                 size=artifact.size or 0,
                 sha256=artifact.sha256 or "",
-                modified_at=target.stat().st_mtime,
+                modified_at=modified_at,
                 corrected_at=result.corrected_at,
             )
         )
@@ -249,13 +237,14 @@ def _stage(
         created_at=ours.job.created_at,
         number=number,
         output=ours.output,
-        stage=stage.name,
+        stage=stage,
         sources=ours.sources,
         files=tuple(files),
         remove=ours.to_remove({file.name: file.step for file in files}) if complete else (),
         earlier=() if complete else _earlier(folder, {file.name for file in files}),
     )
-    storage_files.write_once(stage / JOURNAL, publication.to_json())
+    with beneath.parent(place, f"{stage}/{JOURNAL}") as (inner, name), beneath.new_file(name, inner) as journal:
+        journal.write(publication.to_json().encode())
     return publication
 
 
@@ -265,21 +254,6 @@ def _earlier(folder: JobFolder, replaced: Collection[str]) -> tuple[PublishedFil
     except FileNotFoundError:
         return ()
     return tuple(file for file in (*before.earlier, *before.files) if file.name not in replaced)
-
-
-def link_or_copy(source: Path, target: Path) -> None:
-    """Give `source` a second name, or copy it where the file system can't (another one, or no links)."""
-    try:
-        os.link(source, target)
-    except OSError as error:
-        if error.errno not in (errno.EXDEV, errno.EPERM, errno.EMLINK, errno.EOPNOTSUPP):
-            raise
-        with source.open("rb") as reader, target.open("xb") as writer:
-            shutil.copyfileobj(reader, writer, 1 << 20)
-            writer.flush()
-            os.fsync(writer.fileno())
-        found = source.stat()
-        os.utime(target, ns=(found.st_atime_ns, found.st_mtime_ns))  # as a link has it: the ledger knows a file by it
 
 
 def put_back(folder: JobFolder, *, access: Access, roots: Sequence[Path] = ()) -> State:
@@ -296,15 +270,16 @@ def put_back(folder: JobFolder, *, access: Access, roots: Sequence[Path] = ()) -
         return State.SUPERSEDED
     _check_places(publication, publication.output, roots)
     for file in (*publication.earlier, *publication.files):
-        put(folder.path / file.source, publication.output / file.name, access, replace=False)
+        put(folder.path / file.source, publication.output / file.name, access, replace=False, roots=roots)
     return State.SUCCEEDED
 
 
-def place(folder: JobFolder, source: Path, target: Path, access: Access) -> None:
+def place(folder: JobFolder, source: Path, target: Path, access: Access, roots: Sequence[Path] = ()) -> None:
     """As `put`, where somebody else's file may be.
 
     Raises:
         WouldReplace: what lies there is not of this job's sources.
+        UnsafePath: as in `put`.
     """
     job = folder.job()
     conflicts.check_place(folder.root, job, target)
@@ -315,36 +290,50 @@ def place(folder: JobFolder, source: Path, target: Path, access: Access) -> None
         job=job.id, created_at=job.created_at, step=job.steps[0], sources=sources, files={target.name: mark}
     )
     ledger.write(folder.root, Ledger(output=target, entries=(entry,)))
-    put(source, target, access)
+    put(source, target, access, roots=roots)
 
 
-def put(source: Path, target: Path, access: Access, *, replace: bool = True) -> None:
-    """Give a file a second place, at once and with the portal's access; folders are made."""
+def put(source: Path, target: Path, access: Access, *, replace: bool = True, roots: Sequence[Path] = ()) -> None:
+    """Give a file a second place, at once and with the portal's access; folders are made.
+
+    Raises:
+        UnsafePath: a link leads out of the roots.
+    """
     if not replace and target.exists():
         return
-    new = target.with_name(f"{STAGE_PREFIX}{target.name}.{secrets.token_hex(4)}")
-    with disk_errors(target):
-        if not target.parent.exists():
-            target.parent.mkdir(parents=True, exist_ok=True)
-            access.grant(target.parent)
+    new = f"{STAGE_PREFIX}{target.name}.{secrets.token_hex(4)}"
+    is_new = not target.parent.exists()
+    with disk_errors(target), beneath.folder(target.parent, roots, make=True) as place:
+        if is_new:
+            access.grant(place, target.parent)
         try:
-            link_or_copy(source, new)
-            access.grant(new)
-            new.replace(target)
+            beneath.link_or_copy(source, place, new)
+            with beneath.file(new, place) as held:
+                access.grant(held, target)
+            os.rename(new, target.name, src_dir_fd=place, dst_dir_fd=place)
         finally:
-            new.unlink(missing_ok=True)
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(new, dir_fd=place)
 
 
-def _roll_forward(publication: Publication, root: Path) -> None:
-    output, stage = publication.output, publication.output / publication.stage
+def _roll_forward(publication: Publication, root: Path, place: int) -> list[str]:
+    """Rename what is staged; returns the names that were not, which is as it should be when it was begun before."""
+    output, stage = publication.output, publication.stage
+    missing = []
     with disk_errors(output):
         for file in publication.files:
-            target = output / file.name
-            target.parent.mkdir(parents=True, exist_ok=True)
-            with contextlib.suppress(FileNotFoundError):
-                (stage / file.name).replace(target)
-        for name in publication.remove:
-            (output / name).unlink(missing_ok=True)
+            try:
+                with (
+                    beneath.parent(place, f"{stage}/{file.name}") as (staged, name),
+                    beneath.parent(place, file.name, make=True) as (target, _),
+                ):
+                    os.rename(name, name, src_dir_fd=staged, dst_dir_fd=target)
+            except FileNotFoundError:
+                missing.append(file.name)
+        for gone in publication.remove:
+            with contextlib.suppress(FileNotFoundError), beneath.parent(place, gone) as (target, name):
+                os.unlink(name, dir_fd=target)
     known = ledger.read(root, output)
     ledger.write(root, known.updated(publication.entries(), publication.remove))
-    storage_files.remove(stage)
+    beneath.remove(stage, place)
+    return missing

@@ -16,6 +16,7 @@ from core.storage import commit, publish, scratch_folder
 from core.storage import files as storage_files
 from core.storage.conflicts import STAGE_PREFIX
 from core.storage.job_folder import JobFolder
+from core.storage.ledger import Publication
 from core.storage.scratch_folder import Scratch
 
 FILES = {
@@ -217,7 +218,7 @@ class TestPublish:
 
         publish.publish(folder, folder.job(), [committed(folder, files=files)])
 
-        publication = publish.Publication.model_validate_json(folder.publication.read_bytes())
+        publication = Publication.model_validate_json(folder.publication.read_bytes())
         order: list[str] = [files[file.name] for file in publication.files]
         assert order == list(KINDS)
         for named, naming in [
@@ -239,7 +240,7 @@ class TestPublish:
 
         publish.publish(folder, folder.job(), [committed(folder)])
 
-        publication = publish.Publication.model_validate_json(folder.publication.read_bytes())
+        publication = Publication.model_validate_json(folder.publication.read_bytes())
         names = [file.name for file in publication.files]
         assert names.index("360p.ts") < names.index("360p.m3u8") < names.index("livestream.m3u8")
         assert names[-1] == "info_video.json"
@@ -256,10 +257,13 @@ PUBLISH_AND_DIE = dedent(
     folder = JobFolder(root, name)
     renames = 0
 
+    def is_into(arguments):
+        return arguments[3] >= 0 and os.readlink(f"/proc/self/fd/{arguments[3]}") == output
+
     def die_after(event, arguments):
         # Called before each rename into the published folder: the one after number `fatal` never happens.
         global renames
-        if event == "os.rename" and os.path.dirname(arguments[1]) == output:
+        if event == "os.rename" and is_into(arguments):
             if renames == fatal:
                 os.kill(os.getpid(), signal.SIGKILL)
             renames += 1
@@ -289,13 +293,26 @@ class TestKilledPublish:
         assert [(output / name).read_text().split()[0] for name in FILES] == ["killed"] * len(FILES)
         assert not [path for path in output.iterdir() if path.name.startswith(STAGE_PREFIX)]
 
+    def test_what_somebody_removes_while_it_is_renamed_is_told(self, tmp_path: Path) -> None:
+        root, output = tmp_path / "root", tmp_path / "0042"
+        committed(new_job(root, "robbed", output))
+        rob = "__import__('shutil').rmtree(next(Path(output).glob('.amphipod-*')))"
+        code = PUBLISH_AND_DIE.replace("os.kill(os.getpid(), signal.SIGKILL)", rob)
+
+        done = subprocess.run(
+            [sys.executable, "-c", code, str(root), "robbed", str(output), "0"], capture_output=True, text=True
+        )
+
+        assert "NotWritable" in done.stderr
+        assert "360p.ts, 360p.mp4, 360p.m3u8 went missing while they were published" in done.stderr
+
     def test_killed_before_its_commit_it_leaves_the_old_files(self, tmp_path: Path) -> None:
         root, output = tmp_path / "root", tmp_path / "0042"
         old = new_job(root, "old", output)
         publish.publish(old, old.job(), [committed(old, text="old")])
         killed = new_job(root, "killed", output)
         committed(killed, text="killed")
-        code = PUBLISH_AND_DIE.replace("os.path.dirname(arguments[1]) == output", "'publish.json' in arguments[1]")
+        code = PUBLISH_AND_DIE.replace("is_into(arguments)", "'publish.json' in str(arguments[1])")
         subprocess.run([sys.executable, "-c", code, str(root), "killed", str(output), "0"])
         assert not killed.publication.exists()
 

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
+from textwrap import dedent
 
 import pytest
+import structlog
 
 from core.model import Job, Source, State
 from core.pipeline import attempt, lifecycle
@@ -144,6 +148,78 @@ class TestLinks:
         assert not list(elsewhere.iterdir())
 
 
+#: Publishes again and again, each time with a folder swapped for a link one call of the system later.
+PUBLISH_WHILE_SWAPPED = """
+    import sys
+    from datetime import UTC, datetime
+    from pathlib import Path
+    from core.errors import AmphipodError
+    from core.model import Artifact, Job, Source, State, StepResult
+    from core.pipeline import lifecycle
+    from core.storage import publish
+
+    base, swapped = Path(sys.argv[1]), sys.argv[2]
+    calls = ("open", "os.mkdir", "os.link", "os.rename", "os.remove", "os.chmod", "os.rmdir", "os.listdir")
+    left = -1
+    def swap(event, arguments):
+        global left
+        if left < 0 or event not in calls:
+            return
+        left -= 1
+        if left < 0:
+            found = next(iter(media.glob(swapped)), None)
+            if found is not None:
+                found.rename(media / "away")
+                found.symlink_to(base / "elsewhere")
+    sys.addaudithook(swap)
+    for number in range(1000):
+        media = base / f"media{number}"
+        (media / "course").mkdir(parents=True)
+        job = Job(id=f"j{number}", sources=(Source(path=media / "a.mp4"),), steps=("encode",),
+                  output=media / "course" / "out")
+        folder, _ = lifecycle.submit(job, base / "root")
+        (folder.out / "encode.1" / "hls").mkdir(parents=True)
+        (folder.out / "encode.1" / "hls" / "360p.mp4").write_text("film")
+        now = datetime.now(UTC)
+        film = Artifact(kind="rendition", path="hls/360p.mp4", media_type="video/mp4", size=4)
+        result = StepResult(job=job.id, step="encode", run=1, attempt=1, state=State.SUCCEEDED, host="h",
+                            folder="out/encode.1", artifacts=(film,), started_at=now, finished_at=now)
+        left = number
+        try:
+            publish.publish(folder, job, [result], roots=(media,), access=publish.Access(mode=0o666))
+            places = {"course": "away/out/hls", "course/out": "away/hls", "course/out/hls": "away"}
+            real = [media / "course/out/hls", *([media / places[swapped]] if swapped in places else [])]
+            assert any((one / "360p.mp4").exists() and not one.parent.is_symlink() for one in real), (number, "lost")
+        except (AmphipodError, OSError):
+            pass
+        if left >= 0:
+            print(number)
+            break
+        left = -1
+        (base / "elsewhere" / "hls").mkdir(exist_ok=True)
+        found = sorted(str(path.relative_to(base)) for path in (base / "elsewhere").rglob("*"))
+        mode = (base / "elsewhere" / "360p.mp4").stat().st_mode & 0o777
+        assert found == ["elsewhere/360p.mp4", "elsewhere/hls", "elsewhere/hls/360p.mp4"], (number, found)
+        assert (mode, (base / "elsewhere/hls/360p.mp4").read_text()) == (0o600, "somebody's"), number
+"""
+
+
+@pytest.mark.parametrize("swapped", ["course", "course/out", "course/out/hls", "course/out/.amphipod-*"])
+def test_at_whatever_moment_a_folder_is_swapped_nothing_is_put_elsewhere(
+    elsewhere: Path, tmp_path: Path, swapped: str
+) -> None:
+    (elsewhere / "360p.mp4").chmod(0o600)
+    (elsewhere / "hls").mkdir()
+    (elsewhere / "hls" / "360p.mp4").write_text("somebody's")
+
+    done = subprocess.run(
+        [sys.executable, "-c", dedent(PUBLISH_WHILE_SWAPPED), str(tmp_path), swapped], capture_output=True, text=True
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) > 30, "each call was a moment"
+
+
 class TestJournals:
     """A stage that somebody else has made, for whoever publishes next to complete."""
 
@@ -197,3 +273,37 @@ class TestJournals:
         publish.complete_interrupted(media / "out", host.settings.jobs_root)
 
         assert unharmed(elsewhere)
+
+    @pytest.mark.parametrize("job", ["known", "nobody"])
+    def test_it_removes_nothing_in_its_own_folder_either(
+        self, host: Host, forge: Callable[..., Path], media: Path, job: str
+    ) -> None:
+        stage = forge(remove=["notes.txt"])
+        (media / "out" / "notes.txt").write_text("the portal's own")
+        if job == "nobody":
+            stage = stage.rename(stage.with_name(".amphipod-nobody.abcd"))
+            text = (stage / publish.JOURNAL).read_text()
+            (stage / publish.JOURNAL).write_text(json.dumps({**json.loads(text), "stage": stage.name}))
+            (media / "false" / "publish.json").write_text((stage / publish.JOURNAL).read_text())
+
+        with structlog.testing.capture_logs() as log:
+            publish.complete_interrupted(media / "out", host.settings.jobs_root)
+
+        assert (media / "out" / "notes.txt").read_text() == "the portal's own"
+        assert not stage.exists()
+        aside = media / "out" / f"{publish.ASIDE_PREFIX}nobody.abcd"
+        assert aside.exists() == (job == "nobody")
+        assert [line["path"] for line in log] == ([str(aside)] if job == "nobody" else [])
+
+    def test_one_that_was_completed_is_not_done_again(self, host: Host, submit: Submit, media: Path) -> None:
+        folder = submit(media / "out")
+        attempt.run_step(host, folder, "encode")
+        lifecycle.finish(host, folder)
+        stage = media / "out" / str(json.loads(folder.publication.read_text())["stage"])
+        stage.mkdir()
+        (stage / "360p.mp4").write_text("forged")
+
+        publish.complete_interrupted(media / "out", host.settings.jobs_root)
+
+        assert (media / "out" / "360p.mp4").read_text() == "film"
+        assert not stage.exists()
