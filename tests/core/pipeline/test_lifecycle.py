@@ -174,7 +174,7 @@ class TestRun:
         whole = in_process.run_embedded(toy_host, folder)
 
         assert whole.state is State.FAILED
-        assert "file/0042: cannot be written (not a directory)" in (whole.reason or "")
+        assert "file/0042: is not a folder" in (whole.reason or "")
 
     def test_a_full_disk_fails_the_job_and_shows_nothing(
         self, toy_host: Host, submit: Submit, small_disk: Path, tmp_path: Path
