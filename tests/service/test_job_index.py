@@ -84,7 +84,7 @@ class TestAsItChanges:
 
         assert (put_off.id, put_off.tries) == (delayed, 1)
         assert put_off.next_try
-        assert "cannot be written" in (put_off.reason or "")
+        assert "is not a folder" in (put_off.reason or "")
         assert (broken.id, broken.step, broken.reason) == (failed, "encode", "encode: a.mp4: blank")
         assert detail.detail(delayed, settings=toy_service).reason == put_off.reason
 

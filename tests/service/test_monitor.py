@@ -105,7 +105,7 @@ class TestOneEntryAJob:
         (one,) = until(lambda: monitor.overview(redis_server.client)["delayed"], what="it is delayed")
 
         assert (one["job"], one["step"], one["tries"], one["queue"]) == (job, "encode", 1, "encoding")
-        assert "cannot be written" in one["reason"]
+        assert "is not a folder" in one["reason"]
         assert 0 < (datetime.fromisoformat(one["next_try"]) - datetime.now(UTC)).total_seconds() < 25
 
     def test_a_job_that_failed_and_then_succeeded_is_no_failure(

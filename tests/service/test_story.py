@@ -97,7 +97,7 @@ class TestWhatGoesWrong:
 
         line = until(put_back, what="it is put back")
         blocker.unlink()
-        assert "cannot be written" in line["reason"]
+        assert "is not a folder" in line["reason"]
         assert 0 < line["next_try"] <= 1
         assert ended(job).state is State.SUCCEEDED
 
