@@ -47,8 +47,14 @@ def _segment(cue: Cue, words: Sequence[Word | str], language: str) -> Segment:
         text = " ".join(str(word) for word in words[at:following])
         timed += spread(Segment(text=text, start=start, end=end))
         at = following
-    text = join([word.text for word in timed], language)
-    return Segment(text=text, start=cue.start / 1000, end=cue.end / 1000, words=tuple(timed))
+    own = cue.language or language
+    return Segment(
+        text=join([word.text for word in timed], own),
+        start=cue.start / 1000,
+        end=cue.end / 1000,
+        words=tuple(timed),
+        language=own if own != language else None,
+    )
 
 
 def _folded(text: str) -> str:

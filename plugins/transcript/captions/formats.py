@@ -35,11 +35,13 @@ def webvtt(transcript: Transcript, cues: Sequence[Cue]) -> str:
     return "\n".join(["WEBVTT\n", *blocks])
 
 
-def subrip(_transcript: Transcript, cues: Sequence[Cue]) -> str:
+def subrip(transcript: Transcript, cues: Sequence[Cue]) -> str:
     """SubRip has no escapes, and knows a new cue by its arrow."""
     blocks = []
     for number, cue in enumerate(cues, 1):
-        text = "\n".join(for_subrip(line, cue.language) for line in cue.lines).replace("-->", "->")
+        text = "\n".join(for_subrip(line, cue.language or transcript.language) for line in cue.lines).replace(
+            "-->", "->"
+        )
         blocks.append(f"{number}\n{_clock(cue.start, ',')} --> {_clock(cue.end, ',')}\n{text}\n")
     return "\n".join(blocks)
 
@@ -64,7 +66,7 @@ def _clock(milliseconds: int, point: str) -> str:
 
 
 def _marked_up(cue: Cue, language: str) -> str:
-    text = "\n".join(html.escape(for_webvtt(line, cue.language), quote=False) for line in cue.lines)
+    text = "\n".join(html.escape(for_webvtt(line, cue.language or language), quote=False) for line in cue.lines)
     tag = _NO_TAG.sub("", cue.language)
     return f"<lang {tag}>{text}</lang>" if tag and cue.language != language else text
 

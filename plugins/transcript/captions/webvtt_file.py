@@ -15,6 +15,10 @@ from plugins.transcript.options import CaptionOptions
 _CLOCK = r"(?:(\d{2,}):)?([0-5]\d):([0-5]\d)\.(\d{3})"
 _TIMES = re.compile(rf"{_CLOCK}[ \t]+-->[ \t]+{_CLOCK}(?:[ \t].*)?")
 _TAG = re.compile(r"</?[A-Za-z0-9][^>]*>")
+_LANGUAGE = re.compile(r"<lang(?:\.[^ >]*)? +([A-Za-z0-9-]+) *>")
+
+#: Marks of direction, which captions get when they are written (captions/direction.py).
+_MARKS = dict.fromkeys(map(ord, "\u200e\u200f\u2066\u2067\u2068\u2069"))
 
 #: Milliseconds that a last caption may outlast the film: it stays until it is read.
 _AFTER_END = 10_000
@@ -34,7 +38,10 @@ class ReadCue:
 
 
 def read(text: str) -> tuple[list[ReadCue], list[str]]:
-    """Return the captions of a WebVTT file, and what is no WebVTT in it; tags and settings of captions are dropped."""
+    """Return the captions of a WebVTT file, and what is no WebVTT in it.
+
+    Of a caption's tags only its language is kept; its settings are dropped, and so are marks of direction.
+    """
     lines = text.removeprefix("\ufeff").splitlines()
     if not lines or not re.fullmatch(r"WEBVTT([ \t].*)?", lines[0]):
         return [], ["line 1: does not begin with WEBVTT"]
@@ -48,8 +55,15 @@ def read(text: str) -> tuple[list[ReadCue], list[str]]:
         if at is None or times is None:
             faults.append(f"line {first + (at or 0)}: no times of a caption ({block[at or 0][:60]!r})")
             continue
-        said = tuple(html.unescape(_TAG.sub("", line)).strip() for line in block[at + 1 :])
-        cue = Cue(_milliseconds(times.groups()[:4]), _milliseconds(times.groups()[4:]), tuple(filter(None, said)))
+        payload = block[at + 1 :]
+        said = tuple(html.unescape(_TAG.sub("", line)).translate(_MARKS).strip() for line in payload)
+        spoken = _LANGUAGE.search("\n".join(payload))
+        cue = Cue(
+            _milliseconds(times.groups()[:4]),
+            _milliseconds(times.groups()[4:]),
+            tuple(filter(None, said)),
+            spoken[1] if spoken else "",
+        )
         cues.append(ReadCue(cue, len(cues) + 1, first + at))
     return cues, faults
 

@@ -20,6 +20,14 @@ def test_tags_settings_notes_and_escapes_are_understood() -> None:
     assert ([one.cue for one in cues], faults) == ([Cue(1000, 3000, ("a < b",)), Cue(4000, 6000, ("c",))], [])
 
 
+def test_a_caption_keeps_its_language_and_no_mark_of_direction() -> None:
+    cues, _ = read("WEBVTT\n\n00:01.000 --> 00:02.000\n<lang ar>\u200fمرحبا\u200f\nABC</lang>\n")
+    assert [one.cue for one in cues] == [Cue(1000, 2000, ("مرحبا", "ABC"), "ar")]
+
+    (segment,) = corrected(Transcript(language="en", segments=()), [cues[0].cue]).segments
+    assert (segment.language, segment.text) == ("ar", "مرحبا ABC")
+
+
 FAULTS = {
     "hello": "line 1: does not begin with WEBVTT",
     TWO.replace("00:04.000 -->", "4 s -->"): "line 9: no times of a caption ('4 s --> 00:06.000')",
