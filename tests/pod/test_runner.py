@@ -154,6 +154,7 @@ def test_names_that_pod_does_not_mislabel(name: str, pods: str) -> None:
     assert pod_name(name) == pods
 
 
+@pytest.mark.long
 def test_the_api_keeps_its_word(address: str) -> None:
     """Schemathesis: no call that fits the description, and none that doesn't, gets an answer that it does not name."""
     tool = shutil.which("st", path=str(Path(sys.executable).parent))

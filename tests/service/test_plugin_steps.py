@@ -90,6 +90,7 @@ def test_a_queue_that_nobody_knows_is_told_with_those_that_there_are() -> None:
     assert "no queue indxing: there are encoding, transcripting, indexing, xapi, callbacks" in done.stderr
 
 
+@pytest.mark.long
 def test_a_host_that_lacks_the_plugin_leaves_the_message_to_one_that_has_it(
     toy_service: Settings, install_plugin: InstallPlugin, start: Start, ended: Ended, monkeypatch: pytest.MonkeyPatch
 ) -> None:

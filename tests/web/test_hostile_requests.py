@@ -180,6 +180,7 @@ ODD = {
 }
 
 
+@pytest.mark.long
 def test_whatever_json_comes_is_taken_or_refused_but_nothing_stumbles(guarded: Site) -> None:
     token = guarded.token("manage")
     with requests.Session() as session:

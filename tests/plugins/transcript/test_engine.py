@@ -56,6 +56,7 @@ def _starts_of_written_words(text: str, words: Sequence[Word]) -> list[float]:
     return [word.start for word in words if word.text != "?"]
 
 
+@pytest.mark.long
 def test_batches_of_one_and_of_eight_hear_the_same(transcribe: Transcribe) -> None:
     known = clip("fr-long.mp4")
 
@@ -64,6 +65,7 @@ def test_batches_of_one_and_of_eight_hear_the_same(transcribe: Transcribe) -> No
     assert one == eight
 
 
+@pytest.mark.long
 def test_files_of_3_29_9_30_1_and_75_seconds(transcribe: Transcribe, tmp_path: Path) -> None:
     speech = load(clip("en-short.wav").path)[: 3 * RATE]
     for seconds in (3, 29.9, 30.1, 75):

@@ -379,6 +379,7 @@ def camera(path: Path, seconds: int, size: str) -> Path:
     return path
 
 
+@pytest.mark.long
 def test_no_seam_is_seen_and_the_rate_cap_holds_where_the_encoder_is_at_it(
     tmp_path: Path, encode: Encode, encode_parts: Callable[..., Joined]
 ) -> None:

@@ -100,6 +100,7 @@ def test_small_takes_are_composed_too(clip: Clip, compose: Compose, look: Any) -
     assert look(film).faults == ()
 
 
+@pytest.mark.long
 def test_takes_that_start_at_different_times_stay_in_step(clip: Clip, compose: Compose, watch: Watch) -> None:
     """Equal time stamps were taken at one time: the camera's 1.2 s are missing, not shifted."""
     camera = clip("late.webm", seconds=4, start=1.2, **CAMERA)
