@@ -58,7 +58,7 @@ def import_(
     transcript = corrected(_before(found, own), [one.cue for one in cues])
     new = [one.cue for one in cues]
     if reflow:
-        new = build_cues(transcript.segments, transcript.language, rules)
+        new = build_cues(transcript.segments, transcript.language, rules, found.result.facts.get("duration"))
     note = (
         f"captions in `{transcript.language}` were corrected by a person (captions import, {now():%Y-%m-%d %H:%M} UTC)"
     )

@@ -50,15 +50,18 @@ def load(weights: Weights, device: str, threads: int) -> SpeechModel:
             _loaded[key] = _converted(weights, device, threads) if weights.is_converted else _plain(weights, device)
         except Exception as error:  # whatever torch, pickle, gzip or CTranslate2 say of a file that is no model
             words = " ".join(str(error).split())[:200]
-            again = "convert" if weights.is_converted else "pull"
             raise Permanent(
                 f"the model {weights.path} can't be loaded ({type(error).__name__}: {words})",
-                remedy=f"fetch it again with `amphipod models {again} {weights.name}`"
-                if weights.name
-                else "check the file",
+                remedy=_anew(weights),
                 path=str(weights.path),
             ) from error
     return _loaded[key]
+
+
+def _anew(weights: Weights) -> str:
+    if weights.is_converted:  # what is there, `convert` takes for made
+        return f"remove that folder and make it again with `amphipod models convert {weights.name or 'FILE FOLDER'}`"
+    return f"fetch it again with `amphipod models pull {weights.name}`" if weights.name else "check the file"
 
 
 def _converted(weights: Weights, device: str, threads: int) -> SpeechModel:

@@ -3,7 +3,8 @@
 The options count Latin letters. A character of Japanese, Chinese or Korean takes two columns and says more than a
 letter does, so there the options are scaled: what follows says what their defaults, 40 and 20, become.
 
-Sources: Netflix's Timed Text Style Guides. Japanese: 7 full-width characters a second and 16 a line where the language
+Netflix's Timed Text Style Guides as others quote them (Pixelogic's for Japanese; lists of subtitlers for the rest): not
+compared with the guides themselves. Japanese: 7 full-width characters a second and 16 a line where the language
 spoken is written (of translations 4 and 13); Chinese: 9 and 16; Korean: 12 and 16; half-width ones count half. Arabic,
 Thai, Devanagari, Cyrillic and the Latin languages: 17 to 20 a second, 42 a line, combining marks uncounted, as the
 options are.

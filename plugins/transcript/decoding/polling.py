@@ -83,7 +83,8 @@ class Poll:
         return sound if model is self._listener.model else None
 
     def _vote(self, window: Window) -> Mapping[str, float]:
-        if window not in self._sounds:
+        model, _ = self._sounds.get(window, (None, None))
+        if model is not self._listener.model:  # the elected language may have weights of its own
             self._sounds[window] = self._listener.model, encode(self._listener, self._recording, window)
         return self._listener.languages(self._sounds[window][1])
 
@@ -96,11 +97,14 @@ class Poll:
             languages = self._piecewise(window, vote)
         else:
             languages = self._checked(window, own, self._sounds[window][1])
+        stretches = self._stretches(languages, start)
+        if len(stretches) > 1:
+            del self._sounds[window]  # no more than one language is decoded at once, so nobody takes the whole
         return SavedVote(
             lane=at,
             start=start,
             vote={code: round(likelihood, 4) for code, likelihood in vote.items()},
-            stretches=tuple(self._stretches(languages, start)),
+            stretches=tuple(stretches),
         )
 
     def _stretches(self, languages: Sequence[tuple[int, str | None]], start: int) -> list[LanguageStretch]:

@@ -6,6 +6,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from plugins.transcript.captions.tokens import ends_sentence
+
 if TYPE_CHECKING:
     from whisper.tokenizer import Tokenizer
 
@@ -19,9 +21,6 @@ STEP = 1.0
 
 #: Seconds before the sound's end in which no sentence begins: whisper likes to say one more there.
 _NOTHING = 0.1
-
-#: Ends of a sentence in the scripts that have one.
-_SENTENCE_ENDS = (".", "!", "?", "…", "。", "！", "？", "؟", "।")
 
 #: Seconds of a rest that is too short to be heard without the beginning of its sentence: of a last word alone the model
 #: makes three.
@@ -56,7 +55,7 @@ def read(tokens: Sequence[int], tokenizer: Tokenizer, seconds: float) -> WindowR
     if worth:
         kept = list(tokens[: worth[-1]])
         segments = list(_segments(kept, tokenizer, seconds))
-        is_cut = bool(segments) and not segments[-1]["text"].rstrip().endswith(_SENTENCE_ENDS)
+        is_cut = bool(segments) and not ends_sentence(segments[-1]["text"].rstrip())
         again = next((meets[at] for at in reversed(worth) if is_cut and seconds - meets[at] >= _SCRAP), None)
         return WindowReading(segments, kept, min(meets[worth[-1]], seconds), again)
     return WindowReading(list(_segments(tokens, tokenizer, seconds)), list(tokens), None)

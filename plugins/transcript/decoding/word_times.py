@@ -105,7 +105,8 @@ def _kept_to(word: Word, near: Sequence[tuple[float, float]]) -> Word:
         return word.model_copy(
             update={"start": round(start, 3), "end": round(max(min(word.end, last + _TAIL), start), 3)}
         )
-    if following := next((start for start, _ in near if start >= word.end), None):
-        start = following - _LEAD
+    following = next((start for start, _ in near if start >= word.end), None)
+    if following is not None:
+        start = max(following - _LEAD, word.start)
         return word.model_copy(update={"start": round(start, 3), "end": round(start + word.end - word.start, 3)})
     return word

@@ -37,11 +37,6 @@ class Window:
     def seconds(self) -> float:
         return self.samples / RATE
 
-    @property
-    def middle(self) -> float:
-        """Second of the lecture in the middle of the window."""
-        return (self.spans[0][0] + self.spans[-1][1]) / 2 / RATE
-
     def after(self, samples: int) -> Window:
         """Return what follows the first so many samples."""
         spans, passed = [], 0

@@ -52,6 +52,17 @@ def test_a_glossary_and_a_translation_are_taken(converted: Path, transcribe: Tra
     assert all(other.language == "en" for other in heard.translations)
 
 
+def test_a_table_may_name_one_library_s_weights_for_the_vote_and_the_other_s_for_the_language(
+    converted: Path, checkpoint: Path, transcribe: Transcribe
+) -> None:
+    """What the one has encoded for its vote, the other can't read."""
+    known = clip("en-short.wav")
+
+    heard = transcribe(known.path, "auto", model=None, models={"auto": str(converted), "en": str(checkpoint)})
+
+    assert (said(heard), heard.facts["recogniser"]) == (known.text, "openai-whisper float32")
+
+
 def test_what_one_library_has_heard_is_not_gone_on_with_by_the_other(
     converted: Path, checkpoint: Path, transcribe: Transcribe, tmp_path: Path
 ) -> None:

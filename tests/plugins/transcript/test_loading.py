@@ -19,6 +19,13 @@ def test_a_file_that_is_no_model_is_told(tmp_path: Path) -> None:
         load(Weights(None, tmp_path / "bad.pt"), "cpu", 1)
 
 
+def test_a_converted_folder_that_is_broken_says_how_it_is_made_anew(tmp_path: Path) -> None:
+    (tmp_path / "base-ct2").mkdir()
+    (tmp_path / "base-ct2/model.bin").write_bytes(b"not a model")
+    with pytest.raises(Permanent, match=r"base-ct2 can't be loaded .*: remove that folder and make it again with `amp"):
+        load(Weights("base", tmp_path / "base-ct2"), "cpu", 1)
+
+
 def test_a_model_is_loaded_once_packed_or_not(checkpoint: Path) -> None:
     packed, plain = Weights(None, DATA / "micro-whisper.pt.gz"), Weights(None, checkpoint)
 
