@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
@@ -13,6 +12,7 @@ from plugins.transcript.captions.breaking import fitting, phrases
 from plugins.transcript.captions.reading import primary
 from plugins.transcript.captions.typography import (
     NO_BREAK_SPACE,
+    are_latin,
     attach,
     clings,
     elided,
@@ -29,9 +29,6 @@ _LATEST = 350_000.0
 
 _SENTENCE_ENDS = (".", "!", "?", "…", "。", "！", "？", "｡", "؟", "۔", "।", "॥", "။", "។", "๛")
 _CLAUSE_ENDS = (",", ";", ":", "—", "–", "、", "，", "；", "：", "،", "؛", "၊")
-
-_LATIN_END = re.compile(r"[A-Za-z0-9À-ɏ]$")
-_LATIN_BEGIN = re.compile(r"[A-Za-z0-9À-ɏ]")
 
 
 @dataclass(frozen=True)
@@ -175,13 +172,9 @@ def _characters(words: Iterator[Word]) -> tuple[str, list[tuple[float, float]]]:
         before = text[-1][-1] if text else ""
         # Between two characters of East Asia a space is an engine's, not the language's.
         spaced = word.text[:1] == " " and (width(before) < 2 or width(shown[0]) < 2)
-        if text and (spaced or _parts_latin(before, shown)):
+        if text and (spaced or (len(shown) > 1 and are_latin(before, shown))):
             shown = " " + shown
         step = (word.end - word.start) / len(shown)
         text.append(shown)
         times += [(word.start + at * step, word.start + (at + 1) * step) for at in range(len(shown))]
     return "".join(text), times
-
-
-def _parts_latin(before: str, word: str) -> bool:
-    return bool(_LATIN_END.match(before) and len(word) > 1 and _LATIN_BEGIN.match(word))

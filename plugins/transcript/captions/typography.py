@@ -29,6 +29,7 @@ _GERMAN_CLOSING = frozenset("“‘")
 
 _DASHES = frozenset("-‐–—")
 _ELIDED = re.compile(r"(?:[cdjlmnst]|qu|jusqu|lorsqu|presqu|puisqu|quoiqu|aujourd)['’]", re.IGNORECASE)
+_LATIN = re.compile(r"[A-Za-z0-9À-ɏ]")
 _BREAKING_SPACE = re.compile(r"[^\S\u00a0\u202f]+")
 
 
@@ -93,12 +94,20 @@ def _columns(char: str) -> int:
     return 2 if unicodedata.east_asian_width(char) in "WF" else 1
 
 
+def are_latin(before: str, after: str) -> bool:
+    """Tell whether a Latin letter or a digit stands on both sides of where two texts meet."""
+    return bool(_LATIN.match(before[-1:]) and _LATIN.match(after[:1]))
+
+
 def whole_words(parts: Iterable[Word], language: str) -> list[Word]:
-    """Join what whisper's tokenizer takes apart (" m", "'appelle"): there, a leading space says that a word begins."""
+    """Join what whisper's tokenizer takes apart (" m", "'appelle"): there, a leading space says that a word begins.
+
+    In languages without spaces that holds for foreign words ("Go", "ogle").
+    """
     words: list[Word] = []
     for part in parts:
-        if words and not part.text.startswith(" ") and language not in SPACELESS:
-            last = words[-1]
+        last = words[-1] if words else None
+        if last and not part.text.startswith(" ") and (not is_spaceless(language) or are_latin(last.text, part.text)):
             sure = [one.confidence for one in (last, part) if one.confidence is not None]
             words[-1] = Word(
                 text=last.text + part.text.rstrip(),

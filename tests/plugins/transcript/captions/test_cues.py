@@ -13,7 +13,7 @@ from core import Segment, Word
 from plugins.transcript.captions.cues import Cue, build_cues
 from plugins.transcript.captions.reading import scaled
 from plugins.transcript.captions.tokens import tokenize
-from plugins.transcript.captions.typography import join, width
+from plugins.transcript.captions.typography import join, whole_words, width
 from plugins.transcript.options import CaptionOptions
 
 RULES = CaptionOptions()
@@ -219,3 +219,16 @@ def test_german_closes_with_the_sign_that_english_opens_with() -> None:
     said = [Word(text=word, start=at, end=at + 0.5) for at, word in enumerate(["Er", "sagt", "„", "ja", "“", "."])]
 
     assert [piece.text for piece in tokenize(said, "de", 40)] == ["Er", "sagt", "„ja“."]
+
+
+@pytest.mark.parametrize(
+    ("parts", "language", "words"),
+    [
+        ([" m", "'appelle", " Alice"], "fr", ["m'appelle", "Alice"]),
+        (["Go", "ogle", "検", "査"], "ja", ["Google", "検", "査"]),
+        (["は", " Go", "ogle", " News"], "ja", ["は", "Google", "News"]),
+    ],
+)
+def test_what_the_tokenizer_takes_apart_is_one_word(parts: list[str], language: str, words: list[str]) -> None:
+    heard = [Word(text=part, start=at, end=at + 1, confidence=0.9) for at, part in enumerate(parts)]
+    assert [word.text for word in whole_words(heard, language)] == words
