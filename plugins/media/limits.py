@@ -156,16 +156,6 @@ def text_notes(container: InputContainer, settings: MediaSettings) -> list[str]:
     return notes
 
 
-def check_silence(seconds: float, path: Path, settings: MediaSettings) -> None:
-    """Raise BadSource where a clock's holes come to more than any recording's."""
-    if seconds > settings.silence_limit:
-        raise BadSource(
-            f"{path} has holes of {seconds / 3600:.0f} hours and more: its clock leaps",
-            remedy=NEW_CLOCK,
-            path=str(path),
-        )
-
-
 def check_picture(width: int, height: int, settings: MediaSettings) -> None:
     """Raise ValueError for a picture that would fill the memory, before it is decoded."""
     if width * height > settings.picture_pixel_limit:

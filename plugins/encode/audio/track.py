@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from fractions import Fraction
+from math import inf
 from typing import TYPE_CHECKING
 
 from plugins.encode.audio.encoders import AacEncoders, AudioFile, EncodedAudio
@@ -11,7 +12,7 @@ from plugins.encode.audio.gain import Gain
 from plugins.encode.audio.resample import RATE, Resampler, hushed, is_sound, shortened, silence
 from plugins.encode.profiles import Voice
 from plugins.media.decoding import Damaged
-from plugins.media.limits import check_silence
+from plugins.media.silence import LONG, check_holes, check_silence
 
 if TYPE_CHECKING:
     from av.audio.frame import AudioFrame
@@ -54,10 +55,13 @@ class Sound:
         """Sounds are this scene's from here on."""
         self._until = None if scene.until is None else round(scene.until * RATE)
         self._shift = scene.shift
-        self._media = scene.media
+        self._scene = scene
         self._resampler: Resampler | None = None
+        #: All of its holes have been counted.
+        self._is_checked = False
         heard = [track for track in (scene.media.audio, *scene.media.other_audio) if track]
-        gain = heard[min(self._number, len(heard) - 1) if not scene.fit else 0].gain if heard else 0.0
+        self._track = heard[min(self._number, len(heard) - 1) if not scene.fit else 0] if heard else None
+        gain = self._track.gain if self._track else 0.0
         self._gain = Gain(gain) if gain else None
 
     @property
@@ -88,11 +92,21 @@ class Sound:
         for ready in self._resampler.flush():
             self._level(ready if is_sound(ready) else hushed(ready))
         first, missing = self._resampler.done, begin - self._resampler.done
-        self._filled += missing
-        check_silence(self._filled / RATE, self._media.path, self._media.settings)
+        self._check(missing)
         for ready in silence(missing, first, self._encoders.layout):
             self._level(ready)
         self._resampler = Resampler(self._shift, self._encoders.layout, begin)
+
+    def _check(self, missing: int) -> None:
+        """Refuse a file whose clock leaps before its silence is encoded, which takes as long as sound."""
+        media = self._scene.media
+        if missing > LONG * RATE and not self._is_checked and self._track:
+            origin = media.origin
+            until = inf if self._scene.end is None else self._scene.end + origin
+            check_holes(media.path, self._track.index, media.settings, self._scene.start + origin, until)
+            self._is_checked = True
+        self._filled += missing
+        check_silence(self._filled / RATE, media.path, media.settings)
 
     def wait(self, until: Fraction | float) -> None:
         """Fill up to a time of the film, unless the scene's sound has begun."""

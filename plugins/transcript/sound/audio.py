@@ -19,9 +19,10 @@ from av.filter import Graph
 from core.errors import BadSource
 from plugins.media.coverage import MOMENT, Extent, Hole, SoundCoverage, loss, merged, seconds_of, stated_end
 from plugins.media.decoding import Damaged, damage, decode
-from plugins.media.limits import check_duration, check_silence
+from plugins.media.limits import check_duration
 from plugins.media.opener import open_source
 from plugins.media.settings import DEFAULTS, MediaSettings
+from plugins.media.silence import check_silence
 from plugins.media.source_file import packets
 from plugins.media.tracks import usable
 from plugins.transcript.sound.downmix import Downmix
@@ -38,9 +39,6 @@ if TYPE_CHECKING:
 
 #: Seconds by which the file's clock may run ahead of its sound before silence is put in.
 _GAP = 0.1
-
-#: A hole of more seconds than this is a fault of the clock.
-_LONGEST_GAP = 3600.0
 
 #: Peak that the limiter allows; resampling and coding may add a little to it.
 _CEILING = 0.9
@@ -182,9 +180,7 @@ class _Ears:
         if self.origin is None:
             self.origin = moment or 0.0
         missing = 0.0 if moment is None else moment - self.origin - self.samples / RATE
-        if missing > _LONGEST_GAP:
-            self.origin += missing  # a clock that jumps, not a silence
-        elif missing > _GAP:
+        if missing > _GAP:
             self._filled += missing
             check_silence(self._filled, self._path, self._settings)
             rest = round(missing * RATE)
