@@ -10,8 +10,8 @@ from typing import Literal
 import structlog
 
 from core import backoff, measures
-from core.errors import AmphipodError
-from core.http import client
+from core.errors import AmphipodError, BadSettings, BadSource
+from core.http import client, strangers
 from core.http.client import Answer
 from core.model import Manifest, State, StepResult, now
 from core.retention import holdings
@@ -73,7 +73,12 @@ class Case:
             self.folder, self.delivery.model_copy(update={"tries": self.delivery.tries + 1, "uncertain": True})
         )
         headers = {**headers, CORRELATION_HEADER: self.manifest.job.correlation}
-        self.answer = client.post(url, body, headers, self.settings)
+        only_public = self.delivery.callback.guarded and strangers.is_one(url, self.settings)
+        try:
+            self.answer = client.post(url, body, headers, self.settings, only_public=only_public)
+        except BadSource as error:
+            remedy = "name the host in AMPHIPOD_NOTIFY_HOSTS on hosts of `callbacks` if it is yours"
+            raise BadSettings(error.message, remedy=remedy) from error
         return self.answer
 
 

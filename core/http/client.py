@@ -56,9 +56,14 @@ class Answer:
             return None
 
 
-def post(url: str, body: bytes, headers: Mapping[str, str], settings: Settings) -> Answer:
-    """Send JSON."""
-    return _request("POST", url, body, {"Content-Type": "application/json", **headers}, settings)
+def post(url: str, body: bytes, headers: Mapping[str, str], settings: Settings, *, only_public: bool = False) -> Answer:
+    """Send JSON.
+
+    Raises:
+        BadSource: only a public address may be told, and this one is private.
+    """
+    whole = {"Content-Type": "application/json", **headers}
+    return _request("POST", url, body, whole, settings, only_public=only_public)
 
 
 def get(url: str, headers: Mapping[str, str], settings: Settings, *, only_public: bool = False) -> Answer:

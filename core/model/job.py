@@ -57,6 +57,8 @@ class Callback(Model):
     kind: str
     #: Esup-Pod's are relative to its API's address, so that a wrong one can still be mended.
     url: str
+    #: Somebody has named it by HTTP: it must be at a public address, or on a host of the settings.
+    guarded: bool = False
     #: What the receiver wants to hear again.
     body: Mapping[str, Any] = Field(default_factory=dict)
 

@@ -12,8 +12,8 @@ from xml.etree import ElementTree as ET
 import structlog
 
 from core.errors import BadCall, BadSource, OutOfReach
+from core.http import strangers
 from core.http.client import Answer, get
-from core.pipeline import download
 from core.settings import Settings
 
 Role = Literal["presenter", "presentation"]
@@ -70,7 +70,7 @@ def fetch(url: str, settings: Settings, allow: Callable[[str], str]) -> Mediapac
 
 def _get(url: str, settings: Settings) -> Answer:
     try:
-        return get(url, {}, settings, only_public=download.is_stranger_s(url, settings))
+        return get(url, {}, settings, only_public=strangers.is_one(url, settings))
     except BadSource as error:
         raise BadCall(error.message, remedy=error.remedy) from error
 

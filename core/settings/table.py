@@ -197,6 +197,11 @@ class Settings(BaseModel):
     webhook_secret: SecretStr | None = Field(
         default=None, description="secret shared with the portal, by which it knows that a webhook is ours"
     )
+    notify_hosts: Names = Field(
+        default=(),
+        description="comma-separated hosts that the API's callers may have told of a job, private ones too; "
+        "none: any public one",
+    )
     pod_api_url: Address | None = Field(default=None, description="Esup-Pod's API, https://pod.univ.fr/rest/")
     pod_api_token: SecretStr | None = Field(default=None, description="token there, of a user who is staff")
     pod_broker_url: Address | None = Field(

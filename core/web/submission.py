@@ -10,8 +10,9 @@ from urllib.parse import unquote, urlsplit
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from core.errors import BadCall, EngineMissing
+from core.http import strangers
 from core.model import Callback, Download, Job, Priority, Source, Step, check_correlation_id
-from core.pipeline import download, lifecycle, planning
+from core.pipeline import lifecycle, planning
 from core.retention import uploads
 from core.retention.uploads import UploadFolder
 from core.storage import files
@@ -87,7 +88,7 @@ class _Takes:
             self.uploads.append(place)
             return place.film().resolve()
         assert take.url is not None
-        download.check(take.url, settings)
+        strangers.check_source(take.url, settings)
         last = PurePosixPath(unquote(urlsplit(take.url).path)).name
         name = uploads.safe_name(last) if last.strip("./") else "film"
         # A folder each, so that two of one name don't meet.
@@ -140,11 +141,13 @@ def submit(services: Services, asked: Submission, key: str | None) -> str:
             priority=asked.priority,
             attributes={**asked.attributes, **({"title": asked.title} if asked.title else {})},
             downloads=tuple(sources.downloads),
-            callbacks=tuple(Callback(kind="webhook", url=url) for url in asked.notify),
+            callbacks=tuple(Callback(kind="webhook", url=url, guarded=True) for url in asked.notify),
             correlation_id=asked.correlation_id,
         )
     except RecursionError as error:
         raise BadCall("the request is nested too deep") from error
+    for url in asked.notify:
+        strangers.check_receiver(url, services.settings)
     if asked.notify and not services.has_broker and services.settings.webhook_secret is None:
         raise BadCall("nobody can be told: a webhook can't be signed", remedy="set AMPHIPOD_WEBHOOK_SECRET")
     missing: Mapping[Step, EngineMissing] = {}

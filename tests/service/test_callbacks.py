@@ -158,10 +158,12 @@ def record(settings: Settings, job: str, name: str = "1.1") -> Delivery | None:
     return Delivery.model_validate_json(path.read_bytes()) if path.exists() else None
 
 
-def told_here(settings: Settings, url: str, within: float = 20.0, **changes: Any) -> Delivery:
+def told_here(
+    settings: Settings, url: str, within: float = 20.0, *, guarded: bool = False, **changes: Any
+) -> Delivery:
     """Do a job and tell of it without a queue; gives up looking after the first try past `within` seconds."""
     loaded = settings.model_copy(update=changes)
-    callback = Callback(kind="webhook", url=url)
+    callback = Callback(kind="webhook", url=url, guarded=guarded)
     sources = jobs.sources(loaded, "a.mp4", None)
     folder, _ = lifecycle.submit(
         Job(id="here", sources=sources, steps=("encode",), callbacks=(callback,)), loaded.jobs_root
@@ -182,6 +184,21 @@ def settled(settings: Settings, job: str, name: str = "1.1", within: float = 20.
 
     found: Delivery = until(look, within, f"delivery {name} of {job} is settled")
     return found
+
+
+class TestWhoMayBeTold:
+    def test_a_private_address_that_somebody_named_by_http_gets_nothing(
+        self, hasty: Settings, receiver: Receiver
+    ) -> None:
+        found = told_here(hasty, receiver.url, within=0, guarded=True)
+
+        assert "is at a private address: name the host in AMPHIPOD_NOTIFY_HOSTS" in found.answer
+        assert (found.state, receiver.news) == ("due", [])
+
+    def test_a_host_of_the_settings_is_told_wherever_it_is(self, hasty: Settings, receiver: Receiver) -> None:
+        found = told_here(hasty, receiver.url, guarded=True, notify_hosts=("127.0.0.1",))
+
+        assert (found.state, len(receiver.news)) == ("delivered", 1)
 
 
 class TestWhatIsSaid:

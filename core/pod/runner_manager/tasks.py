@@ -13,9 +13,8 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BaseModel, Field
 
 from core.errors import BadCall, UnknownJob
-from core.http import addresses
+from core.http import addresses, strangers
 from core.model import Callback, Download, Job, Source
-from core.pipeline import download
 from core.pod import mediapackage
 from core.pod.settings_import import bit_rate
 from core.settings import Settings
@@ -60,7 +59,7 @@ def job_of(task: RunnerTask, settings: Settings) -> Job:
         "attributes": {
             name: task.parameters[name] for name in ("video_id", "video_slug", "video_title") if name in task.parameters
         },
-        "callbacks": (Callback(kind="pod-runner", url=task.notify_url),),
+        "callbacks": (Callback(kind="pod-runner", url=task.notify_url, guarded=True),),
     }
     try:
         asked = _TYPES[task.task_type](task, downloads, settings)
@@ -93,7 +92,7 @@ def _allowed(url: str, settings: Settings) -> str:
         BadCall
     """
     hosts = settings.runner_hosts or (*settings.fetch_hosts, *addresses.hosts_of(settings.pod_api_url))
-    return download.check_among(url, hosts, only=bool(settings.runner_hosts), name="AMPHIPOD_RUNNER_HOSTS")
+    return strangers.check_among(url, hosts, only=bool(settings.runner_hosts), name="AMPHIPOD_RUNNER_HOSTS")
 
 
 class _Downloads:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from core.errors import BadCall, BadSource
-from core.http import addresses
+from core.http import addresses, strangers
 from core.pipeline import download
 from core.settings import Settings
 
@@ -72,7 +72,7 @@ def test_which_addresses_are_public(address: str, public: bool) -> None:
 )
 def test_a_private_address_is_refused_at_once(url: str, words: str, settings: Settings) -> None:
     with pytest.raises(BadCall, match=words):
-        download.check(url, settings)
+        strangers.check_source(url, settings)
 
 
 def test_a_host_with_letters_of_its_language_is_one_of_the_web() -> None:
@@ -81,9 +81,9 @@ def test_a_host_with_letters_of_its_language_is_one_of_the_web() -> None:
 
 def test_with_a_list_of_hosts_only_those_private_or_not(settings: Settings) -> None:
     listed = settings.model_copy(update={"fetch_hosts": ("127.0.0.1",)})
-    download.check("http://127.0.0.1/a.mp4", listed)
+    strangers.check_source("http://127.0.0.1/a.mp4", listed)
     with pytest.raises(BadCall, match="AMPHIPOD_FETCH_HOSTS"):
-        download.check("http://193.54.1.1/a.mp4", listed)
+        strangers.check_source("http://193.54.1.1/a.mp4", listed)
 
 
 @pytest.fixture

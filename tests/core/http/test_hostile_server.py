@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from core.errors import BadCall, BadSource, Cancelled, OutOfReach
-from core.http import addresses, client, sessions
+from core.http import addresses, client, sessions, strangers
 from core.pipeline import download, transfer
 from core.pod import mediapackage
 from core.settings import Settings
@@ -292,7 +292,7 @@ def test_a_hostile_mediapackage_is_refused_in_one_line(
     named = settings.model_copy(update={"fetch_hosts": ("localhost",)})
 
     def allow(url: str) -> str:
-        return download.check_among(url, (), only=False, name="AMPHIPOD_RUNNER_HOSTS")
+        return strangers.check_among(url, (), only=False, name="AMPHIPOD_RUNNER_HOSTS")
 
     with pytest.raises((BadCall, ValueError), match=words) as refused:
         mediapackage.fetch(f"http://localhost:{port}/package.xml", named, allow)

@@ -213,12 +213,12 @@ def test_title_folder_priority_and_who_is_told_go_with_the_film(toy_host: Host, 
         title="Optics 1",
         output="0042",
         priority="high",
-        notify="https://portal.example/told",
+        notify="https://193.54.1.1/told",
     )
     (folder,) = (toy_host.settings.jobs_root / "jobs").iterdir()
     job = JobFolder(toy_host.settings.jobs_root, folder.name).job()
     assert (job.attributes, job.output, job.priority) == ({"title": "Optics 1"}, tmp_path / "0042", "high")
-    assert [one.url for one in job.callbacks] == ["https://portal.example/told"]
+    assert [one.url for one in job.callbacks] == ["https://193.54.1.1/told"]
 
 
 def test_slides_that_are_sent_too_make_a_studio_job_of_both(settings: Settings) -> None:
@@ -251,7 +251,8 @@ def test_a_film_that_was_sent_is_not_asked_for_again_when_a_word_of_the_form_is_
     [
         ({}, 400, "no lecture was named"),
         ({"source": FILM, "notify": "ftp://portal"}, 400, "notify.0: must match"),
-        ({"source": FILM, "notify": "https://portal.example"}, 400, "set AMPHIPOD_WEBHOOK_SECRET"),
+        ({"source": FILM, "notify": "https://193.54.1.1/"}, 400, "set AMPHIPOD_WEBHOOK_SECRET"),
+        ({"source": FILM, "notify": "http://127.0.0.1:1/"}, 400, "name the host in AMPHIPOD_NOTIFY_HOSTS"),
         ({"source": "a.mp4", "priority": "soon"}, 400, "priority: must be 'high', 'normal' or 'low'"),
         ({"source": "a.mp4", "output": "/etc"}, 400, "no paths are taken here"),
         ({"source": "/etc/passwd"}, 400, "no paths are taken here"),
