@@ -8,8 +8,10 @@ Pod mail its owner that the video has been encoded.
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -19,7 +21,7 @@ from core.errors import BadSettings, NotWritable
 from core.model import State, StepResult
 from core.pod import withdrawal
 from core.pod.api import Api, Look, is_open, judge
-from core.storage import job_state, permissions, publish
+from core.storage import beneath, job_state, permissions, publish
 
 
 def tell_encoded(case: Case) -> Verdict:
@@ -76,12 +78,12 @@ def tell_transcribed(case: Case) -> Verdict:
     captions = Path(body["temp_vtt_file"])  # named after the job, hence nobody else's
     if case.delivery.uncertain and (look := api.look(body["video_id"])) in ("taken", "gone"):
         verdict = Verdict("taken" if look == "taken" else "refused", f"told before; the video is {look}")
-        return _without_captions(captions, verdict, look)
+        return _without_captions(case, captions, verdict, look)
     access, roots = permissions.of(case.settings), case.settings.media_roots
     publish.put(_made(case, "caption", captions), captions, access, roots=roots)
     answer = api.post({**body, "msg": _made_by(case, "transcribe")})
     look = api.look(body["video_id"]) if is_open(answer) else None
-    return _without_captions(captions, judge(answer, look), look)
+    return _without_captions(case, captions, judge(answer, look), look)
 
 
 def tell_runner(case: Case) -> Verdict:
@@ -123,10 +125,11 @@ def _without_files(case: Case, verdict: Verdict, look: Look | None) -> Verdict:
     return _noting(verdict, withdrawal.withdraw(case.folder, job.output, case.settings.media_roots), job.output)
 
 
-def _without_captions(captions: Path, verdict: Verdict, look: Look | None) -> Verdict:
+def _without_captions(case: Case, captions: Path, verdict: Verdict, look: Look | None) -> Verdict:
     if look != "gone" or not captions.exists():
         return verdict
-    captions.unlink(missing_ok=True)
+    with suppress(FileNotFoundError), beneath.folder(captions.parent, case.settings.media_roots) as place:
+        os.unlink(captions.name, dir_fd=place)
     return _noting(verdict, [captions.name], captions.parent)
 
 

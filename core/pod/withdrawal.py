@@ -26,7 +26,7 @@ def withdraw(folder: JobFolder, output: Path, roots: Sequence[Path] = ()) -> lis
         return []
     removed = []
     base = output if output.is_dir() else output.parent
-    with publish.folder_lock(base), disk_errors(output), beneath.folder(base, roots) as place:
+    with disk_errors(output), beneath.folder(base, roots) as place, publish.folder_lock(base):
         known = ledger.read(folder.root, output)
         ours = {name: mark for entry in known.entries if entry.job == folder.id for name, mark in entry.files.items()}
         for name, mark in ours.items():
@@ -35,16 +35,19 @@ def withdraw(folder: JobFolder, output: Path, roots: Sequence[Path] = ()) -> lis
                     os.unlink(last, dir_fd=inner)
                 removed.append(name)
         ledger.write(folder.root, known.updated((), ours))
+        if base == output:
+            for subfolder in sorted({str(Path(name).parent) for name in ours} - {"."}, reverse=True):
+                _remove_empty(subfolder, place)
     if base == output:
-        for path in (*sorted({(output / name).parent for name in ours} - {output}, reverse=True), output):
-            _remove_empty(path)
+        with contextlib.suppress(FileNotFoundError), beneath.folder(output.parent, roots) as above:
+            _remove_empty(output.name, above)
     return removed
 
 
-def _remove_empty(path: Path) -> None:
+def _remove_empty(name: str, held: int) -> None:
     try:
-        with contextlib.suppress(FileNotFoundError):
-            path.rmdir()
+        with contextlib.suppress(FileNotFoundError), beneath.parent(held, name) as (place, last):
+            os.rmdir(last, dir_fd=place)
     except OSError as error:
         if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
             raise

@@ -39,12 +39,9 @@ Lock = Callable[[Path], AbstractContextManager[None]]
 @contextlib.contextmanager
 def folder_lock(folder: Path) -> Iterator[None]:
     """Hold a folder for this process; freed by the kernel when the process dies."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+    with beneath.folder(folder) as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
         yield
-    finally:
-        os.close(descriptor)
 
 
 def prepare_output(output: Path, roots: Sequence[Path] = ()) -> None:
@@ -158,6 +155,7 @@ def complete_interrupted(output: Path, root: Path, roots: Sequence[Path] = ()) -
                 _roll_forward(recorded, root, place)
             elif recorded or _is_known(job) or not _has_journal(stage, place):
                 beneath.remove(stage, place)
+                _log.info("what a publish had staged was removed: it was never begun", path=str(output / stage))
             else:
                 _set_aside(stage, output, place)
 

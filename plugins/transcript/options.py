@@ -62,8 +62,6 @@ class CaptionOptions(BaseModel):
     review_below: float = Field(default=0.5, ge=0.0, le=1.0)
     #: What is often misheard and what it should be, whole words in any case: `{"soft max": "softmax"}`.
     corrections: Annotated[Mapping[str, str], BeforeValidator(_from_text)] = {}
-    #: Also leave the WebVTT as `temp/<job id>.vtt` in the source's media root, where Esup-Pod's callback reads it.
-    pod_temp: bool = False
 
     @property
     def gap(self) -> float:

@@ -158,9 +158,7 @@ def record(settings: Settings, job: str, name: str = "1.1") -> Delivery | None:
     return Delivery.model_validate_json(path.read_bytes()) if path.exists() else None
 
 
-def told_here(
-    settings: Settings, url: str, within: float = 20.0, *, guarded: bool = False, **changes: Any
-) -> Delivery:
+def told_here(settings: Settings, url: str, within: float = 20.0, *, guarded: bool = False, **changes: Any) -> Delivery:
     """Do a job and tell of it without a queue; gives up looking after the first try past `within` seconds."""
     loaded = settings.model_copy(update=changes)
     callback = Callback(kind="webhook", url=url, guarded=guarded)

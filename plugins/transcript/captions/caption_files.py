@@ -6,12 +6,11 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from core import Artifact, Job, Transcript
-from core.errors import UnsafePath
+from core import Artifact, Transcript
 from plugins.transcript.captions.confidence import heard, marked
 from plugins.transcript.captions.corrections import correct
 from plugins.transcript.captions.cues import Cue, build_cues
-from plugins.transcript.captions.formats import FORMATS, webvtt
+from plugins.transcript.captions.formats import FORMATS
 from plugins.transcript.captions.review import About, page
 from plugins.transcript.options import CaptionOptions
 
@@ -45,38 +44,6 @@ def write_cues(
         path.write_text(text, encoding="utf-8")
         artifacts.append(artifact)
     return artifacts
-
-
-def leave_for_pod(job: Job, transcript: Transcript, options: CaptionOptions, media_roots: Sequence[Path]) -> Path:
-    """Write the WebVTT where Esup-Pod's callback opens it, readable by Pod's own user, whole or not at all.
-
-    Pod takes the base name of what the callback says and looks in MEDIA_ROOT/temp, then deletes the file.
-    """
-    transcript = correct(transcript, options.corrections)
-    path = place_for_pod(job, media_roots) / f"{job.id}.vtt"
-    partial = path.with_suffix(".vtt.part")
-    partial.write_text(webvtt(transcript, _cues(transcript, options)), encoding="utf-8")
-    partial.chmod(0o664)
-    partial.replace(path)
-    return path
-
-
-def place_for_pod(job: Job, media_roots: Sequence[Path]) -> Path:
-    """Return the folder `temp` of the media root that holds a job's source, made if it isn't there.
-
-    :raises UnsafePath: none holds it.
-    """
-    source = job.source.path.resolve()
-    root = next((root for root in media_roots if source.is_relative_to(root.resolve())), None)
-    if root is None:
-        raise UnsafePath(
-            f"{source}: lies in no media root, so there is no `temp` for Esup-Pod",
-            remedy="set MEDIA_ROOT, or leave out the option pod_temp",
-            path=str(source),
-        )
-    folder = root / "temp"
-    folder.mkdir(exist_ok=True)
-    return folder
 
 
 def _cues(transcript: Transcript, options: CaptionOptions) -> list[Cue]:

@@ -126,21 +126,6 @@ def run(there: Host, one: Job) -> Any:
     return folder, attempt.run_step(there, folder, "transcribe")
 
 
-def test_pod_s_job_leaves_its_vtt_where_pod_s_callback_reads_it(tmp_path: Path) -> None:
-    """Pod sends [video_id, mp3 path, duration, lang]; the duration may be 0 and isn't used."""
-    media = tmp_path / "media"
-    mp3 = media / "videos/owner/0003/audio_192k.mp3"
-    mp3.parent.mkdir(parents=True)
-    mp3.write_bytes(clip("fr-noisy.mp3").path.read_bytes())
-    asked = job(mp3, language="fr", options={"pod_temp": True}, attributes={"pod": {"video_id": 3, "duration": 0}})
-
-    _, result = run(host(tmp_path, media_roots=(media,)), asked)
-
-    assert result.state == "succeeded", result.reason
-    assert text_of(media / "temp" / f"{asked.id}.vtt") == clip("fr-noisy.mp3").text
-    assert list(media.rglob("*.part")) == []
-
-
 def test_a_translation_is_a_second_track(tmp_path: Path) -> None:
     _, result = run(host(tmp_path), job(clip("fr-short.wav").path, language="fr", options={"translate": True}))
 

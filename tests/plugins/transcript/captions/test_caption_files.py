@@ -18,12 +18,10 @@ from hypothesis import strategies as st
 from playwright.sync_api import Page, sync_playwright
 
 from core import Artifact, Job, Manifest, Segment, Source, State, Transcript, Word
-from core.errors import UnsafePath
 from core.model import ManifestStep
 from core.storage.job_folder import JobFolder
-from core.testing import fake_job
 from core.web.player import stand_alone
-from plugins.transcript.captions.caption_files import leave_for_pod, write
+from plugins.transcript.captions.caption_files import write
 from plugins.transcript.captions.corrections import correct
 from plugins.transcript.captions.cues import Cue, build_cues
 from plugins.transcript.captions.formats import plain, subrip
@@ -213,27 +211,6 @@ class TestCorrections:
     @given(st.dictionaries(texts, texts, max_size=4), st.lists(texts, max_size=4))
     def test_no_rule_breaks_a_transcript(self, rules: dict[str, str], sentences: list[str]) -> None:
         cues_of(correct(transcript(*sentences), rules))
-
-
-class TestForPod:
-    """Esup-Pod opens MEDIA_ROOT/temp/<base name> and deletes it."""
-
-    def test_the_file_is_where_pod_looks_for_it(self, tmp_path: Path) -> None:
-        source = tmp_path / "media/videos/abc/0003/audio_192k.mp3"
-        source.parent.mkdir(parents=True)
-
-        path = leave_for_pod(
-            fake_job(source, id="pod-3"), transcript("One."), RULES, (tmp_path / "other", tmp_path / "media")
-        )
-
-        assert path == tmp_path / "media/temp/pod-3.vtt"
-        assert [caption.text for caption in webvtt.read(str(path)).captions] == ["One."]
-        assert path.stat().st_mode & 0o044 == 0o044
-        assert [one.name for one in path.parent.iterdir()] == ["pod-3.vtt"]
-
-    def test_a_source_outside_the_media_roots_is_told(self, tmp_path: Path) -> None:
-        with pytest.raises(UnsafePath, match="lies in no media root"):
-            leave_for_pod(fake_job(tmp_path / "a.mp3"), transcript("One."), RULES, (tmp_path / "media",))
 
 
 def test_a_page_opened_from_the_disk_shows_the_captions(browser_page: tuple[Page, Path, str], tmp_path: Path) -> None:
