@@ -293,7 +293,7 @@ class TestJournals:
         assert not stage.exists()
         aside = media / "out" / f"{publish.ASIDE_PREFIX}nobody.abcd"
         assert aside.exists() == (job == "nobody")
-        assert [line["path"] for line in log] == ([str(aside)] if job == "nobody" else [])
+        assert [line["path"] for line in log] == [str(aside if job == "nobody" else stage)]
 
     def test_one_that_was_completed_is_not_done_again(self, host: Host, submit: Submit, media: Path) -> None:
         folder = submit(media / "out")
