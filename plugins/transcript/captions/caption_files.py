@@ -13,6 +13,7 @@ from plugins.transcript.captions.corrections import correct
 from plugins.transcript.captions.cues import Cue, build_cues
 from plugins.transcript.captions.formats import FORMATS, webvtt
 from plugins.transcript.captions.review import About, page
+from plugins.transcript.captions.seams import lowered
 from plugins.transcript.options import CaptionOptions
 
 
@@ -20,7 +21,7 @@ def write(
     transcript: Transcript, options: CaptionOptions, folder: Path, lecture: About | None = None
 ) -> Sequence[Artifact]:
     """Write `transcript_<language>` in each of the formats that were asked for."""
-    transcript = correct(transcript, options.corrections)
+    transcript = _put_right(transcript, options)
     cues = _cues(transcript, options)
     return write_cues(transcript, cues, options, folder, lecture or About("", ""))
 
@@ -52,7 +53,7 @@ def leave_for_pod(job: Job, transcript: Transcript, options: CaptionOptions, med
 
     Pod takes the base name of what the callback says and looks in MEDIA_ROOT/temp, then deletes the file.
     """
-    transcript = correct(transcript, options.corrections)
+    transcript = _put_right(transcript, options)
     path = place_for_pod(job, media_roots) / f"{job.id}.vtt"
     partial = path.with_suffix(".vtt.part")
     partial.write_text(webvtt(transcript, _cues(transcript, options)), encoding="utf-8")
@@ -77,6 +78,11 @@ def place_for_pod(job: Job, media_roots: Sequence[Path]) -> Path:
     folder = root / "temp"
     folder.mkdir(exist_ok=True)
     return folder
+
+
+def _put_right(transcript: Transcript, options: CaptionOptions) -> Transcript:
+    """Corrections come last: what an institution writes with a capital keeps it."""
+    return correct(lowered(transcript), options.corrections)
 
 
 def _cues(transcript: Transcript, options: CaptionOptions) -> list[Cue]:
