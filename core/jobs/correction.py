@@ -38,7 +38,7 @@ def correctable(job: str | Path, step: Step, *, settings: Settings | None = None
     folder = JobFolder(settings.jobs_root, known)
     if corrections.is_left(folder, step):
         with claim.held(folder), files.disk_errors(folder.path):
-            corrections.settle(folder, step)
+            corrections.settle(folder, step, settings.media_roots)
     whole = job_state.fold(folder)
     if not whole.state.is_final:
         raise JobConflict(f"job {known} is {whole.state}", remedy="wait for its end", job=known)
@@ -81,7 +81,7 @@ def correct(
             result = corrections.put(folder, before, {path.name: path for path in made}, note)
             _publish(folder, job, result, {path.name for path in made}, replace=replace, settings=settings)
         except BaseException:
-            corrections.settle(folder, before.step)
+            corrections.settle(folder, before.step, settings.media_roots)
             raise
         corrections.record(folder, before.step)
         return job_state.fold(folder)

@@ -18,7 +18,7 @@ import structlog
 
 from core.model import Artifact, Job, StepResult, now
 from core.retention import holdings
-from core.storage import beneath, commit, conflicts, files, job_state
+from core.storage import beneath, commit, conflicts, files, job_state, publish
 from core.storage.job_folder import JobFolder
 from core.storage.ledger import Publication
 
@@ -56,13 +56,17 @@ def record(folder: JobFolder, step: str) -> None:
         files.remove(place)  # as of all that is published, there is no second copy
 
 
-def settle(folder: JobFolder, step: str) -> None:
-    """Record a correction that was begun to be published, and drop one that was not. Hold the job's claim."""
-    place = _place(folder, step)
-    if (place / _RECORD).exists() and _is_published(folder, place):
-        record(folder, step)
-    else:
+def settle(folder: JobFolder, step: str, roots: Sequence[Path] = ()) -> None:
+    """Complete and record a correction that was begun to be published; drop one that was not. Hold the job's claim."""
+    place, output = _place(folder, step), folder.job().output
+    if output is None or not (place / _RECORD).exists() or not _is_published(folder, place):
         files.remove(place)
+        return
+    try:
+        with publish.folder_lock(output):
+            publish.complete_interrupted(output, folder.root, roots)
+    finally:
+        record(folder, step)
 
 
 def is_left(folder: JobFolder, step: str) -> bool:

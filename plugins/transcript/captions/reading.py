@@ -45,6 +45,11 @@ def scaled(rules: CaptionOptions, language: str) -> CaptionOptions:
     )
 
 
+def columns(language: str) -> int:
+    """Return how many columns a character of the language's script takes as a rule."""
+    return 2 if primary(language) in _SCRIPTS else 1
+
+
 def primary(language: str) -> str:
     """Return the language of a BCP 47 tag, without script and region."""
     return language.lower().replace("_", "-").partition("-")[0]

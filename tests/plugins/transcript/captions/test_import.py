@@ -48,8 +48,16 @@ def test_a_fault_is_named_by_caption_and_line(text: str) -> None:
 
 def test_what_is_hard_to_read_is_a_warning() -> None:
     cues, _ = read(TWO.replace("\nc\n", f"\n{'c' * 41}\n"))
-    assert list(warnings(cues, CaptionOptions())) == [
+    assert list(warnings(cues, CaptionOptions(), "en")) == [
         "caption 2, line 9: a line has 41 characters, more than 40",
+    ]
+
+
+def test_it_counts_in_characters_of_the_script() -> None:
+    cues, _ = read(TWO.replace("\nc\n", f"\n{'熱' * 17}\n"))
+    assert list(warnings(cues, CaptionOptions(), "ja")) == [
+        "caption 2, line 9: a line has 17 characters, more than 16",
+        "caption 2, line 9: 8 characters a second, more than 7",
     ]
 
 
