@@ -15,18 +15,17 @@ from random import Random
 import pytest
 from typer.testing import CliRunner
 
-from core import Job, Segment, Source, State, Transcript, Word, correctable
+from core import Artifact, Job, Segment, Source, Transcript, Word, correctable
 from core.cli import build
 from core.errors import AmphipodError
-from core.model import StepResult, now
-from core.pipeline import lifecycle
 from core.pipeline.planning import Host
 from core.plugin_host.manager import Manager
 from core.settings import Settings
-from core.storage import commit
 from plugins.transcript.captions.caption_files import write
 from plugins.transcript.captions.review import About
 from plugins.transcript.options import CaptionOptions
+
+from ...conftest import ended
 
 SAID = ("Today we speak of the enter pea.", "It never falls.")
 
@@ -45,27 +44,12 @@ def published(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Published:
         source = Path("lecture.mp3").absolute()
         source.touch()
         job = Job(id="j1", sources=(Source(path=source),), steps=("transcribe",), output=Path("out").absolute())
-        folder, _ = lifecycle.submit(job, settings.jobs_root)
-        place = folder.out / "transcribe.1"
-        place.mkdir(parents=True)
         options = CaptionOptions.model_validate({"formats": formats})
-        made = [one for code in languages for one in write(heard(code), options, place, About("j1", "lecture"))]
-        result = StepResult(
-            job=job.id,
-            step="transcribe",
-            run=1,
-            attempt=1,
-            state=State.SUCCEEDED,
-            folder="out/transcribe.1",
-            artifacts=commit.measure(made, place),
-            facts={"duration": 30.0},
-            options=options.model_dump(mode="json"),
-            host="host",
-            started_at=now(),
-            finished_at=now(),
-        )
-        commit.commit(folder, result)
-        lifecycle.finish(Host(only, Manager(only)), folder)
+
+        def make(place: Path) -> list[Artifact]:
+            return [one for code in languages for one in write(heard(code), options, place, About("j1", "lecture"))]
+
+        ended(Host(only, Manager(only)), job, make, facts={"duration": 30.0}, options=options.model_dump(mode="json"))
         return job.id
 
     return publish
