@@ -16,6 +16,8 @@ from plugins.transcript.options import CaptionOptions
 _CLOCK = r"(?:(\d{2,}):)?([0-5]\d):([0-5]\d)\.(\d{3})"
 _TIMES = re.compile(rf"{_CLOCK}[ \t]+-->[ \t]+{_CLOCK}(?:[ \t].*)?")
 _TAG = re.compile(r"</?[A-Za-z0-9][^>]*>")
+#: No other ends a line (section 4); Python's splitlines knows more.
+_LINE_END = re.compile(r"\r\n|\r|\n")
 _LANGUAGE = re.compile(r"<lang(?:\.[^ >]*)? +([A-Za-z0-9-]+) *>")
 
 #: Marks of direction, which captions get when they are written (captions/direction.py).
@@ -43,7 +45,7 @@ def read(text: str) -> tuple[list[ReadCue], list[str]]:
 
     Of a caption's tags only its language is kept; its settings are dropped, and so are marks of direction.
     """
-    lines = text.removeprefix("\ufeff").splitlines()
+    lines = _LINE_END.split(text.removeprefix("\ufeff"))
     if not lines or not re.fullmatch(r"WEBVTT([ \t].*)?", lines[0]):
         return [], ["line 1: does not begin with WEBVTT"]
     cues: list[ReadCue] = []
