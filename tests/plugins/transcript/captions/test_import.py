@@ -95,7 +95,7 @@ HEARD = st.lists(
 )
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=25)
 @given(TYPED, HEARD, st.sampled_from(["en", "ja", "ar", "th"]), st.integers(0, 9999))
 def test_what_is_cut_anew_keeps_to_the_rules_and_the_film(
     typed: list[tuple[int, int, str]], heard: list[Word], language: str, left: int
