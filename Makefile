@@ -77,11 +77,11 @@ check: .venv/dev.stamp
 # With a hash for each file, so that an image gets what we had and nothing else. torch is left out: its builds for
 # processors and for graphics cards are different files of one version, and a site chooses.
 lock: .venv/lock/bin/uv
-	for name in encode transcript xapi; do \
+	for name in encode transcript,ct2 xapi; do \
 	  grep -vE '^(torch|triton)==' constraints.txt | .venv/lock/bin/uv pip compile setup.cfg --quiet --universal \
-	    --python-version 3.11 --generate-hashes --no-annotate --no-header --extra $$name --extra pod --constraint - \
+	    --python-version 3.11 --generate-hashes --no-annotate --no-header $$(printf -- '--extra %s ' $$(echo $$name | tr , ' ')) --extra pod --constraint - \
 	    --override examples/pod/overrides.txt --no-emit-package torch --no-emit-package triton \
-	    --output-file examples/pod/lock-$$name.txt || exit 1; \
+	    --output-file examples/pod/lock-$${name%,*}.txt || exit 1; \
 	done
 
 .venv/lock/bin/uv: .venv/python.stamp

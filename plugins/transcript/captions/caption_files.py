@@ -12,6 +12,7 @@ from plugins.transcript.captions.corrections import correct
 from plugins.transcript.captions.cues import Cue, build_cues
 from plugins.transcript.captions.formats import FORMATS
 from plugins.transcript.captions.review import About, page
+from plugins.transcript.captions.seams import lowered
 from plugins.transcript.options import CaptionOptions
 
 
@@ -19,7 +20,7 @@ def write(
     transcript: Transcript, options: CaptionOptions, folder: Path, lecture: About | None = None
 ) -> Sequence[Artifact]:
     """Write `transcript_<language>` in each of the formats that were asked for."""
-    transcript = correct(transcript, options.corrections)
+    transcript = _put_right(transcript, options)
     cues = _cues(transcript, options)
     return write_cues(transcript, cues, options, folder, lecture or About("", ""))
 
@@ -44,6 +45,11 @@ def write_cues(
         path.write_text(text, encoding="utf-8")
         artifacts.append(artifact)
     return artifacts
+
+
+def _put_right(transcript: Transcript, options: CaptionOptions) -> Transcript:
+    """Corrections come last: what an institution writes with a capital keeps it."""
+    return correct(lowered(transcript), options.corrections)
 
 
 def _cues(transcript: Transcript, options: CaptionOptions) -> list[Cue]:

@@ -28,6 +28,8 @@ from plugins.transcript.captions.typography import (
 _LATEST = 350_000.0
 
 _SENTENCE_ENDS = (".", "!", "?", "…", "。", "！", "？", "｡", "؟", "۔", "।", "॥", "။", "។", "๛")
+#: Behind these a sign still ends its sentence.
+CLOSERS = "\"'»”“’)」』）】\u00a0\u202f"
 _CLAUSE_ENDS = (",", ";", ":", "—", "–", "、", "，", "；", "：", "،", "؛", "၊")
 
 
@@ -52,7 +54,7 @@ class Piece:
 
 
 def ends_sentence(text: str) -> bool:
-    return text.rstrip("\"'»”“’)」』）】\u00a0\u202f").endswith(_SENTENCE_ENDS)
+    return text.rstrip(CLOSERS).endswith(_SENTENCE_ENDS)
 
 
 def line_of(pieces: Sequence[Piece]) -> str:

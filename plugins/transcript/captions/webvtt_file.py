@@ -9,12 +9,15 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from plugins.transcript.captions.cues import Cue
+from plugins.transcript.captions.reading import columns, scaled
 from plugins.transcript.captions.typography import width
 from plugins.transcript.options import CaptionOptions
 
 _CLOCK = r"(?:(\d{2,}):)?([0-5]\d):([0-5]\d)\.(\d{3})"
 _TIMES = re.compile(rf"{_CLOCK}[ \t]+-->[ \t]+{_CLOCK}(?:[ \t].*)?")
 _TAG = re.compile(r"</?[A-Za-z0-9][^>]*>")
+#: No other ends a line (section 4); Python's splitlines knows more.
+_LINE_END = re.compile(r"\r\n|\r|\n")
 _LANGUAGE = re.compile(r"<lang(?:\.[^ >]*)? +([A-Za-z0-9-]+) *>")
 
 #: Marks of direction, which captions get when they are written (captions/direction.py).
@@ -42,7 +45,7 @@ def read(text: str) -> tuple[list[ReadCue], list[str]]:
 
     Of a caption's tags only its language is kept; its settings are dropped, and so are marks of direction.
     """
-    lines = text.removeprefix("\ufeff").splitlines()
+    lines = _LINE_END.split(text.removeprefix("\ufeff"))
     if not lines or not re.fullmatch(r"WEBVTT([ \t].*)?", lines[0]):
         return [], ["line 1: does not begin with WEBVTT"]
     cues: list[ReadCue] = []
@@ -103,15 +106,18 @@ def errors(cues: Sequence[ReadCue], seconds: float | None) -> Iterator[str]:
             yield f"{other.place}: begins before caption {one.number} is over"
 
 
-def warnings(cues: Sequence[ReadCue], rules: CaptionOptions) -> Iterator[str]:
-    """Say which captions are hard to read, by the rules that the job has asked for."""
+def warnings(cues: Sequence[ReadCue], asked: CaptionOptions, language: str) -> Iterator[str]:
+    """Say which captions are hard to read, by the job's rules, counted in characters of their script."""
     for one in cues:
+        own = one.cue.language or language
+        rules, wide = scaled(asked, own), columns(own)
         lines, seconds = one.cue.lines, (one.cue.end - one.cue.start) / 1000
         if len(lines) > rules.lines:
             yield f"{one.place}: has {len(lines)} lines, more than {rules.lines}"
         if (longest := max(map(width, lines))) > rules.line_length:
-            yield f"{one.place}: a line has {longest} characters, more than {rules.line_length}"
+            yield f"{one.place}: a line has {longest / wide:g} characters, more than {rules.line_length / wide:g}"
         if (speed := sum(map(width, lines)) / seconds) > rules.reading_speed * 1.05:
-            yield f"{one.place}: {speed:.0f} characters a second, more than {rules.reading_speed:g}"
+            most = f"more than {rules.reading_speed / wide:g}"
+            yield f"{one.place}: {speed / wide:.0f} characters a second, {most}"
         if not rules.min_duration - 0.01 <= seconds <= rules.max_duration + 0.01:
             yield f"{one.place}: stays {seconds:.1f} s, not {rules.min_duration:g} to {rules.max_duration:g}"

@@ -130,6 +130,55 @@ def test_chromium_shows_each_cue_as_it_was_meant(browser_page: tuple[Page, Path,
     assert [[cue.start / 1000, cue.end / 1000, "\n".join(cue.lines)] for cue in cues] == shown
 
 
+#: The lines of the first cue, each as its characters stand from left to right, set as WebVTT says (section 7.4).
+SEEN = """async () => {
+  const element = document.querySelector('track');
+  element.track.mode = 'hidden';
+  await new Promise((loaded, failed) => { element.onload = loaded; element.onerror = failed; });
+  const place = document.createElement('div');
+  place.style = 'unicode-bidi: plaintext; white-space: pre-line; font: 20px sans-serif; width: 800px';
+  place.append(element.track.cues[0].getCueAsHTML());
+  document.body.append(place);
+  const lines = new Map();
+  for (const text of textsOf(place)) {
+    for (let at = 0; at < text.length; at++) {
+      const range = document.createRange();
+      range.setStart(text, at);
+      range.setEnd(text, at + 1);
+      const box = range.getBoundingClientRect();
+      if (!box.width) continue;
+      const line = Math.round(box.top / 20);
+      lines.set(line, [...(lines.get(line) ?? []), [box.left, text.data[at]]]);
+    }
+  }
+  return [...lines.values()].map(all => all.sort((one, other) => one[0] - other[0]).map(one => one[1]).join(''));
+  function textsOf(node) {
+    return node.nodeType === Node.TEXT_NODE ? [node] : [...node.childNodes].flatMap(textsOf);
+  }
+}"""
+
+
+@pytest.mark.parametrize(
+    ("language", "said", "seen"),
+    [
+        ("he", "Python היא שפה.", [".הפש איה Python"]),
+        ("ar", "TCP هو بروتوكول (1974).", [".)1974( لوكوتورب وه TCP"]),
+        ("ja", "熱は高温の物体から、「低温の物体」へ流れる。", ["熱は高温の物体から、", "「低温の物体」へ流れる。"]),
+    ],
+)
+def test_chromium_sets_each_script_in_its_order(
+    browser_page: tuple[Page, Path, str], language: str, said: str, seen: list[str]
+) -> None:
+    page, folder, address = browser_page
+    heard = transcript(said, language=language)
+    (folder / f"{language}.vtt").write_text(render(heard, cues_of(heard)), encoding="utf-8")
+    (folder / f"{language}.html").write_text(f'<video><track src="{language}.vtt"></video>')
+
+    page.goto(f"{address}/{language}.html")
+
+    assert page.evaluate(SEEN) == seen
+
+
 def test_chromium_takes_a_file_without_cues(browser_page: tuple[Page, Path, str]) -> None:
     page, folder, address = browser_page
     (folder / "empty.vtt").write_text(render(transcript(), []), encoding="utf-8")

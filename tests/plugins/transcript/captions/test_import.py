@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from core import Segment, Transcript, Word
 from plugins.transcript.captions.corrected import corrected
-from plugins.transcript.captions.cues import Cue
+from plugins.transcript.captions.cues import Cue, build_cues
+from plugins.transcript.captions.formats import webvtt
+from plugins.transcript.captions.reading import scaled
+from plugins.transcript.captions.typography import width
 from plugins.transcript.captions.webvtt_file import errors, read, warnings
 from plugins.transcript.options import CaptionOptions
 
+RULES = CaptionOptions()
 TWO = (
     "WEBVTT\n\nNOTE by hand\n\n1\n00:00:01.000 --> 00:00:03.000 line:0\n<i>a &lt; b</i>\n\n00:04.000 --> 00:06.000\nc\n"
 )
@@ -48,8 +56,16 @@ def test_a_fault_is_named_by_caption_and_line(text: str) -> None:
 
 def test_what_is_hard_to_read_is_a_warning() -> None:
     cues, _ = read(TWO.replace("\nc\n", f"\n{'c' * 41}\n"))
-    assert list(warnings(cues, CaptionOptions())) == [
+    assert list(warnings(cues, CaptionOptions(), "en")) == [
         "caption 2, line 9: a line has 41 characters, more than 40",
+    ]
+
+
+def test_it_counts_in_characters_of_the_script() -> None:
+    cues, _ = read(TWO.replace("\nc\n", f"\n{'熱' * 17}\n"))
+    assert list(warnings(cues, CaptionOptions(), "ja")) == [
+        "caption 2, line 9: a line has 17 characters, more than 16",
+        "caption 2, line 9: 8 characters a second, more than 7",
     ]
 
 
@@ -66,3 +82,44 @@ def test_words_that_were_left_keep_their_times_and_new_ones_share_what_is_betwee
         ("entropy", 1.5, 2.5, None),
         ("grows.", 2.5, 3.0, 0.4),
     ]
+
+
+#: What a person may type, and a lecture of it: milliseconds that a caption stays and that pass before it.
+LINES = st.text(st.characters(exclude_characters="\r\n"), max_size=60) | st.sampled_from(
+    ["熱は高温の物体から低温の物体へ流れる。" * 4, "مرحبا " * 20, "a" * 200, "--> <b>&", "👩‍🔬" * 30]
+)
+TYPED = st.lists(st.tuples(st.integers(0, 9000), st.integers(40, 9000), LINES), min_size=1, max_size=8)
+HEARD = st.lists(
+    st.builds(Word, text=LINES, start=st.floats(allow_nan=True), end=st.floats(-10, 200), confidence=st.none()),
+    max_size=8,
+)
+
+
+@settings(deadline=None, max_examples=25)
+@given(TYPED, HEARD, st.sampled_from(["en", "ja", "ar", "th"]), st.integers(0, 9999))
+def test_what_is_cut_anew_keeps_to_the_rules_and_the_film(
+    typed: list[tuple[int, int, str]], heard: list[Word], language: str, left: int
+) -> None:
+    clock, cues = 0, []
+    for pause, stay, text in typed:
+        cues.append(Cue(clock + pause, clock + pause + stay, (text,)))
+        clock += pause + stay
+    film = max((clock - left) / 1000, cues[-1].start / 1000 + 0.001)
+    before = Transcript(language=language, segments=(Segment(text="", start=0, end=film, words=tuple(heard)),))
+    brought, faults = read(webvtt(before, cues))
+    assert faults == []
+    said = [one.cue for one in brought if one.cue.lines]
+    assert [fault for fault in errors(brought, film) if "has no text" not in fault] == []
+
+    made = build_cues(corrected(before, said).segments, language, RULES, film)
+
+    rules = scaled(RULES, language)
+    assert all(len(cue.lines) <= 2 and max(map(width, cue.lines)) <= rules.line_length for cue in made)
+    assert all(0 <= cue.start < cue.end <= film * 1000 for cue in made)
+    assert all(one.end <= other.start for one, other in pairwise(made))
+    shown = "".join("".join(cue.lines) for cue in made)
+    assert letters(shown) == letters("".join("".join(cue.lines) for cue in said)), "a letter is lost, or out of order"
+
+
+def letters(text: str) -> str:
+    return "".join(filter(str.isalnum, text))
