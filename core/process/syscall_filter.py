@@ -32,11 +32,12 @@ _NEVER = (
     *("inotify_init", "inotify_init1", "fanotify_init", "shmget", "msgget", "semget", "mq_open"),
     *("chown", "fchown", "lchown", "fchownat", "setxattr", "lsetxattr", "fsetxattr", "setxattrat"),
     *("removexattr", "lremovexattr", "fremovexattr", "removexattrat", "file_setattr"),
+    *("utime", "utimes", "futimesat"),
 )
 
 #: Modes and times of files: anybody's whose owner this user is, because Landlock does not know these calls. They are
 #: answered as if done, and are not: copying a file with Python sets both, and nobody needs them of what a step makes.
-_IGNORED = ("chmod", "fchmod", "fchmodat", "fchmodat2", "utime", "utimes", "futimesat", "utimensat")
+_IGNORED = ("chmod", "fchmod", "fchmodat", "fchmodat2")
 
 #: Numbers of calls that this libseccomp may be too old to know by name; the same on all architectures.
 _NUMBERS = {"fchmodat2": 452, "setxattrat": 463, "removexattrat": 466, "open_tree_attr": 467, "file_setattr": 469}
@@ -106,6 +107,9 @@ class _Rules:
             self._refuse(name)
         for name in _IGNORED:
             self._refuse(name, code=0)
+        # Without a time it is touch(1), which makes the file if it is told that it can't.
+        self._refuse("utimensat", self._unlike(2, 0), code=0)
+        self._refuse("utimensat", self._seccomp.Arg(2, self._seccomp.EQ, 0))
         for name, argument in _OF_A_PROCESS.items():
             self._refuse(name, self._unlike(argument, 0))
         for option in (_PR_SET_DUMPABLE, _PR_SET_PDEATHSIG):

@@ -29,7 +29,7 @@ needs_seccomp = pytest.mark.skipif("seccomp" in lacks, reason=f"this host has no
 
 #: Does what the option `tries` names and tells how each ended: "done", or the error's words.
 INTRUDER = """
-    import ctypes, fcntl, os, resource, signal, socket, struct, subprocess, threading, time
+    import ctypes, fcntl, os, resource, shutil, signal, socket, struct, subprocess, threading, time
     from pathlib import Path
 
     from core import Access, Artifact, StepOutput, hookimpl
@@ -73,6 +73,9 @@ INTRUDER = """
         Path(path).write_text("x")
 
     def write_own(name, source, context):
+        (context.workdir / "touched").touch()
+        shutil.copy2(context.workdir / "touched", context.workdir / "copied")
+        assert (context.workdir / "copied").is_file()
         (context.workdir / name).write_text("x")
         (context.workdir / name).rename(context.output / "moved")
         (context.output / "moved").unlink()
