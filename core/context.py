@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -32,12 +33,13 @@ class Progress:
 
     @property
     def fraction(self) -> float:
-        return min(self.done / self.total, 1.0) if self.total > 0 else 0.0
+        return min(max(self.done / self.total, 0.0), 1.0) if self.total > 0 else 0.0
 
     @property
     def seconds_left(self) -> float | None:
         """Seconds until the step ends at this speed; None when nothing was done yet."""
-        return max(self.total - self.done, 0.0) / self.speed if self.speed > 0 else None
+        left = max(self.total - self.done, 0.0) / self.speed if self.speed > 0 else math.inf
+        return left if math.isfinite(left) else None
 
 
 @dataclass

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import PurePosixPath
 from typing import Annotated, Literal, get_args
 
-from pydantic import BeforeValidator
+from pydantic import AfterValidator, BeforeValidator, Field, FiniteFloat
 
 from core.model.base import Model
 
@@ -41,6 +43,21 @@ def _known_kind(value: object) -> object:
     return value
 
 
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+
+#: Characters of an artifact's path.
+_LONGEST = 1000
+
+
+def _beneath(value: str) -> str:
+    """Refuse a path that leads out of the folder of its step, or whose letters a page or a terminal would obey."""
+    if value.startswith("/") or ".." in value.split("/") or str(PurePosixPath(value)) != value or value == ".":
+        raise ValueError(f"{value!r} is no path of a file in its step's folder")
+    if _CONTROL.search(value) or len(value) > _LONGEST:
+        raise ValueError(f"{value[:100]!r} is no name of a file: control characters, or more than {_LONGEST} letters")
+    return value
+
+
 class Artifact(Model):
     """One published file.
 
@@ -49,13 +66,13 @@ class Artifact(Model):
 
     #: What it is for. The next step finds what it needs by this word.
     kind: Annotated[Kind, BeforeValidator(_known_kind)]
-    path: str
-    media_type: str
+    path: Annotated[str, AfterValidator(_beneath)]
+    media_type: Annotated[str, Field(pattern=r"^[\x20-\x7e]{1,200}$")]
     size: int | None = None
     sha256: str | None = None
     width: int | None = None
     height: int | None = None
-    duration: float | None = None
+    duration: FiniteFloat | None = None
     bit_rate: int | None = None
     frames: int | None = None
     language: str | None = None

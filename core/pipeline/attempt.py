@@ -25,7 +25,7 @@ from core.pipeline import download, parts, step_log
 from core.pipeline.planning import Host, fix_plan, foresee
 from core.pipeline.step_log import StepLog
 from core.process import confinement, supervisor
-from core.process.supervisor import StepAnswer, StepRequest
+from core.process.messages import StepAnswer, StepRequest
 from core.storage import (
     commit,
     files,
@@ -99,6 +99,8 @@ def run_step(
         with _cleaned(scratch):
             started_at, run = now(), folder.run()
             answer = _attempt(host, folder, step, work, scratch, observer.telling(log.following(observer.on_progress)))
+            if answer.output and answer.output.artifacts:
+                commit.check(answer.output.artifacts, scratch.output)
             observer.before_commit()
             result = _success(folder, run, fix_plan(host, folder, step), answer, scratch, started_at)
             standing = commit.commit(folder, result, scratch)

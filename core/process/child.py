@@ -25,7 +25,8 @@ from core.errors import AmphipodError, HookFailed
 from core.model import Division
 from core.plugin_host.manager import Manager
 from core.process import dispatch, fence
-from core.process.supervisor import COMPLAINTS, StepAnswer, StepRequest
+from core.process.messages import StepAnswer, StepRequest
+from core.process.supervisor import COMPLAINTS
 from core.storage import commit
 from core.storage.files import disk_errors
 from core.storage.job_folder import JobFolder

@@ -42,10 +42,11 @@ _SYSTEM = (
 )
 
 #: Written too, and nobody else's; CUDA names its threads in /proc/self.
-_DEVICES = ("/dev/null", "/dev/shm", "/proc/self")  # noqa: S108  # nosec B108  # no file of ours has a known name there
+_DEVICES = ("/dev/null", "/proc/self")
 
-#: Of graphics processors, which do a transcription.
+#: Of graphics processors, which do a transcription; and what their drivers share memory in, with everybody.
 _PROCESSORS = ("nvidia*", "dri", "kfd")
+_SHARED_MEMORY = "/dev/shm"  # noqa: S108  # nosec B108  # no file of ours has a known name there
 
 
 @dataclass(frozen=True)
@@ -141,6 +142,8 @@ def restrict(read: Iterable[Path | str | int], write: Iterable[Path | str], *, p
         allow(place, writing)
     for device in _processors():
         allow(device, writing | FSAccess.IOCTL_DEV)
+    if _processors():
+        allow(_SHARED_MEMORY, writing)
     rules.apply()
     os.close(rules._fd)
 

@@ -16,7 +16,7 @@ import structlog
 from core.errors import Transient
 from core.model import Job
 from core.process import confinement
-from core.process.supervisor import StepRequest
+from core.process.messages import StepRequest
 from core.settings import Settings
 from core.storage import beneath, inputs
 from core.storage.job_folder import JobFolder
@@ -51,7 +51,7 @@ def begin(request: StepRequest) -> None:
 
 
 def shut(request: StepRequest, job: Job) -> None:
-    """Leave this thread what the job names, its folder to read, and the attempt's to write.
+    """Leave this thread what the job names, its folder to read, and to write the two folders that a step is handed.
 
     Raises:
         UnsafePath: a source leads out of the media roots now, whatever it did when it was submitted.
@@ -70,7 +70,11 @@ def shut(request: StepRequest, job: Job) -> None:
     found = [_opened(source.path, (*roots, request.root) if roots else ()) for source in job.sources]
     found += [_opened(path, ()) for path in inputs.named(request.plan.options)]
     sources = [one for one in found if one is not None]
-    _restrict(request, [*sources, folder.path, *request.access.read], [scratch.path, kept, *request.access.write])
+    _restrict(
+        request,
+        [*sources, folder.path, *request.access.read],
+        [scratch.work, scratch.output, kept, *request.access.write],
+    )
     for one in sources:
         os.close(one)
 

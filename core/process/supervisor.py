@@ -13,7 +13,6 @@ The child of a step that is declared so is kept for the next job when it has suc
 from __future__ import annotations
 
 import base64
-import json
 import os
 import select
 import signal
@@ -28,10 +27,9 @@ import structlog
 from core import errors
 from core.context import Progress
 from core.errors import LimitExceeded, StepCrashed
-from core.model import Access, Division, Engine, FilePath, Manifest, Model, Plan, Step, StepOutput, Work
-from core.process import confinement, spawn
+from core.process import confinement, messages, spawn
+from core.process.messages import Message, StepAnswer, StepRequest
 from core.process.spawn import Child, Key, keeper
-from core.settings import Settings
 from core.storage import files
 
 #: Seconds between two looks at the clock and at `watch` while the child says nothing.
@@ -43,38 +41,12 @@ COMPLAINTS = "stderr.log"
 #: Bytes of that file that are shown when its child has died.
 _LAST_WORDS = 4096
 
+_LEVELS = ("debug", "info", "warning", "error", "critical")
+
+#: What a line of the log has from us, whatever the child says, or what structlog would act upon.
+_OURS = ("self", "event", "level", "timestamp", "correlation_id", "host", "exc_info", "stack_info", "positional_args")
+
 _log = structlog.get_logger()
-
-
-class StepRequest(Model):
-    """The line that a child reads."""
-
-    parent: int
-    settings: Settings
-    root: FilePath
-    job: str
-    step: Step
-    #: Whether the child is kept for the next job.
-    kept: bool = False
-    work: Work = Work()
-    attempt: int
-    scratch: FilePath
-    published: FilePath
-    plan: Plan
-    manifest: Manifest
-    #: What the plugins that do it need beside that.
-    access: Access = Access()
-    #: Of system calls, in base 64; "" where there is none (core/process/syscall_filter.py).
-    filter: str = ""
-
-
-class StepAnswer(Model):
-    """The child's last line when all went well; artifacts are measured and on stable storage."""
-
-    engine: Engine
-    output: StepOutput | None = None
-    #: Of the verb "divide".
-    division: Division | None = None
 
 
 def run(
@@ -102,14 +74,14 @@ def run(
     try:
         child.send(request.model_copy(update={"filter": _filter(request, child)}).model_dump_json())
         for message in _messages(child, deadline, request, watch):
-            if "progress" in message:
-                on_progress(Progress(*message["progress"]))
-            elif "log" in message:
-                _relog(message["log"], request)
-            elif "error" in message:
-                raise _with_trace(errors.from_dict(message["error"]), message.get("trace", ""), request.step)
-            elif "answer" in message:
-                answer = StepAnswer.model_validate(message["answer"])
+            if message.progress:
+                on_progress(Progress(*message.progress))
+            elif message.log is not None:
+                _relog(message.log, request)
+            elif message.error:
+                raise _with_trace(message.error.rebuilt(), message.trace, request.step)
+            elif message.answer:
+                answer = message.answer
                 files.remove(request.scratch.parent / f"{request.step}.kept")
                 return answer
         last_words, code = _last_words(complaints), child.wait()
@@ -141,9 +113,7 @@ def _filter(request: StepRequest, child: Child) -> str:
     return base64.b64encode(program).decode()
 
 
-def _messages(
-    child: Child, deadline: float, request: StepRequest, watch: Callable[[], None]
-) -> Iterator[dict[str, Any]]:
+def _messages(child: Child, deadline: float, request: StepRequest, watch: Callable[[], None]) -> Iterator[Message]:
     while True:
         watch()
         if time.monotonic() > deadline:
@@ -159,17 +129,30 @@ def _messages(
         if not chunk:
             return
         *lines, child.buffer = (child.buffer + chunk).split(b"\n")
+        if len(child.buffer) > messages.LONGEST:
+            raise _strange(f"more than {messages.LONGEST} bytes at once", request)
         for line in lines:
-            yield json.loads(line)
+            try:
+                yield messages.read(line)
+            except ValueError as error:
+                raise _strange(str(error), request) from error
+
+
+def _strange(words: str, request: StepRequest) -> StepCrashed:
+    """Return the error for what no step's process says: a decoder in it has been taken over, or a library is broken."""
+    return StepCrashed(
+        f"the process of {request.step} said what can't be understood ({words})", job=request.job, step=request.step
+    )
 
 
 def _relog(event: dict[str, Any], request: StepRequest) -> None:
-    level = event.pop("level", "info")
-    words = event.pop("event", "")
-    event.pop("timestamp", None)
+    """Log a line of the child's, which can't say that it is about another job."""
+    level, words = str(event.get("level")), str(event.get("event", ""))
     about = {"part": request.work.part.name} if request.work.part else {}
-    logger = _log.bind(job=request.job, step=request.step, **about)
-    getattr(logger, level if level in ("debug", "info", "warning", "error", "critical") else "info")(words, **event)
+    about |= {"job": request.job, "step": request.step}
+    told = {name: value for name, value in event.items() if name not in _OURS and name[:1] != "_"}
+    logger = _log.bind(**about)
+    getattr(logger, level if level in _LEVELS else "info")(words, **{**told, **about})
 
 
 def _with_trace(error: errors.AmphipodError, trace: str, step: str) -> errors.AmphipodError:
@@ -185,7 +168,7 @@ def _last_words(complaints: Path) -> list[str]:
         with complaints.open("rb") as file:
             file.seek(max(0, file.seek(0, os.SEEK_END) - _LAST_WORDS))
             return file.read().decode(errors="replace").strip().splitlines()
-    except FileNotFoundError:
+    except OSError:
         return []
 
 

@@ -8,6 +8,7 @@ has got (a folder that it named, a file put in place) is its own, and no second 
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from datetime import datetime
@@ -171,10 +172,14 @@ def _finding(
 
 
 def _bytes(path: Path) -> int:
-    total = 0
-    for one in [path, *path.rglob("*")]:
-        with suppress(FileNotFoundError):
-            found = one.lstat()
+    """Return what a file, or a folder however deep, takes of the disk, as far as it can be seen."""
+    total, waiting = 0, [str(path)]
+    while waiting:
+        one = waiting.pop()
+        with suppress(OSError):
+            found = os.lstat(one)
+            if stat.S_ISDIR(found.st_mode):
+                waiting += [entry.path for entry in os.scandir(one)]
             total += found.st_blocks * 512 if found.st_nlink == 1 else 0
     return total
 

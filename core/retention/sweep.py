@@ -9,7 +9,6 @@ from pathlib import Path
 
 import structlog
 
-from core.errors import AmphipodError
 from core.model import Model
 from core.retention import holdings, uploads
 from core.retention.holdings import Removable
@@ -47,7 +46,7 @@ def sweep(settings: Settings, names: list[str], *, asked: bool = False, dry_run:
             found = holdings.look(settings, folder, asked=asked)
             if found and not dry_run:
                 holdings.remove(folder, found)
-        except (AmphipodError, OSError, ValueError) as error:
+        except Exception as error:  # noqa: BLE001  # one job may not keep the others from being swept
             _log.warning("job can't be swept", job=name, reason=str(error))
             continue
         if found:

@@ -13,21 +13,23 @@ import os
 import re
 import secrets
 import shutil
+import stat
 import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Annotated
 
-from pydantic import Field, ValidationError
+from pydantic import AfterValidator, Field, ValidationError
 
-from core.errors import BadCall, JobConflict, LimitExceeded, UnknownJob
+from core.errors import BadCall, JobConflict, LimitExceeded, UnknownJob, UnsafePath
 from core.model import Model, State, now
 from core.retention import holdings
 from core.retention.holdings import Removable
 from core.settings import Settings
-from core.storage import files, job_state
+from core.storage import beneath, files, job_state
 from core.storage.job_folder import JobFolder
 
 _ID = re.compile(r"[0-9a-f]{32}")
@@ -35,17 +37,27 @@ _ID = re.compile(r"[0-9a-f]{32}")
 #: Bytes of a file's name.
 _NAME_LIMIT = 200
 
+#: Bytes of an upload's record.
+_RECORD_LIMIT = 1 << 16
+
 #: Free bytes that an upload leaves to those who work.
 _SPARED = 1 << 30
 
 _HOUR = 3600.0
 
 
+def _is_safe(name: str) -> str:
+    """Others may write below the media roots: what stands in a record may lead anywhere."""
+    if safe_name(name) != name:
+        raise ValueError("is no name for a film")
+    return name
+
+
 class Upload(Model):
     """`upload.json`."""
 
     id: str
-    name: str
+    name: Annotated[str, AfterValidator(_is_safe)]
     #: Bytes of the whole film.
     size: int = Field(ge=1)
     created_at: datetime = Field(default_factory=now)
@@ -72,8 +84,8 @@ class UploadFolder:
             BadCall: there is no such upload.
         """
         try:
-            return Upload.model_validate_json(self.about.read_bytes())
-        except (FileNotFoundError, ValidationError) as error:
+            return Upload.model_validate_json(_record(self))
+        except (OSError, UnsafePath, ValidationError) as error:
             raise UnknownUpload(f"no upload {self.path.name}", remedy="begin it anew") from error
 
     def offset(self) -> int:
@@ -100,6 +112,38 @@ class UploadFolder:
 
 class UnknownUpload(BadCall):
     """No upload has this id."""
+
+
+def _record(place: UploadFolder) -> bytes:
+    """Read an upload's record: others may have put a link, a pipe or something without end in its place."""
+    with beneath.folder(place.path, [place.path.parent]) as held, beneath.file(place.about.name, held) as found:
+        return os.read(found, _RECORD_LIMIT) if stat.S_ISREG(os.fstat(found).st_mode) else b""
+
+
+def _part(place: UploadFolder, upload: Upload) -> int:
+    """Open what has come so far, to append to it.
+
+    Raises:
+        JobConflict: the film is whole, or something else lies there.
+    """
+    try:
+        with beneath.folder(place.path, [place.path.parent]) as held:
+            flags = os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+            part = os.open(place.part.name, flags, dir_fd=held)
+    except FileNotFoundError as error:
+        raise JobConflict(f"upload {upload.id} is complete") from error
+    except OSError as error:
+        raise _replaced(upload) from error
+    found = os.fstat(part)
+    if not stat.S_ISREG(found.st_mode) or found.st_nlink != 1:
+        os.close(part)
+        raise _replaced(upload)
+    return part
+
+
+def _replaced(upload: Upload) -> JobConflict:
+    words = f"upload {upload.id} can't go on: somebody has put something else in its place"
+    return JobConflict(words, remedy="begin it anew")
 
 
 def root(settings: Settings) -> Path:
@@ -171,10 +215,7 @@ def appending(place: UploadFolder, offset: int) -> Iterator[Appender]:
         JobConflict: as many have not come, or more, or another request is at it.
     """
     upload = place.read()
-    try:
-        descriptor = os.open(place.part, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
-    except FileNotFoundError as error:
-        raise JobConflict(f"upload {upload.id} is complete") from error
+    descriptor = _part(place, upload)
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -248,17 +289,19 @@ def sweep(settings: Settings, *, dry_run: bool = False) -> Iterator[Removable]:
     limit = now().timestamp() - settings.retain_upload_hours * _HOUR
     for path in sorted(root(settings).glob("*")):
         place = UploadFolder(path)
-        if not _ID.fullmatch(path.name) or _last_change(place) > limit or _reader(settings, place):
+        if not _ID.fullmatch(path.name) or path.is_symlink() or not path.is_dir():
+            continue
+        if _last_change(place) > limit or _reader(settings, place):
             continue
         why = "no job needs it" if place.about.exists() and not place.part.exists() else "never completed"
-        frees = sum(one.stat().st_blocks * 512 for one in path.iterdir())
+        frees = sum(one.lstat().st_blocks * 512 for one in path.iterdir())
         if not dry_run:
             files.remove(path)
         yield Removable(job=path.name, what="upload", why=why, paths=(path,), frees=frees)
 
 
 def _last_change(place: UploadFolder) -> float:
-    return max((one.stat().st_mtime for one in (place.path, *place.path.iterdir())), default=0.0)
+    return max((one.lstat().st_mtime for one in (place.path, *place.path.iterdir())), default=0.0)
 
 
 def _reader(settings: Settings, place: UploadFolder) -> str | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import os
+import secrets
 import shutil
 import stat
 from collections.abc import Iterable, Iterator, Sequence
@@ -132,7 +133,48 @@ def link_or_copy(source: Path, place: int, name: str) -> None:
 
 def remove(name: str, held: int) -> None:
     """Remove a folder of ours in one that is held, with all that is in it; it may be half gone already."""
-    shutil.rmtree(name, ignore_errors=True, dir_fd=held)
+    with suppress(RecursionError):
+        shutil.rmtree(name, ignore_errors=True, dir_fd=held)
+    with suppress(OSError):  # it is gone, or what is left can't be removed
+        _remove_deep(name, held)
+
+
+def _remove_deep(name: str, held: int) -> None:
+    """Remove a folder however deep it is, and whatever rights it has: each of its folders is lifted to its top."""
+    top = _opened_up(name, held)
+    try:
+        while names := os.listdir(top):  # noqa: PTH208  # a descriptor
+            for one in names:
+                if not _is_folder(one, top):
+                    os.unlink(one, dir_fd=top)
+                    continue
+                inner = _opened_up(one, top)
+                try:
+                    for each in os.listdir(inner):  # noqa: PTH208
+                        if _is_folder(each, inner):
+                            os.rename(each, secrets.token_hex(8), src_dir_fd=inner, dst_dir_fd=top)
+                        else:
+                            os.unlink(each, dir_fd=inner)
+                finally:
+                    os.close(inner)
+                os.rmdir(one, dir_fd=top)
+    finally:
+        os.close(top)
+    os.rmdir(name, dir_fd=held)
+
+
+def _opened_up(name: str, held: int) -> int:
+    """Open a folder that is to be removed, whose rights may refuse that."""
+    place = os.open(name, _SEARCH, dir_fd=held)
+    try:
+        Path(f"/proc/self/fd/{place}").chmod(stat.S_IRWXU)
+        return os.open(".", _READ, dir_fd=place)
+    finally:
+        os.close(place)
+
+
+def _is_folder(name: str, held: int) -> bool:
+    return stat.S_ISDIR(os.stat(name, dir_fd=held, follow_symlinks=False).st_mode)
 
 
 def check_places(folder: Path, names: Iterable[str], roots: Iterable[Path]) -> None:

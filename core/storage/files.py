@@ -6,7 +6,6 @@ import contextlib
 import errno
 import os
 import secrets
-import shutil
 import socket
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -14,6 +13,7 @@ from functools import cache
 from pathlib import Path
 
 from core.errors import NoSpace, NotWritable, UnsafePath
+from core.storage import beneath
 
 #: Modes of what is ours alone, less the umask: 0640 and 0750 as a rule. Others than its user and group have no business
 #: in a job, whose request names people, nor in statements and uploads. Films are as the umask says: a web server reads
@@ -214,4 +214,9 @@ def is_alive(pid: int) -> bool:
 
 def remove(path: Path) -> None:
     """Remove a folder of ours and all that is in it; it may be half gone already."""
-    shutil.rmtree(path, ignore_errors=True)
+    with contextlib.suppress(OSError):
+        held = os.open(path.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            beneath.remove(path.name, held)
+        finally:
+            os.close(held)

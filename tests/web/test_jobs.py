@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import time
 from pathlib import Path
 
@@ -12,6 +14,27 @@ from core.storage import job_folder
 
 from ..service.conftest import child_of, is_alive, until
 from .conftest import OpenSite, Site
+
+
+def test_what_somebody_puts_in_the_place_of_a_published_file_is_not_handed_out(
+    site: Site, media: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "secrets").mkdir()
+    (tmp_path / "secrets" / "360p.mp4").write_text("s3cret")
+    body = {"source": {"path": "a.mp4"}, "steps": ["encode"], "output": "out"}
+    job = str(site("POST", "/jobs", json=body).json()["id"])
+    site.wait(job, "succeeded")
+    published = media / "out" / "360p.mp4"
+
+    published.unlink()
+    os.mkfifo(published)
+    assert site.refused("GET", f"/jobs/{job}/files/360p.mp4")[0] == 409
+    published.unlink()
+    published.symlink_to(tmp_path / "secrets" / "360p.mp4")
+    assert "leads through a link" in site.refused("GET", f"/jobs/{job}/files/360p.mp4")[1]
+    shutil.rmtree(media / "out")
+    (media / "out").symlink_to(tmp_path / "secrets")
+    assert "leads out of the media roots" in site.refused("GET", f"/jobs/{job}/files/360p.mp4")[1]
 
 
 def test_a_job_from_path_to_file(site: Site) -> None:

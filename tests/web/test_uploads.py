@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import os
 import socket
 import time
 from pathlib import Path
@@ -143,3 +144,36 @@ def test_an_upload_is_kept_while_a_job_needs_it_and_goes_when_abandoned(
     sweep.next_round(hasty)
     assert not list((media / "uploads").iterdir())
     assert site.refused("GET", f"/uploads/{half}")[0] == 404
+
+
+def test_what_others_put_in_the_place_of_an_upload_is_neither_written_nor_waited_for(
+    site: Site, media: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "tokens").touch()
+    upload = begin(site, 10)
+    place = media / "uploads" / upload
+    (place / ".part").unlink()
+    (place / ".part").symlink_to(tmp_path / "tokens")
+    assert "somebody has put something else" in append(site, upload, 0, b"0123").json()["detail"]
+    (place / ".part").unlink()
+    os.mkfifo(place / ".part")
+    assert "somebody has put something else" in append(site, upload, 0, b"0123").json()["detail"]
+    (place / ".part").unlink()
+    (place / ".part").touch()
+    record = (place / "upload.json").read_text()
+    (place / "upload.json").write_text(record.replace("a film.mp4", "../../a.mp4"))
+    assert append(site, upload, 0, b"0123456789").status_code == 404
+    (place / "upload.json").unlink()
+    os.mkfifo(place / "upload.json")
+    assert site("GET", f"/uploads/{upload}").status_code == 404
+    assert ((tmp_path / "tokens").read_text(), (media / "a.mp4").read_text()) == ("", "a lecture")
+
+
+def test_what_others_put_among_the_uploads_keeps_none_from_being_swept(site: Site, media: Path) -> None:
+    upload = begin(site, 10)
+    (media / "uploads" / ("0" * 32)).touch()
+    (media / "uploads" / ("1" * 32)).symlink_to(media)
+    (media / "uploads" / upload / "link").symlink_to("nowhere")
+    settings = site.services.settings.model_copy(update={"retain_upload_hours": -1.0})
+    assert [found.job for found in uploads.sweep(settings)] == [upload]
+    assert (media / "a.mp4").exists()

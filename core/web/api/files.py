@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
-from pathlib import Path
+import os
+import stat
+from io import BufferedReader
+from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import quote
 
@@ -13,7 +17,7 @@ from pydantic import BaseModel
 from core.errors import JobConflict, UnknownJob
 from core.jobs.detail import FileDetail, file_path
 from core.model import Artifact
-from core.storage import job_state, story
+from core.storage import beneath, job_state, story
 from core.storage.job_folder import JobFolder
 from core.web.auth import READ
 from core.web.http import ranges
@@ -85,6 +89,7 @@ def file_response(services: Services, request: Request, job: str, name: str) -> 
     Raises:
         UnknownJob
         JobConflict: it was removed since.
+        UnsafePath: something else lies in its place.
     """
     folder = job_folder(services, job)
     whole = job_state.fold(folder)
@@ -93,16 +98,38 @@ def file_response(services: Services, request: Request, job: str, name: str) -> 
     if artifact is None or path is None:
         raise UnknownJob(f"job {job} has made no file {name[:200]}", remedy="see its list of files", job=job)
     try:
-        answer = ranges.respond(request, path, artifact.media_type, tag=artifact.sha256)
-    except FileNotFoundError as error:
+        film = _opened(path, name, folder, services)
+    except (FileNotFoundError, NotADirectoryError) as error:
         raise JobConflict(f"{name} of job {job} is no longer here", remedy="submit it again", job=job) from error
-    answer.headers["Content-Security-Policy"] = _REVIEW_POLICY if _is_own_review(artifact, path) else _POLICY
+    policy = _REVIEW_POLICY if _is_own_review(artifact, film) else _POLICY
+    answer = ranges.respond(request, film, artifact.media_type, tag=artifact.sha256)
+    answer.headers["Content-Security-Policy"] = policy
     return answer
 
 
-def _is_own_review(artifact: Artifact, path: Path) -> bool:
+def _opened(path: Path, name: str, folder: JobFolder, services: Services) -> BufferedReader:
+    """Open a file of a job; in a folder that it was published into, others may have put something else in its place.
+
+    Raises:
+        UnsafePath: a link leads elsewhere.
+        FileNotFoundError: it is no file, or not there.
+    """
+    home = path.parents[len(PurePosixPath(name).parts) - 1]
+    roots = () if home.is_relative_to(folder.path) else services.settings.media_roots
+    with (
+        beneath.folder(home, roots) as held,
+        beneath.parent(held, name) as (inner, last),
+        beneath.file(last, inner) as one,
+    ):
+        if not stat.S_ISREG(os.fstat(one).st_mode):
+            raise FileNotFoundError(errno.ENOENT, "is no file", str(path))
+        return os.fdopen(os.dup(one), "rb")
+
+
+def _is_own_review(artifact: Artifact, file: BufferedReader) -> bool:
     """Tell whether this is a review page that nobody has changed since its step made it."""
     if artifact.kind != "review":
         return False
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest() == artifact.sha256
+    found = hashlib.file_digest(file, "sha256").hexdigest()
+    file.seek(0)
+    return found == artifact.sha256

@@ -9,7 +9,6 @@ import os
 import re
 from collections.abc import AsyncIterator
 from email.utils import formatdate
-from pathlib import Path
 from typing import BinaryIO
 
 from fastapi import Request, Response
@@ -23,16 +22,14 @@ _PIECE = 256 * 1024
 _RANGE = re.compile(r"bytes=\s*(\d{0,18})\s*-\s*(\d{0,18})\s*")
 
 
-def respond(request: Request, path: Path, media_type: str, *, tag: str | None = None) -> Response:
-    """Return the whole file, or one range of it; several at once are answered by the whole.
+def respond(request: Request, file: BinaryIO, media_type: str, *, tag: str | None = None) -> Response:
+    """Return the whole file, or one range of it; several at once are answered by the whole. It is closed at the end.
 
     :param tag: names the content; by default it follows from size and time.
 
     Raises:
         Refusal: the range lies outside the file.
-        FileNotFoundError
     """
-    file = path.open("rb")
     status = os.fstat(file.fileno())
     etag = f'"{tag or f"{status.st_mtime_ns:x}-{status.st_size:x}"}"'
     changed = formatdate(status.st_mtime, usegmt=True)

@@ -29,7 +29,7 @@ needs_seccomp = pytest.mark.skipif("seccomp" in lacks, reason=f"this host has no
 
 #: Does what the option `tries` names and tells how each ended: "done", or the error's words.
 INTRUDER = """
-    import ctypes, os, signal, socket, subprocess, threading, time
+    import ctypes, fcntl, os, resource, shutil, signal, socket, struct, subprocess, threading, time
     from pathlib import Path
 
     from core import Access, Artifact, StepOutput, hookimpl
@@ -73,6 +73,9 @@ INTRUDER = """
         Path(path).write_text("x")
 
     def write_own(name, source, context):
+        (context.workdir / "touched").touch()
+        shutil.copy2(context.workdir / "touched", context.workdir / "copied")
+        assert (context.workdir / "copied").is_file()
         (context.workdir / name).write_text("x")
         (context.workdir / name).rename(context.output / "moved")
         (context.output / "moved").unlink()
@@ -92,6 +95,40 @@ INTRUDER = """
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as line:
             line.sendto(b"hello", path)
 
+    def say_from_a_pair(path, source, context):
+        here, _ = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+        here.sendto(b"hello", path)
+
+    def say_in_a_message(path, source, context):
+        with socket.socket(socket.AF_UNIX, socket.SOCK_RAW) as line:
+            line.sendmsg([b"hello"], [], 0, path)
+
+    def mark(path, source, context):
+        with source.path.open("rb") as file:
+            os.chmod(path, 0)
+            os.utime(path, (1, 1))
+            os.fchmod(file.fileno(), 0)
+            call(452, -100, path.encode(), 0, 0)  # fchmodat2
+
+    def give_away(path, source, context):
+        os.chown(path, 12345, 12345)
+
+    def name(path, source, context):
+        os.setxattr(path, "user.name", b"x")
+
+    def watch(path, source, context):
+        return call(254, call(253), path.encode(), 0xFFF)  # inotify_init, inotify_add_watch
+
+    def share(_, source, context):
+        return call(29, 0, 4096, 0o1600)  # shmget
+
+    def call(number, *arguments):
+        libc = ctypes.CDLL(None, use_errno=True)
+        answer = libc.syscall(*(one if isinstance(one, bytes) else ctypes.c_long(one) for one in (number, *arguments)))
+        if answer < 0:
+            raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+        return answer
+
     def shell(command, source, context):
         return subprocess.run(["/bin/sh", "-c", command], capture_output=True).stdout
 
@@ -103,6 +140,27 @@ INTRUDER = """
 
     def signal_parent(number, source, context):
         os.kill(os.getppid(), number)
+
+    def signal_by_a_file(number, source, context):
+        here, there = os.pipe()
+        fcntl.fcntl(here, fcntl.F_SETOWN, os.getppid())
+        fcntl.fcntl(here, fcntl.F_SETFL, os.O_ASYNC)
+        os.write(there, b"x")
+
+    def signal_by_a_socket(number, source, context):
+        here, there = socket.socketpair()
+        fcntl.ioctl(here, 0x8901, struct.pack("i", os.getppid()))
+        fcntl.fcntl(here, fcntl.F_SETFL, os.O_ASYNC)
+        there.send(b"x")
+
+    def limit_parent(_, source, context):
+        resource.prlimit(os.getppid(), resource.RLIMIT_CORE, (0, 0))
+
+    def slow_parent(_, source, context):
+        os.setpriority(os.PRIO_PROCESS, os.getppid(), 19)
+
+    def be_traced_by_a_long_number(_, source, context):
+        call(157, 0x100000004, 1, 0, 0, 0)
 
     def be_traced(_, source, context):
         libc = ctypes.CDLL(None, use_errno=True)
@@ -209,6 +267,14 @@ class TestFiles:
         assert set(map(str, said.values())) == {"{'refused': 'Permission denied'}"}
         assert (media / "a.mp4").read_text() == "the source"
 
+    def test_no_memory_is_shared_with_others(self, tried: Try) -> None:
+        if confinement._processors():
+            pytest.skip("the drivers of graphics processors share memory")
+        assert tried(write="at /dev/shm/x", share=None) == {
+            "write": {"refused": "Permission denied"},
+            "share": {"refused": "Operation not permitted"},
+        }
+
     def test_no_link_is_left_for_whoever_publishes(self, tried: Try) -> None:
         assert tried(link="/etc/passwd") == {"link": {"refused": "Permission denied"}}
 
@@ -255,7 +321,11 @@ class TestCalls:
             server.bind(str(tmp_path / "s"))
             server.listen()
             log.bind(str(tmp_path / "log"))
-            said = tried(connect_here=f"at {tmp_path}/s", say=f"at {tmp_path}/log")
+            log.setblocking(False)
+            ways = ("say", "say_from_a_pair", "say_in_a_message")
+            said = tried(connect_here=f"at {tmp_path}/s", **dict.fromkeys(ways, f"at {tmp_path}/log"))
+            with pytest.raises(BlockingIOError):
+                log.recv(10)
         assert set(map(str, said.values())) == {"{'refused': 'Operation not permitted'}"}
 
     def test_it_starts_no_program_and_no_process(self, tried: Try) -> None:
@@ -263,10 +333,23 @@ class TestCalls:
         assert set(map(str, said.values())) == {"{'refused': 'Operation not permitted'}"}
 
     def test_it_signals_nobody(self, tried: Try) -> None:
-        assert tried(signal_parent=0) == {"signal_parent": {"refused": "Operation not permitted"}}
+        ways = ("signal_by_a_file", "signal_by_a_socket", "limit_parent", "slow_parent")
+        said = tried(signal_parent=0, **dict.fromkeys(ways))
+        assert set(map(str, said.values())) == {"{'refused': 'Operation not permitted'}"}
+
+    def test_it_changes_neither_owner_nor_mode_nor_time_of_a_file_and_watches_none(
+        self, tried: Try, media: Path
+    ) -> None:
+        exam, source = media / "other" / "exam.mp4", media / "a.mp4"
+        before = [(one.st_mode, one.st_uid, one.st_mtime_ns) for one in (exam.stat(), source.stat())]
+        said = tried(**dict.fromkeys(("mark", "give_away", "name", "watch"), f"at {exam}"))
+        assert said.pop("mark") == {"done": "None"}  # because what copies a file sets both
+        assert set(map(str, said.values())) == {"{'refused': 'Operation not permitted'}"}
+        assert before == [(one.st_mode, one.st_uid, one.st_mtime_ns) for one in (exam.stat(), source.stat())]
 
     def test_it_stays_shut_against_others_of_its_user(self, tried: Try) -> None:
-        assert tried(be_traced=None) == {"be_traced": {"refused": "Operation not permitted"}}
+        said = tried(be_traced=None, be_traced_by_a_long_number=None)
+        assert set(map(str, said.values())) == {"{'refused': 'Operation not permitted'}"}
 
     def test_a_plugin_that_asks_may(self, tried: Try) -> None:
         said = tried({"access": {"programs": True, "network": True}}, shell="echo hello", fork=None)

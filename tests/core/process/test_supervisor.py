@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import signal
 import subprocess
@@ -15,12 +16,12 @@ import structlog
 
 from core.context import Progress
 from core.errors import BadSource, Cancelled, HookFailed, LimitExceeded, StepCrashed
-from core.model import Access, Job, Source
+from core.model import Access, Job, Source, State, StepResult
 from core.pipeline import attempt, lifecycle, planning
 from core.pipeline.planning import Host
 from core.plugin_host.manager import Manager
 from core.process import spawn, supervisor
-from core.process.supervisor import StepRequest
+from core.process.messages import StepRequest
 from core.settings import Settings
 from core.storage import job_state, scratch_folder
 
@@ -200,8 +201,8 @@ def test_no_orphan_is_left_when_the_parent_dies(
 ) -> None:
     request = request_for(sleep=60)
     code = (
-        "import os, sys; from core.process import supervisor\n"
-        "request = supervisor.StepRequest.model_validate_json(sys.argv[1])\n"
+        "import os, sys; from core.process import messages, supervisor\n"
+        "request = messages.StepRequest.model_validate_json(sys.argv[1])\n"
         "supervisor.run(request.model_copy(update={'parent': os.getpid()}))"
     )
     parent = subprocess.Popen([sys.executable, "-c", code, request.model_dump_json()])
@@ -382,3 +383,100 @@ class TestAKeptChild:
 
         assert done.stderr == ""
         assert is_gone(int(done.stdout.splitlines()[-1]))
+
+
+#: Says on its pipe what the option `said` is, in place of an answer; and leaves the files of `left`.
+LIAR = """
+    import json, os, sys, time
+
+    from core import hookimpl
+
+    @hookimpl
+    def encode(options, context):
+        for name in options.get("left", ()):
+            os.makedirs((context.output / name).parent, exist_ok=True)
+            os.close(os.open(context.output / name, os.O_CREAT | os.O_WRONLY, 0o6777))
+        here = os.getcwd()
+        os.chdir(context.output)
+        for _ in range(options.get("deep", 0)):
+            os.mkdir("d")
+            os.chdir("d")
+        os.chdir(here)
+        words = options["said"] if isinstance(options["said"], str) else json.dumps(options["said"])
+        words = words.replace("LONG", "[" * (33 << 20))
+        data = words.encode() + b"\\n"
+        while data:
+            data = data[os.write(int(sys.argv[1]), data):]
+        time.sleep(30)
+"""
+
+_ANSWER = {"engine": {"plugin": "liar", "distribution": "x", "version": "1"}}
+
+
+def answer(path: str, **about: Any) -> dict[str, Any]:
+    made = {"kind": "rendition", "path": path, "media_type": "video/mp4", "size": 0, "sha256": "0" * 64, **about}
+    return {"answer": {**_ANSWER, "output": {"artifacts": [made]}}}
+
+
+@pytest.fixture
+def liar(settings: Settings, install_plugin: InstallPlugin, tmp_path: Path) -> Callable[..., StepResult]:
+    """Return what came of a job whose decoder was taken over and says these things."""
+    install_plugin("liar", LIAR)
+    own = settings.model_copy(update={"plugins_only": ("liar",), "step_attempts": 1})
+    host = Host(own, Manager(own))
+
+    def ask(**options: Any) -> StepResult:
+        job = Job(id="j1", sources=(Source(path=tmp_path / "a.mp4"),), steps=("encode",), options=options)
+        folder, _ = lifecycle.submit(job, own.jobs_root)
+        return attempt.run_step(host, folder, "encode")
+
+    return ask
+
+
+@pytest.mark.parametrize(
+    ("said", "words"),
+    [
+        ("no JSON", "is not JSON"),
+        ("LONG", "more than"),
+        ("[" * 100_000, "is not JSON"),
+        ('{"progress": [NaN, 1, 1, ""]}', "progress"),
+        ({"answer": 5}, "answer"),
+        ({"error": {"type": 5}}, "error.message: is missing"),
+        ({"answer": {**_ANSWER, "output": {"facts": {"duration": "x"}}}}, "the fact duration"),
+        (answer("../../../request.json"), "is no path of a file"),
+        (answer("/etc/passwd"), "is no path of a file"),
+        (answer("a\x1b[2J.mp4"), "control characters"),
+        (answer("a.mp4", media_type="text/html\r\nSet-Cookie: a=b"), "media_type"),
+        (answer("a.mp4"), "named what it did not make: a.mp4"),
+    ],
+)
+@pytest.mark.long
+def test_what_no_child_says_fails_the_attempt_alone(liar: Callable[..., StepResult], said: Any, words: str) -> None:
+    result = liar(said=said)
+    assert result.state is State.FAILED
+    assert words in (result.reason or "")
+
+
+@pytest.mark.long
+def test_a_file_of_a_child_that_lies_can_be_run_by_nobody(liar: Callable[..., StepResult], settings: Settings) -> None:
+    result = liar(said=answer("a/a.mp4"), left=["a/a.mp4"])
+    assert result.folder
+    made = settings.jobs_root / "jobs" / "j1" / result.folder / "a" / "a.mp4"
+    assert made.stat().st_mode & 0o7111 == 0
+
+
+@pytest.mark.long
+def test_folders_deeper_than_functions_recurse_are_refused_and_removed(
+    liar: Callable[..., StepResult], settings: Settings
+) -> None:
+    result = liar(said=answer("a.mp4"), left=["a.mp4"], deep=2000)
+    assert "left what it did not name: d" in (result.reason or "")
+    assert not list((settings.jobs_root / "jobs" / "j1" / "scratch").glob("encode.1/output"))
+
+
+@pytest.mark.long
+def test_a_child_s_line_of_the_log_is_about_its_own_job(liar: Callable[..., StepResult], settings: Settings) -> None:
+    forged = {"event": "done", "job": "other", "self": 1, "exc_info": "x", "level": "explode", "step": "finish"}
+    with structlog.testing.capture_logs() as lines:
+        liar(said=json.dumps({"log": forged}) + "\n" + json.dumps(answer("b.mp4")))
+    assert {"event": "done", "job": "j1", "step": "encode", "log_level": "info"} in lines

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -87,6 +88,44 @@ class TestMeasure:
 
         with pytest.raises(HookFailed, match=r"did not name: left\.tmp"):
             commit.measure([], tmp_path)
+
+
+class TestCheck:
+    """What the process of a step says it has left, against what lies there."""
+
+    MADE = (Artifact(kind="rendition", path="a/b.mp4", media_type="video/mp4", size=1),)
+
+    @pytest.fixture
+    def output(self, tmp_path: Path) -> Path:
+        (tmp_path / "output" / "a").mkdir(parents=True)
+        (tmp_path / "output" / "a" / "b.mp4").write_text("x")
+        return tmp_path / "output"
+
+    def test_nothing_can_be_run(self, output: Path) -> None:
+        (output / "a" / "b.mp4").chmod(0o6755)
+        commit.check(self.MADE, output)
+        assert (output / "a" / "b.mp4").stat().st_mode & 0o7777 == 0o644
+
+    @pytest.mark.parametrize("left", ["file", "folder", "link", "pipe", "other"])
+    def test_what_was_not_named_is_refused(self, output: Path, left: str) -> None:
+        match left:
+            case "file":
+                (output / "a" / "more.mp4").touch()
+            case "folder":
+                (output / "b").mkdir()
+            case "link":
+                (output / "b.mp4").symlink_to("/etc/passwd")
+            case "pipe":
+                os.mkfifo(output / "b.mp4")
+            case "other":
+                (output / "a" / "b.mp4").write_text("longer")
+        with pytest.raises(StepCrashed, match="left what it did not name"):
+            commit.check(self.MADE, output)
+
+    def test_what_was_named_and_is_not_there_is_refused(self, output: Path) -> None:
+        (output / "a" / "b.mp4").unlink()
+        with pytest.raises(StepCrashed, match=r"named what it did not make: a/b\.mp4"):
+            commit.check(self.MADE, output)
 
 
 class TestCommit:

@@ -164,3 +164,18 @@ class TestAttempts:
 
         assert scratch_folder.sweep(folder, older_than=60) == 1
         assert [scratch.attempt for scratch in scratch_folder.attempts(folder)] == [2]
+
+
+def test_a_folder_deeper_than_functions_recurse_is_removed_whatever_its_rights(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "top").mkdir()
+    monkeypatch.chdir(tmp_path / "top")
+    for _ in range(1500):
+        Path("d").mkdir()
+        Path("f").touch()
+        os.chdir("d")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "top").chmod(0)
+    files.remove(tmp_path / "top")
+    assert not (tmp_path / "top").exists()
