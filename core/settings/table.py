@@ -75,6 +75,11 @@ class Settings(BaseModel):
         description="whether a step's process reaches only its own files: as far as the kernel can, or no work without",
     )
     slots: int = Field(default=1, ge=1, description="heavy steps of one kind that this host does at the same time")
+    job_slots: int = Field(
+        default=0,
+        ge=0,
+        description="parts of one job that wait or are worked on at once; 0: one more than hosts have slots",
+    )
     run_dir: Path = Field(
         default_factory=default_run_dir, description="local folder of the slots' locks; never on a shared file system"
     )
