@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from markupsafe import Markup
+from pydantic import BaseModel, FiniteFloat, ValidationError
 
 from core import Job, Manifest, Transcript
 from plugins.transcript.captions.confidence import HeardCue, facts
@@ -43,6 +44,12 @@ class About:
     title: str
     #: Names of files beside the page that may be played, the best first.
     media: tuple[str, ...] = ()
+
+
+class _Stretches(BaseModel):
+    """What such a fact says, in seconds."""
+
+    where: tuple[tuple[FiniteFloat, FiniteFloat], ...] = ()
 
 
 def about(job: Job, manifest: Manifest) -> About:
@@ -96,7 +103,11 @@ def _cue(one: HeardCue) -> Mapping[str, Any]:
 
 def _gaps(transcript: Transcript) -> Iterator[Mapping[str, Any]]:
     for name, why in _GAPS.items():
-        for start, end in transcript.facts.get(name, {}).get("where", ()):
+        try:
+            where = _Stretches.model_validate(transcript.facts.get(name, {})).where
+        except ValidationError:  # another engine means something else by that name
+            continue
+        for start, end in where:
             yield {"start": round(start * 1000), "end": round(end * 1000), "text": "", "why": why}
 
 
