@@ -387,6 +387,7 @@ class TestCorrections:
         words = refused(run, source, output, steps=("transcribe",))
 
         assert "was corrected by a person on" in words
+        assert words.endswith("remove them to have them anew, or --replace, which keeps them")
         assert (output / "transcript_fr.vtt").read_text() == "Bonsoir"
 
     def test_are_kept_by_one_that_replaces_and_says_so(
