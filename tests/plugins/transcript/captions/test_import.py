@@ -28,6 +28,28 @@ def test_tags_settings_notes_and_escapes_are_understood() -> None:
     assert ([one.cue for one in cues], faults) == ([Cue(1000, 3000, ("a < b",)), Cue(4000, 6000, ("c",))], [])
 
 
+@pytest.mark.parametrize(
+    ("text", "cues"),
+    [
+        ("WEBVTT\n00:01.000 --> 00:02.000\na\n", [Cue(1000, 2000, ("a",))]),
+        ("WEBVTT by me\nKind: captions\n\nNOTE\n0:00:01.000-->0:00:02.000\na\n", [Cue(1000, 2000, ("a",))]),
+        (
+            "WEBVTT\n\n00:01.000 --> 00:02.000\na\n00:03.000 --> 00:04.000\nb\n",
+            [Cue(1000, 2000, ("a",)), Cue(3000, 4000, ("b",))],
+        ),
+        (
+            "WEBVTT\n\n00:01.000 --> 00:02.000\n<lang fr>oui</lang>, <lang de>ja</lang>\u2028ok\n",
+            [Cue(1000, 2000, ("oui, ja\u2028ok",))],
+        ),
+        ("WEBVTT\n\n00:01.000 --> 00:02.000\n" + "<a" * 9999, [Cue(1000, 2000, ("<a" * 9999,))]),
+    ],
+    ids=["no empty line", "as players read it", "arrow in a text", "two languages", "no tag"],
+)
+def test_what_players_show_is_read(text: str, cues: list[Cue]) -> None:
+    found, faults = read(text)
+    assert ([one.cue for one in found], faults) == (cues, [])
+
+
 def test_a_caption_keeps_its_language_and_no_mark_of_direction() -> None:
     cues, _ = read("WEBVTT\n\n00:01.000 --> 00:02.000\n<lang ar>\u200fمرحبا\u200f\nABC</lang>\n")
     assert [one.cue for one in cues] == [Cue(1000, 2000, ("مرحبا", "ABC"), "ar")]
@@ -95,7 +117,7 @@ HEARD = st.lists(
 )
 
 
-@settings(deadline=None, max_examples=25)
+@settings(deadline=None, max_examples=15)
 @given(TYPED, HEARD, st.sampled_from(["en", "ja", "ar", "th"]), st.integers(0, 9999))
 def test_what_is_cut_anew_keeps_to_the_rules_and_the_film(
     typed: list[tuple[int, int, str]], heard: list[Word], language: str, left: int
