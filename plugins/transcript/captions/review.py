@@ -21,6 +21,7 @@ from pydantic import BaseModel, FiniteFloat, ValidationError
 
 from core import Job, Manifest, Transcript
 from plugins.transcript.captions.confidence import HeardCue, facts
+from plugins.transcript.captions.formats import tag_of
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -86,15 +87,17 @@ def _data(transcript: Transcript, cues: Sequence[HeardCue], lecture: About) -> M
         "job": lecture.job,
         "file": f"transcript_{transcript.language}.vtt",
         "media": [quote(name) for name in lecture.media],
-        "cues": [_cue(one) for one in cues],
+        "cues": [_cue(one, transcript.language) for one in cues],
         "gaps": list(_gaps(transcript)),
         "words": json.loads(_text("review.words.json")),
         **known,
     }
 
 
-def _cue(one: HeardCue) -> Mapping[str, Any]:
+def _cue(one: HeardCue, language: str) -> Mapping[str, Any]:
     cue: dict[str, Any] = {"start": one.cue.start, "end": one.cue.end, "text": "\n".join(one.cue.lines)}
+    if one.cue.language not in ("", language):
+        cue["language"] = tag_of(one.cue.language)
     if one.doubtful:
         runs = [(run.text, run.doubtful) for run in one.runs]
         cue |= {"doubtful": True, "confidence": one.confidence, "runs": runs}
