@@ -106,6 +106,35 @@ def test_words_that_were_left_keep_their_times_and_new_ones_share_what_is_betwee
     ]
 
 
+def test_so_do_they_in_languages_without_spaces() -> None:
+    said = [
+        ("熱", 1.0),
+        ("は", 1.2),
+        ("高", 1.4),
+        ("音", 1.6),
+        ("から", 1.8),
+        ("Deep", 2.4),
+        ("Learning", 2.8),
+        ("へ", 3.4),
+    ]
+    words = tuple(Word(text=text, start=at, end=at + 0.2, confidence=0.4) for text, at in said)
+    before = Transcript(language="ja", segments=(Segment(text="", start=1, end=4, words=words),))
+
+    (segment,) = corrected(before, [Cue(1000, 4000, ("「熱は高温から、", "Deep Learningへ。"))]).segments
+
+    assert segment.text == "「熱は高温から、Deep Learningへ。"
+    assert [(word.text, word.start, word.confidence) for word in segment.words] == [
+        ("「熱", 1.0, 0.4),
+        ("は", 1.2, 0.4),
+        ("高", 1.4, 0.4),
+        ("温", pytest.approx(1.6), None),
+        ("から、", 1.8, 0.4),
+        ("Deep", 2.4, 0.4),
+        ("Learning", 2.8, 0.4),
+        ("へ。", 3.4, 0.4),
+    ]
+
+
 #: What a person may type, and a lecture of it: milliseconds that a caption stays and that pass before it.
 LINES = st.text(st.characters(exclude_characters="\r\n"), max_size=60) | st.sampled_from(
     ["熱は高温の物体から低温の物体へ流れる。" * 4, "مرحبا " * 20, "a" * 200, "--> <b>&", "👩‍🔬" * 30]
