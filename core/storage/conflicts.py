@@ -22,6 +22,9 @@ from core.storage.ledger import Ledger, LedgerEntry
 #: Prefix of the folder, inside the one that is published into, where new files wait for their renames.
 STAGE_PREFIX = ".amphipod-"
 
+#: So begins why a file is in the way that only its person may give up.
+_CORRECTED = "was corrected by a person"
+
 #: Names in a message; the rest are counted.
 _NAMED = 3
 
@@ -82,6 +85,8 @@ class Claim:
             words = "; ".join(f"{self._listed(found)}: {why}" for why, found in obstacles.items())
             first = next(iter(obstacles.values()))[0]
             remedy = "publish into another folder" + ("" if self.job.replace else ", or --replace")
+            if all(why.startswith(_CORRECTED) for why in obstacles):
+                remedy = "remove them to have them anew, or --replace, which keeps them"
             raise WouldReplace(words, remedy=remedy, path=str(self.output / first))
 
     def _obstacle(self, name: str) -> str | None:
@@ -136,7 +141,7 @@ class Claim:
 
 
 def _corrected_words(entry: LedgerEntry) -> str:
-    return f"was corrected by a person on {entry.corrected_at:%Y-%m-%d} (job {entry.job})"
+    return f"{_CORRECTED} on {entry.corrected_at:%Y-%m-%d} (job {entry.job})"
 
 
 def claim(root: Path, job: Job, results: Sequence[StepResult]) -> Claim:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
@@ -22,6 +22,9 @@ app = typer.Typer(help="Captions that a person has corrected.", no_args_is_help=
 
 #: Bytes of a file that is read: a day of speech has 5 MB.
 _LARGEST = 20 << 20
+
+#: Share of the words that were heard below which somebody may have saved a part of the captions.
+_KEPT = 0.7
 
 #: Of a job without JSON, to whoever wants more than its captions as they are.
 _UNHEARD = (
@@ -68,16 +71,25 @@ def import_(
     note = (
         f"captions in `{transcript.language}` were corrected by a person (captions import, {now():%Y-%m-%d %H:%M} UTC)"
     )
-    if "json" not in rules.formats and (reflow or "review" in rules.formats):
-        typer.echo(f"{file}: warning: {_UNHEARD}", err=True)
-        note += f"; {_UNHEARD}"
+    for lost in _lost(before, transcript, rules, reflow=reflow):
+        typer.echo(f"{file}: warning: {lost}", err=True)
+        note += f"; {lost}"
     with tempfile.TemporaryDirectory() as folder:
         lecture = about(found.manifest.job, found.manifest)
         made = [Path(folder) / one.path for one in write_cues(transcript, new, rules, Path(folder), lecture)]
         whole = correct(found, made, note, replace=replace, settings=settings)
     for one in own:
         typer.echo(one.path)
-    typer.echo(f"corrected: {len(new)} captions of job {whole.job.id}", err=True)
+    typer.echo(f"corrected: {len(new)} caption{'s' * (len(new) != 1)} of job {whole.job.id}", err=True)
+
+
+def _lost(before: Transcript, transcript: Transcript, rules: CaptionOptions, *, reflow: bool) -> Iterator[str]:
+    """Say what was there and is no more, for the person and for the manifest."""
+    heard, said = (sum(len(segment.words) for segment in one.segments) for one in (before, transcript))
+    if said < _KEPT * heard:
+        yield f"it has {said} word{'s' * (said != 1)} where {heard} were heard"
+    if "json" not in rules.formats and (reflow or "review" in rules.formats):
+        yield _UNHEARD
 
 
 def _files_of(found: Correctable, file: Path, language: str | None) -> Sequence[Artifact]:

@@ -24,7 +24,7 @@ from ..conftest import ended
 from ..web.conftest import OpenSite, open_site  # noqa: F401  # a fixture
 
 HOSTILE = "</script><script>alert(1)</script> <img src=x onerror=alert(1)>"
-SAID = (("Bonjour à tous.", 0.9), (HOSTILE, 0.2), ("Merci.", 0.3))
+SAID = (("Bonjour à tous.", 0.9, None), (HOSTILE, 0.2, "en"), ("Merci.", 0.3, None))
 
 
 def sound(file: Path) -> Path:
@@ -37,13 +37,13 @@ def sound(file: Path) -> Path:
 
 def transcript() -> Transcript:
     segments = []
-    for at, (text, sure) in enumerate(SAID):
+    for at, (text, sure, language) in enumerate(SAID):
         parts = text.split()
         words = tuple(
             Word(text=part, start=7 * at + 0.2 * n, end=7 * at + 0.2 * n + 0.2, confidence=sure)
             for n, part in enumerate(parts)
         )
-        segments.append(Segment(text=text, start=7 * at, end=words[-1].end, words=words))
+        segments.append(Segment(text=text, start=7 * at, end=words[-1].end, words=words, language=language))
     facts = {"speech_without_words": {"seconds": 1.5, "where": [[17.0, 18.5]]}}
     return Transcript(language="fr", segments=tuple(segments), facts=facts)
 
@@ -109,13 +109,14 @@ def test_keys_go_to_a_caption_and_play_it_from_a_second_before_to_its_end(opened
 
 
 def test_what_is_saved_has_the_corrections_and_the_speech_that_was_written_down(opened: Page) -> None:
-    opened.get_by_role("textbox", name="Texte à 00:00:08").fill("Merci <b>\n\nbien & à --> bientôt")
+    opened.get_by_role("textbox", name="Texte à 00:00:14").fill("Merci <b>\n\nbien & à --> bientôt")
     opened.get_by_role("textbox", name="Texte à 00:00:17").fill("Une question.")
     with opened.expect_download() as saved:
         opened.get_by_role("button", name="Enregistrer les sous-titres corrigés").click()
     assert saved.value.suggested_filename == "transcript_fr.vtt"
     cues, faults = read(Path(saved.value.path()).read_text(encoding="utf-8"))
     assert faults == []
+    assert [one.cue.language for one in cues if one.cue.start < 16_000] == ["", "en", ""]
     assert [" ".join(one.cue.lines) for one in cues[-2:]] == ["Merci <b> bien & à --> bientôt", "Une question."]
     assert (cues[-1].cue.start, cues[-1].cue.end) == (17_000, 18_500)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,7 +14,11 @@ from plugins.transcript.captions.cues import Cue, build_cues
 from plugins.transcript.captions.formats import FORMATS
 from plugins.transcript.captions.review import About, page
 from plugins.transcript.captions.seams import lowered
+from plugins.transcript.captions.writable import writable
 from plugins.transcript.options import CaptionOptions
+
+#: Characters of a language tag that software has to take (RFC 5646, section 4.4.1).
+_TAG = 35
 
 
 def write(
@@ -49,14 +54,14 @@ def write_cues(
 
 def _put_right(transcript: Transcript, options: CaptionOptions) -> Transcript:
     """Corrections come last: what an institution writes with a capital keeps it."""
-    return correct(lowered(transcript), options.corrections)
+    return correct(lowered(writable(transcript)), options.corrections)
 
 
 def _cues(transcript: Transcript, options: CaptionOptions) -> list[Cue]:
     duration = transcript.facts.get("duration")
-    known = float(duration) if isinstance(duration, int | float) and duration > 0 else None
+    known = float(duration) if isinstance(duration, int | float) and 0 < duration < math.inf else None
     return build_cues(transcript.segments, transcript.language, options, known)
 
 
 def _safe(language: str) -> str:
-    return re.sub(r"[^A-Za-z0-9-]", "", language) or "und"
+    return re.sub(r"[^A-Za-z0-9-]", "", language)[:_TAG] or "und"

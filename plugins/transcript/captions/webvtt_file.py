@@ -13,12 +13,14 @@ from plugins.transcript.captions.reading import columns, scaled
 from plugins.transcript.captions.typography import width
 from plugins.transcript.options import CaptionOptions
 
-_CLOCK = r"(?:(\d{2,}):)?([0-5]\d):([0-5]\d)\.(\d{3})"
-_TIMES = re.compile(rf"{_CLOCK}[ \t]+-->[ \t]+{_CLOCK}(?:[ \t].*)?")
-_TAG = re.compile(r"</?[A-Za-z0-9][^>]*>")
+#: As players read it, which is more than files may write (section 6.3).
+_CLOCK = r"(?:(\d{1,4}):)?([0-5]\d):([0-5]\d)\.(\d{3})"
+_TIMES = re.compile(rf"{_CLOCK}[ \t]*-->[ \t]*{_CLOCK}(?:[ \t].*)?")
+_TAG = re.compile(r"</?[A-Za-z0-9][^<>]*>")
 #: No other ends a line (section 4); Python's splitlines knows more.
 _LINE_END = re.compile(r"\r\n|\r|\n")
-_LANGUAGE = re.compile(r"<lang(?:\.[^ >]*)? +([A-Za-z0-9-]+) *>")
+#: A caption that is in one language as a whole.
+_LANGUAGE = re.compile(r"<lang(?:\.[^ <>]*)? +([A-Za-z0-9-]+) *>(?:(?!<lang|</lang).)*(?:</lang>)?\s*", re.DOTALL)
 
 #: Marks of direction, which captions get when they are written (captions/direction.py).
 _MARKS = dict.fromkeys(map(ord, "\u200e\u200f\u2066\u2067\u2068\u2069"))
@@ -50,17 +52,17 @@ def read(text: str) -> tuple[list[ReadCue], list[str]]:
         return [], ["line 1: does not begin with WEBVTT"]
     cues: list[ReadCue] = []
     faults: list[str] = []
-    for first, block in _blocks(lines):
-        if re.match(r"(NOTE|STYLE|REGION|WEBVTT)\b", block[0]):
-            continue
+    for first, block in _blocks(lines[1:]):
         at = next((at for at, line in enumerate(block[:2]) if "-->" in line), None)
+        if at is None and re.match(r"(NOTE|STYLE|REGION)([ \t]|$)", block[0]):
+            continue
         times = _TIMES.fullmatch(block[at].strip()) if at is not None else None
         if at is None or times is None:
             faults.append(f"line {first + (at or 0)}: no times of a caption ({block[at or 0][:60]!r})")
             continue
         payload = block[at + 1 :]
         said = tuple(html.unescape(_TAG.sub("", line)).translate(_MARKS).strip() for line in payload)
-        spoken = _LANGUAGE.search("\n".join(payload))
+        spoken = _LANGUAGE.fullmatch("\n".join(payload))
         cue = Cue(
             _milliseconds(times.groups()[:4]),
             _milliseconds(times.groups()[4:]),
@@ -72,14 +74,21 @@ def read(text: str) -> tuple[list[ReadCue], list[str]]:
 
 
 def _blocks(lines: Sequence[str]) -> Iterator[tuple[int, list[str]]]:
-    """Yield what stands between empty lines, each with the number of its first line."""
+    """Yield what stands between empty lines, each with the number of its first line; the file's first line is left out.
+
+    As players have it (section 6.1): what follows the first line directly is a header up to the first arrow, and in a
+    caption's text an arrow begins the next caption.
+    """
     block: list[str] = []
-    for number, line in enumerate([*lines, ""], 1):
-        if line.strip():
+    is_header = True
+    for number, line in enumerate([*lines, ""], 2):
+        has_arrow = "-->" in line
+        if line.strip() and not (has_arrow and (is_header or any("-->" in one for one in block))):
             block.append(line)
-        elif block:
+            continue
+        if block and not is_header:
             yield number - len(block), block
-            block = []
+        block, is_header = [line] if has_arrow else [], False
 
 
 def _milliseconds(clock: Sequence[str | None]) -> int:

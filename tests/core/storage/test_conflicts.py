@@ -16,7 +16,7 @@ import pytest
 
 from core.errors import BadCall, NoSpace, WouldReplace
 from core.jobs.correction import correct, correctable
-from core.model import Job, Manifest, Source, State, Step
+from core.model import Artifact, Job, Manifest, Source, State, Step
 from core.pipeline import attempt, corrections, in_process, lifecycle, planning
 from core.pipeline.planning import Host
 from core.plugin_host.manager import Manager
@@ -26,7 +26,7 @@ from core.storage.job_folder import JobFolder
 from core.storage.permissions import Access
 from core.storage.publish import place, put_back
 
-from ...conftest import TOY_ENGINE, InstallPlugin
+from ...conftest import TOY_ENGINE, InstallPlugin, ended
 
 #: As the toy, but says beforehand how its files are called.
 FORETELLING = (
@@ -363,11 +363,27 @@ def test_the_command_says_it_in_one_line(install_plugin: InstallPlugin, monkeypa
     assert not Path("data/amphipod/jobs").exists()
 
 
+def captioned(host: Host, tmp_path: Path) -> str:
+    """End a job as the ear does it, without a process."""
+
+    def make(folder: Path) -> list[Artifact]:
+        (folder / "transcript_fr.vtt").write_text("Bonjour")
+        return [Artifact(kind="caption", path="transcript_fr.vtt", media_type="text/vtt")]
+
+    job = Job(
+        id=lifecycle.new_id(),
+        sources=(Source(path=lecture(tmp_path / "s")),),
+        steps=("transcribe",),
+        output=tmp_path / "out",
+    )
+    return ended(host, job, make).id
+
+
 class TestCorrections:
     @pytest.fixture
-    def corrected(self, run: Run, host: Host, tmp_path: Path) -> Manifest:
+    def corrected(self, host: Host, tmp_path: Path) -> Manifest:
         """A job whose captions a person has corrected, in the folder `out`."""
-        run(lecture(tmp_path / "s"), tmp_path / "out", steps=("transcribe",))
+        captioned(host, tmp_path)
         (tmp_path / "transcript_fr.vtt").write_text("Bonsoir")
         found = correctable(tmp_path / "out", "transcribe", settings=host.settings)
         return correct(found, [tmp_path / "transcript_fr.vtt"], "corrected", settings=host.settings)
@@ -387,6 +403,7 @@ class TestCorrections:
         words = refused(run, source, output, steps=("transcribe",))
 
         assert "was corrected by a person on" in words
+        assert words.endswith("remove them to have them anew, or --replace, which keeps them")
         assert (output / "transcript_fr.vtt").read_text() == "Bonsoir"
 
     def test_are_kept_by_one_that_replaces_and_says_so(
@@ -413,9 +430,9 @@ class TestCorrections:
         assert (tmp_path / "out/transcript_fr.vtt").read_text() == "Bonjour"
 
     def test_that_a_kill_has_left_without_a_record_get_it(
-        self, run: Run, host: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+        self, host: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        run(lecture(tmp_path / "s"), tmp_path / "out", steps=("transcribe",))
+        captioned(host, tmp_path)
         (tmp_path / "transcript_fr.vtt").write_text("Bonsoir")
         found = correctable(tmp_path / "out", "transcribe", settings=host.settings)
         folder, published = (
@@ -460,9 +477,9 @@ class TestCorrectionsOnAFullDisk:
         return Settings(jobs_root=small_disk / "root")
 
     def test_what_is_published_and_what_is_recorded_agree_wherever_it_fills(
-        self, run: Run, host: Host, small_disk: Path, tmp_path: Path
+        self, host: Host, small_disk: Path, tmp_path: Path
     ) -> None:
-        job = run(lecture(tmp_path / "s"), tmp_path / "out", steps=("transcribe",)).job.id
+        job = captioned(host, tmp_path)
         published, new, filler = (
             tmp_path / "out/transcript_fr.vtt",
             tmp_path / "transcript_fr.vtt",

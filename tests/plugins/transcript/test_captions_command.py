@@ -103,6 +103,19 @@ def test_without_json_it_says_that_words_have_no_times_of_their_own(published: P
     assert "warning: `json` is not among the job's formats, so words share the time of their caption" in told[0]
 
 
+def test_captions_of_which_most_are_missing_are_told_of(published: Published) -> None:
+    published()
+    file = Path("transcript_en.vtt")
+    file.write_text("WEBVTT\n\n00:10.000 --> 00:12.000\nIt never falls.\n")
+
+    code, told = amphipod("captions", "import", str(file), "j1")
+
+    assert (code, told) == (
+        0,
+        [f"{file}: warning: it has 3 words where 10 were heard", "corrected: 1 caption of job j1"],
+    )
+
+
 @pytest.mark.parametrize(
     ("file", "arguments", "words"),
     [

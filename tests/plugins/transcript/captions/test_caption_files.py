@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 import threading
 from collections.abc import Iterator
@@ -13,7 +14,7 @@ from typing import Any
 
 import pytest
 import webvtt
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from playwright.sync_api import Page, sync_playwright
 
@@ -162,6 +163,7 @@ SEEN = """async () => {
     ("language", "said", "seen"),
     [
         ("he", "Python היא שפה.", [".הפש איה Python"]),
+        ("he", "מהי שפת C++?", ["?C++ תפש יהמ"]),
         ("ar", "TCP هو بروتوكول (1974).", [".)1974( لوكوتورب وه TCP"]),
         ("ja", "熱は高温の物体から、「低温の物体」へ流れる。", ["熱は高温の物体から、", "「低温の物体」へ流れる。"]),
     ],
@@ -171,10 +173,11 @@ def test_chromium_sets_each_script_in_its_order(
 ) -> None:
     page, folder, address = browser_page
     heard = transcript(said, language=language)
-    (folder / f"{language}.vtt").write_text(render(heard, cues_of(heard)), encoding="utf-8")
-    (folder / f"{language}.html").write_text(f'<video><track src="{language}.vtt"></video>')
+    name = f"{language}-{len(said)}"  # a browser keeps what it has read of an address
+    (folder / f"{name}.vtt").write_text(render(heard, cues_of(heard)), encoding="utf-8")
+    (folder / f"{name}.html").write_text(f'<video><track src="{name}.vtt"></video>')
 
-    page.goto(f"{address}/{language}.html")
+    page.goto(f"{address}/{name}.html")
 
     assert page.evaluate(SEEN) == seen
 
@@ -221,6 +224,28 @@ def test_json_holds_words_and_confidences(tmp_path: Path) -> None:
     read = json.loads((tmp_path / "transcript_en.json").read_text())
     assert read["segments"][0]["words"][1] == {"text": "two.", "start": 1.5, "end": 3.0, "confidence": 0.9}
     assert Transcript.model_validate(read) == transcript("One two.")
+
+
+nothing = st.floats() | st.sampled_from([math.nan, math.inf, -1.0, 1e300])
+odd = st.builds(
+    Word, text=st.text() | st.just("a\ud800\x00b"), start=nothing, end=nothing, confidence=st.none() | nothing
+)
+
+
+@settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.lists(st.builds(Segment, text=texts, start=nothing, end=nothing, words=st.lists(odd, max_size=4)), max_size=3)
+)
+def test_whatever_an_engine_says_every_file_is_whole(tmp_path: Path, said: list[Segment]) -> None:
+    facts = {"speech_given_up": {"where": [[math.nan, 1.0]]}, "speech_without_words": {"where": None}}
+    heard = Transcript(language="a" * 300, segments=said, facts=facts)
+
+    made = write(heard, CaptionOptions(formats=("vtt", "srt", "json", "txt", "review")), tmp_path)
+
+    assert [len(artifact.path) < 64 for artifact in made] == [True] * 5
+    written = {artifact.media_type: (tmp_path / artifact.path).read_text(encoding="utf-8") for artifact in made}
+    assert Transcript.model_validate_json(written["application/json"])
+    assert "NaN" not in written["text/html"].split('type="application/json"')[1].split("</script>")[0]
 
 
 def test_plain_text_has_a_paragraph_after_a_long_silence() -> None:

@@ -28,6 +28,28 @@ def test_tags_settings_notes_and_escapes_are_understood() -> None:
     assert ([one.cue for one in cues], faults) == ([Cue(1000, 3000, ("a < b",)), Cue(4000, 6000, ("c",))], [])
 
 
+@pytest.mark.parametrize(
+    ("text", "cues"),
+    [
+        ("WEBVTT\n00:01.000 --> 00:02.000\na\n", [Cue(1000, 2000, ("a",))]),
+        ("WEBVTT by me\nKind: captions\n\nNOTE\n0:00:01.000-->0:00:02.000\na\n", [Cue(1000, 2000, ("a",))]),
+        (
+            "WEBVTT\n\n00:01.000 --> 00:02.000\na\n00:03.000 --> 00:04.000\nb\n",
+            [Cue(1000, 2000, ("a",)), Cue(3000, 4000, ("b",))],
+        ),
+        (
+            "WEBVTT\n\n00:01.000 --> 00:02.000\n<lang fr>oui</lang>, <lang de>ja</lang>\u2028ok\n",
+            [Cue(1000, 2000, ("oui, ja\u2028ok",))],
+        ),
+        ("WEBVTT\n\n00:01.000 --> 00:02.000\n" + "<a" * 9999, [Cue(1000, 2000, ("<a" * 9999,))]),
+    ],
+    ids=["no empty line", "as players read it", "arrow in a text", "two languages", "no tag"],
+)
+def test_what_players_show_is_read(text: str, cues: list[Cue]) -> None:
+    found, faults = read(text)
+    assert ([one.cue for one in found], faults) == (cues, [])
+
+
 def test_a_caption_keeps_its_language_and_no_mark_of_direction() -> None:
     cues, _ = read("WEBVTT\n\n00:01.000 --> 00:02.000\n<lang ar>\u200fمرحبا\u200f\nABC</lang>\n")
     assert [one.cue for one in cues] == [Cue(1000, 2000, ("مرحبا", "ABC"), "ar")]
@@ -84,6 +106,35 @@ def test_words_that_were_left_keep_their_times_and_new_ones_share_what_is_betwee
     ]
 
 
+def test_so_do_they_in_languages_without_spaces() -> None:
+    said = [
+        ("熱", 1.0),
+        ("は", 1.2),
+        ("高", 1.4),
+        ("音", 1.6),
+        ("から", 1.8),
+        ("Deep", 2.4),
+        ("Learning", 2.8),
+        ("へ", 3.4),
+    ]
+    words = tuple(Word(text=text, start=at, end=at + 0.2, confidence=0.4) for text, at in said)
+    before = Transcript(language="ja", segments=(Segment(text="", start=1, end=4, words=words),))
+
+    (segment,) = corrected(before, [Cue(1000, 4000, ("「熱は高温から、", "Deep Learningへ。"))]).segments
+
+    assert segment.text == "「熱は高温から、Deep Learningへ。"
+    assert [(word.text, word.start, word.confidence) for word in segment.words] == [
+        ("「熱", 1.0, 0.4),
+        ("は", 1.2, 0.4),
+        ("高", 1.4, 0.4),
+        ("温", pytest.approx(1.6), None),
+        ("から、", 1.8, 0.4),
+        ("Deep", 2.4, 0.4),
+        ("Learning", 2.8, 0.4),
+        ("へ。", 3.4, 0.4),
+    ]
+
+
 #: What a person may type, and a lecture of it: milliseconds that a caption stays and that pass before it.
 LINES = st.text(st.characters(exclude_characters="\r\n"), max_size=60) | st.sampled_from(
     ["熱は高温の物体から低温の物体へ流れる。" * 4, "مرحبا " * 20, "a" * 200, "--> <b>&", "👩‍🔬" * 30]
@@ -95,7 +146,7 @@ HEARD = st.lists(
 )
 
 
-@settings(deadline=None, max_examples=25)
+@settings(deadline=None, max_examples=15)
 @given(TYPED, HEARD, st.sampled_from(["en", "ja", "ar", "th"]), st.integers(0, 9999))
 def test_what_is_cut_anew_keeps_to_the_rules_and_the_film(
     typed: list[tuple[int, int, str]], heard: list[Word], language: str, left: int
