@@ -14,8 +14,9 @@ from plugins.transcript.options import CaptionOptions
 
 _CLOCK = r"(?:(\d{2,}):)?([0-5]\d):([0-5]\d)\.(\d{3})"
 _TIMES = re.compile(rf"{_CLOCK}[ \t]+-->[ \t]+{_CLOCK}(?:[ \t].*)?")
-_TAG = re.compile(r"</?[A-Za-z0-9][^>]*>")
-_LANGUAGE = re.compile(r"<lang(?:\.[^ >]*)? +([A-Za-z0-9-]+) *>")
+#: Not over another "<": of a line with thousands of them each would be looked for to its end.
+_TAG = re.compile(r"</?[A-Za-z0-9][^<>]*>")
+_LANGUAGE = re.compile(r"<lang(?:\.[^ <>]*+)? ++([A-Za-z0-9-]++) *+>")
 
 #: Marks of direction, which captions get when they are written (captions/direction.py).
 _MARKS = dict.fromkeys(map(ord, "\u200e\u200f\u2066\u2067\u2068\u2069"))
