@@ -43,18 +43,21 @@ def configure(settings: Settings, *, told: Container[str] = (), own: Iterable[Ba
         # Before lines are left out by their level: a job's story is the same whatever the terminal shows.
         story.keep(settings.jobs_root),
     ]
-    renderer: Processor = (
-        structlog.processors.JSONRenderer(default=str, ensure_ascii=False)
+    renderers: list[Processor] = (
+        [structlog.processors.JSONRenderer(default=str, ensure_ascii=False)]
         if settings.log_format == "json"
-        else structlog.dev.ConsoleRenderer(
-            colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback, sort_keys=False
-        )
+        else [
+            written_out,
+            structlog.dev.ConsoleRenderer(
+                colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback, sort_keys=False
+            ),
+        ]
     )
     handler = logging.StreamHandler()
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *renderers],
         )
     )
     root = logging.getLogger()
@@ -71,6 +74,19 @@ def configure(settings: Settings, *, told: Container[str] = (), own: Iterable[Ba
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=False,
     )
+
+
+def written_out(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    r"""Write out, as `\x1b`, what a terminal would obey in an event and in traces; the renderer quotes values."""
+    event["event"] = _fit(str(event["event"]))
+    for name in ("exception", "stack"):
+        if isinstance(event.get(name), str):
+            event[name] = "\n".join(map(_fit, event[name].split("\n")))
+    return event
+
+
+def _fit(line: str) -> str:
+    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode("ascii") for one in line)
 
 
 def hide_secrets(settings: Sequence[BaseModel]) -> Processor:

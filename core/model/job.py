@@ -95,6 +95,8 @@ class Job(Model):
     downloads: tuple[Download, ...] = ()
     #: Who is told when the job is over; its steps never see them.
     callbacks: tuple[Callback, ...] = ()
+    #: Somebody has asked for it by HTTP: files that its options name must lie below the media roots.
+    guarded: Literal[True] | None = None
     #: The submitter's own name for what this job belongs to: in every line of the log, and in the callbacks' header.
     correlation_id: Annotated[str, AfterValidator(check_correlation_id)] | None = None
 

@@ -68,7 +68,8 @@ def shut(request: StepRequest, job: Job) -> None:
     resource.setrlimit(resource.RLIMIT_CPU, (most, most))  # that of the job before went by another source
     roots = request.settings.media_roots
     found = [_opened(source.path, (*roots, request.root) if roots else ()) for source in job.sources]
-    found += [_opened(path, ()) for path in inputs.named(request.plan.options)]
+    asked = inputs.strangers(job, roots)
+    found += [_opened(path, roots if path in asked else ()) for path in inputs.named(request.plan.options)]
     sources = [one for one in found if one is not None]
     _restrict(
         request,

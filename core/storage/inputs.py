@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from core.model import Job
+from core.storage import files
 
 #: Device and inode: one file under whatever name, by whatever link.
 FileId = tuple[int, int]
@@ -36,6 +38,18 @@ def named(options: Mapping[str, Any]) -> Iterator[Path]:
     for text in _texts(options):
         if file_id(text) and not Path(text).is_dir():
             yield Path(text)
+
+
+def strangers(job: Job, roots: Sequence[Path]) -> set[Path]:
+    """Return the files that options of a job name which somebody has asked for by HTTP; a plugin's are not among them.
+
+    Raises:
+        UnsafePath: one lies outside the media roots, by a link or by itself.
+    """
+    found = set(named(job.options)) if job.guarded else set()
+    for path in found:
+        files.resolve(path.absolute(), roots or (Path(os.devnull),))
+    return found
 
 
 def _texts(value: Any) -> Iterator[str]:

@@ -15,7 +15,7 @@ from core.model import Callback, Download, Job, Priority, Source, Step, check_co
 from core.pipeline import lifecycle, planning
 from core.retention import uploads
 from core.retention.uploads import UploadFolder
-from core.storage import files
+from core.storage import files, inputs
 from core.storage.job_folder import JobFolder
 from core.web.services import Services
 
@@ -146,9 +146,11 @@ def submit(services: Services, asked: Submission, key: str | None) -> str:
             downloads=tuple(sources.downloads),
             callbacks=tuple(Callback(kind="webhook", url=url, guarded=True) for url in asked.notify),
             correlation_id=asked.correlation_id,
+            guarded=True,
         )
     except RecursionError as error:
         raise BadCall("the request is nested too deep") from error
+    inputs.strangers(job, services.settings.media_roots)
     for url in asked.notify:
         strangers.check_receiver(url, services.settings)
     if asked.notify and not services.has_broker and services.settings.webhook_secret is None:

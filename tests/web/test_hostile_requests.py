@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import socket
 import time
@@ -230,6 +231,21 @@ def test_each_answer_tells_browsers_what_to_refuse(guarded: Site) -> None:
         assert answer.status_code == status, path
         assert [name for name in HEADERS if name not in answer.headers] == [], path
         assert "frame-ancestors 'none'" in answer.headers["Content-Security-Policy"]
+
+
+def test_no_address_and_no_cookie_makes_a_page_stumble(site: Site) -> None:
+    deep = base64.urlsafe_b64encode(b"[" * 20_000).decode()
+    mixed = base64.urlsafe_b64encode(b'{"kind": {}, "words": ["x"]}').decode()
+    for method, target, cookie in (
+        ("OPTIONS", "*", ""),
+        ("CONNECT", "a:1", ""),
+        ("GET", "/", deep),
+        ("GET", "/", mixed),
+    ):
+        head = f"{method} {target} HTTP/1.1\r\nHost: localhost\r\nCookie: amphipod_notice={cookie}\r\n\r\n"
+        with connect(site) as client:
+            client.sendall(head.encode())
+            assert int(client.recv(65536).split()[1]) in (200, 404, 405), method
 
 
 def test_what_is_no_request_is_told_so_with_the_same_words(site: Site) -> None:

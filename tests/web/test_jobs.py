@@ -193,6 +193,16 @@ def test_a_source_that_may_not_be_is_refused_in_one_line(
     assert (found[0], words in found[1]) == (status, True), found
 
 
+def test_a_file_that_an_option_names_lies_below_the_media_roots(site: Site, media: Path, tmp_path: Path) -> None:
+    (tmp_path / "exam.mp4").write_text("tomorrow's exam")
+    (media / "link.mp4").symlink_to(tmp_path / "exam.mp4")
+    (media / "logo.png").write_text("a logo")
+    for path, status in ((tmp_path / "exam.mp4", 403), (media / "link.mp4", 403), (media / "logo.png", 201)):
+        asked = {"source": {"path": "a.mp4"}, "steps": ["encode"], "options": {"do": {"write": str(path)}}}
+        answer = site("POST", "/jobs", json=asked)
+        assert answer.status_code == status, answer.text
+
+
 def test_without_media_roots_no_path_is_taken(open_site: OpenSite, here: Settings) -> None:
     site = open_site(here.model_copy(update={"media_roots": ()}))
     assert "AMPHIPOD_MEDIA_ROOTS" in site.refused("POST", "/jobs", json={"source": {"path": "/etc/passwd"}})[1]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import json
 from collections.abc import Mapping
 from typing import Any, Literal
@@ -44,7 +43,7 @@ class Renderer:
         path = problems.path_of(request)
         about = {
             "base": base(request),
-            "place": path if path == "/" else f"/{path.split('/')[1]}",
+            "place": f"/{path.lstrip('/').partition('/')[0]}",
             "here": here(request),
             "language": language(request),
             "theme": _theme(request),
@@ -114,9 +113,10 @@ def say(
 def _read(cookie: str) -> dict[str, str] | None:
     try:
         said = json.loads(base64.urlsafe_b64decode(cookie)) if cookie else None
-    except (ValueError, binascii.Error):
+    except (ValueError, RecursionError):
         return None
-    return said if isinstance(said, dict) and {"kind", "words"} <= said.keys() else None
+    kept = said if isinstance(said, dict) and {"kind", "words"} <= said.keys() else {}
+    return kept if kept and all(isinstance(one, str) for one in kept.values()) else None
 
 
 def remember(request: Request, response: RedirectResponse, name: str, value: str) -> None:

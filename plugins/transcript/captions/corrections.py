@@ -9,7 +9,8 @@ from core import Segment, Transcript, Word
 from plugins.transcript.captions.tokens import spread
 from plugins.transcript.captions.typography import join, split_words, width
 
-_MARKS = re.compile(r"^(\W*)(.*?)(\W*)$", re.DOTALL)
+#: What stands before a word's first letter, the word, what stands behind its last; each character is looked at twice.
+_MARKS = re.compile(r"^(\W*+)((?:.*\w)?)(\W*+)$", re.DOTALL)
 
 
 def correct(transcript: Transcript, corrections: Mapping[str, str]) -> Transcript:

@@ -16,11 +16,12 @@ from plugins.transcript.options import CaptionOptions
 #: As players read it, which is more than files may write (section 6.3).
 _CLOCK = r"(?:(\d{1,4}):)?([0-5]\d):([0-5]\d)\.(\d{3})"
 _TIMES = re.compile(rf"{_CLOCK}[ \t]*-->[ \t]*{_CLOCK}(?:[ \t].*)?")
+#: Not over another "<": of a line with thousands of them each would be looked for to its end.
 _TAG = re.compile(r"</?[A-Za-z0-9][^<>]*>")
 #: No other ends a line (section 4); Python's splitlines knows more.
 _LINE_END = re.compile(r"\r\n|\r|\n")
 #: A caption that is in one language as a whole.
-_LANGUAGE = re.compile(r"<lang(?:\.[^ <>]*)? +([A-Za-z0-9-]+) *>(?:(?!<lang|</lang).)*(?:</lang>)?\s*", re.DOTALL)
+_LANGUAGE = re.compile(r"<lang(?:\.[^ <>]*+)? ++([A-Za-z0-9-]++) *+>(?:(?!<lang|</lang).)*+(?:</lang>)?\s*", re.DOTALL)
 
 #: Marks of direction, which captions get when they are written (captions/direction.py).
 _MARKS = dict.fromkeys(map(ord, "\u200e\u200f\u2066\u2067\u2068\u2069"))

@@ -311,6 +311,19 @@ class TestSwap:
         assert result.facts["said"]["swap"] == {"refused": "Permission denied"}
 
 
+@needs_landlock
+@pytest.mark.long
+def test_a_stranger_s_option_that_leads_out_of_the_media_roots_by_now_is_refused(
+    host: Host, media: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "secret").write_text("s3cret")
+    (media / "logo.png").symlink_to(tmp_path / "secret")
+    options = {"watermark": str(media / "logo.png"), "tries": {"read": f"at {media}/logo.png"}}
+    job = Job(id="j1", sources=(Source(path=media / "a.mp4"),), steps=("encode",), options=options, guarded=True)
+    folder, _ = lifecycle.submit(job, host.settings.jobs_root)
+    assert "logo.png: lies outside the media roots" in (attempt.run_step(host, folder, "encode").reason or "")
+
+
 @needs_seccomp
 class TestCalls:
     def test_it_connects_to_nobody(self, tried: Try, neighbour: int) -> None:
