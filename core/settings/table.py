@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr
 from core.settings import plugin_settings, redaction
 from core.settings.values import (
     Address,
+    Clients,
     Engines,
     Mode,
     Names,
@@ -240,8 +241,23 @@ class Settings(BaseModel):
     xapi_tracker_origins: Names = Field(
         default=(), description="comma-separated origins whose pages may send statements, https://pod.univ.fr"
     )
+    xapi_tracker_activities: Names = Field(
+        default=(),
+        description="comma-separated beginnings of the ids of what is watched; none: those of `xapi_tracker_origins`",
+    )
     xapi_tracker_rate: float = Field(
-        default=5.0, gt=0, description="statements a second that one browser may send, twenty times as many at once"
+        default=5.0,
+        gt=0,
+        description="statements a second of one visitor, or session of an unknown one; twenty times as many at once",
+    )
+    xapi_tracker_address_rate: float = Field(
+        default=500.0,
+        gt=0,
+        description="statements a second that come from one address, a lecture hall; twenty times as many at once",
+    )
+    xapi_clients: Clients = Field(
+        default=(),
+        description="systems that send statements to our server by Basic auth, as JSON; see [xapi.md](xapi.md)",
     )
     xapi_visitor_key: SecretStr | None = Field(
         default=None, description="secret shared with the portal, which signs with it who watches"
