@@ -29,7 +29,7 @@ _REMEMBER_EVERY = 10.0
 #: Seconds for each of the first statements that a process prepares.
 _FIRST_LIMIT = 60.0
 
-#: Seconds that a request in flight gets to end when the worker stops; its statements stay where they are if it doesn't.
+#: Seconds that all requests in flight get to end when the worker stops; if they don't, their statements stay.
 _GRACE = 10.0
 
 _log = structlog.get_logger()
@@ -74,8 +74,9 @@ class Flusher:
 
     def stop(self) -> None:
         self._stopping.set()
+        until = time.monotonic() + _GRACE
         for thread in self._threads:
-            thread.join(_GRACE)
+            thread.join(max(until - time.monotonic(), 0.0))
 
     def _run(self, name: str, serve: Callable[[], float]) -> None:
         thread = threading.Thread(target=self._loop, args=(name, serve), name=f"statements {name}", daemon=True)

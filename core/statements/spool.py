@@ -26,8 +26,13 @@ class Spool:
             return
         with storage_files.disk_errors(self._folder):
             storage_files.make_folder(self._folder)
-            name = f"{time.time_ns():020}-{secrets.token_hex(4)}-{len(lines)}.jsonl"
+            name = f"{self._stamp():020}-{secrets.token_hex(4)}-{len(lines)}.jsonl"
             storage_files.write_once(self._folder / name, "".join(f"{line}\n" for line in lines))
+
+    def _stamp(self) -> int:
+        """Return the time, or where the clock was set back a moment after the newest file: names keep the order."""
+        newest = max((path.name for path in self._folder.glob("*.jsonl")), default="0-")
+        return max(time.time_ns(), int(newest.partition("-")[0]) + 1)
 
     def files(self) -> Iterator[Path]:
         """Return the files, the oldest first; whoever has taken one over removes it."""

@@ -23,13 +23,15 @@ class RecordStore(BaseModel):
     password: SecretStr | None = None
     #: Bearer token, instead of login and password.
     token: SecretStr | None = None
+    #: Of xAPI, in the header that a strict store refuses a request without.
+    version: Literal["1.0.3", "2.0.0"] = "1.0.3"
     #: Only these verbs, by the last word of their IRI: ("played", "completed"); none: all.
     verbs: tuple[str, ...] = ()
     #: Only about activities whose id begins with one of these; none: all.
     activities: tuple[str, ...] = ()
     #: None: as `anonymize_actor` says.
     anonymize: bool | None = None
-    #: Certificates to trust instead of the system's.
+    #: Certificates to trust instead of the system's, and of those that the environment names.
     ca_file: Path | None = None
 
 
@@ -49,6 +51,7 @@ class XapiSettings(BaseModel):
         default=None, description="password at that store"
     )
     lrs_token: SecretStr | None = Field(default=None, description="bearer token, instead of login and password")
+    lrs_version: Literal["1.0.3", "2.0.0"] = Field(default="1.0.3", description="version of xAPI that it is sent")
     stores: tuple[RecordStore, ...] = Field(
         default=(), description="more stores, each with its own filter, as JSON; see [xapi.md](xapi.md)"
     )
@@ -81,6 +84,11 @@ class XapiSettings(BaseModel):
         if self.lrs_url is None:
             return self.stores
         first = RecordStore(
-            name="lrs", url=self.lrs_url, login=self.lrs_login, password=self.lrs_pwd, token=self.lrs_token
+            name="lrs",
+            url=self.lrs_url,
+            login=self.lrs_login,
+            password=self.lrs_pwd,
+            token=self.lrs_token,
+            version=self.lrs_version,
         )
         return (first, *self.stores)

@@ -15,6 +15,8 @@ from plugins.xapi.anonymize import Scheme
 if TYPE_CHECKING:
     from plugins.xapi.settings import RecordStore, XapiSettings
 
+_VOIDED = "http://adlnet.gov/expapi/verbs/voided"
+
 
 def of(settings: XapiSettings) -> Mapping[str, RecordStore]:
     """Return the stores by name, with all that the settings say of each.
@@ -72,8 +74,13 @@ def scheme(settings: XapiSettings) -> Scheme:
 
 
 def wants(store: RecordStore, statement: Statement) -> bool:
-    """Tell whether a store's filter lets a statement through."""
+    """Tell whether a store's filter lets a statement through.
+
+    One that voids another passes each: the store may have the other, and where it hasn't, it voids nothing.
+    """
     verb, activity = (_id(statement.get(field)) for field in ("verb", "object"))
+    if verb == _VOIDED:
+        return True
     if store.verbs and verb.rstrip("/").rpartition("/")[2] not in store.verbs:
         return False
     return not store.activities or activity.startswith(store.activities)
