@@ -108,6 +108,9 @@ class Connection:
             asking.close()
             line.close()
 
+    def __del__(self) -> None:  # its thread has ended
+        self.close()
+
     def _opened(self) -> tuple[requests.Session, Line]:
         store, line = self._store, Line()
         new = session(only_public=False, line=line)
