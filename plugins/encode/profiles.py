@@ -11,6 +11,9 @@ from typing import Annotated, Literal, NamedTuple
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+#: What of a still picture is left out.
+Unchanged = Literal["off", "identical", "near"]
+
 Preset = Literal[
     "ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow", "placebo"
 ]
@@ -50,6 +53,8 @@ class RenditionSpec(BaseModel):
     codec: Literal["h264", "av1"] = "h264"
     #: The encoder's constant rate factor: lower is better and larger. To 51 for x264; SVT-AV1's 35 is near x264's 23.
     crf: float = Field(default=20, ge=0, le=63)
+    #: x264's, instead of the profile's.
+    preset: Preset | None = None
     #: Cap of the video, over a buffer of one second (VBV).
     max_rate: BitRate
     audio_rate: BitRate = 128_000
@@ -116,6 +121,9 @@ class Profile(BaseModel):
     images: Literal["png", "webp"] = "png"
     #: Scale each rung from the one above instead of from the source: cheaper, a little softer.
     cascade: bool = False
+    #: Frames that are not encoded, because the one before is shown for longer instead: none, those "identical" to it in
+    #: every sample, or those "near" it, which differ nowhere by more than 2 of 255.
+    unchanged: Unchanged = "off"
 
     @model_validator(mode="after")
     def _check(self) -> Profile:
@@ -147,6 +155,7 @@ LECTURE = Profile(
     preset="veryfast",
     keyframe_seconds=2,
     cascade=True,
+    unchanged="identical",
     renditions=(
         RenditionSpec(height=360, crf=14, max_rate=1_000_000, audio_rate=96_000),
         RenditionSpec(height=720, crf=16.5, max_rate=3_000_000, audio_rate=128_000),

@@ -99,6 +99,7 @@ def _encode_pictures(told: Assignment, options: EncodeOptions, context: Context)
             stack.callback(encoders[-1].abandon)
             encoders[-1].start()
         pictures = Pictures(film, profile, encoders, stills, context.workdir)
+        pictures.timeline.keep(start, end)
         reel = Reel(film.media, video, stretch, context)
         for frame in reel.frames():
             reel.hand_on(frame, pictures.take)
@@ -111,7 +112,7 @@ def _encode_pictures(told: Assignment, options: EncodeOptions, context: Context)
     holes = in_film(film.lecture, reel.holes())
     own = [(max(one, start or one), min(other, other if end is None else end)) for one, other in holes]
     lost = Reading(reel.damaged, holes={PICTURES: [(one, other) for one, other in own if other > one]})
-    return {"end": pictures.timeline.end, **lost.facts}
+    return {"end": pictures.timeline.end, "frames": pictures.timeline.count.facts, **lost.facts}
 
 
 class Reel:

@@ -7,7 +7,6 @@ import os
 import shutil
 from collections.abc import Sequence
 from fractions import Fraction
-from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,7 +24,7 @@ from plugins.encode.source.reader import Reading
 from plugins.encode.transcode import Transcoded, judge
 from plugins.encode.video.encoder import Encoder
 from plugins.encode.video.ladder import renditions_for
-from plugins.encode.video.pictures import Timeline
+from plugins.encode.video.timeline import FrameCount
 
 if TYPE_CHECKING:
     from core import Context, Job, PartOutput, StepOutput
@@ -56,7 +55,7 @@ def join_parts(job: Job, parts: Sequence[PartOutput], options: EncodeOptions, co
         for path in (*audio, *stills.thumbnails, *(reader.path for reader in subtitles)):
             for made in _find(folders, path.name):
                 _link_or_copy(made, path)
-        frame_rate = _frame_rate(film, parts, renditions[0].rendition, profile)
+        frame_rate = _frame_rate(film, parts)
         end = max(part.facts["end"] for part in parts)
         reading = Reading(reached=end)
         for part in parts:
@@ -122,16 +121,14 @@ def _mux(
     return frames
 
 
-def _frame_rate(film: Film, parts: Sequence[PartOutput], rendition: Rendition, profile: Profile) -> Fraction:
-    """Return what the undivided encode finds: x264 tells no durations, so where the last frame ends is a part's."""
-    video = film.media.video
-    assert video
-    timeline = Timeline(profile.keyframe_seconds, video.rate, video.time_base)
-    packets = chain.from_iterable(_packet_files([part.folder for part in parts if part.folder], rendition))
-    for time in sorted((packet.pts or 0) * packet.time_base for packet in packets):
-        timeline.count(time, Fraction(0))
-    timeline.end = max(part.facts["end"] for part in parts if Assignment.of(part.part).stretch)
-    return timeline.rate
+def _frame_rate(film: Film, parts: Sequence[PartOutput]) -> Fraction:
+    """Return what the undivided encode finds."""
+    assert film.media.video
+    count = FrameCount()
+    for part in parts:
+        if Assignment.of(part.part).stretch:
+            count.add_facts(part.facts["frames"])
+    return count.rate(film.media.video.rate)
 
 
 def _packet_files(folders: Sequence[Path], track: Rendition | int) -> list[PacketFile]:
