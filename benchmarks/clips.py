@@ -21,6 +21,9 @@ from benchmarks.media import SPEECH, WORDS
 
 TABLE, TUNING = 7, 1234
 
+#: Seconds of a slide.
+_SLIDE = 8
+
 _HD, _FULL_HD = (1280, 720), (1920, 1080)
 
 Frames = Iterator[Image.Image]
@@ -35,6 +38,8 @@ class Kind:
     size: tuple[int, int] = _FULL_HD
     rate: int = 25
     crf: int = 20
+    #: As browsers and capture cards keep a screen: in the baseline profile, without B-frames and weighted prediction.
+    is_screen: bool = False
 
 
 def make(name: str, path: Path, seconds: int, number: int = TABLE) -> Path:
@@ -45,6 +50,7 @@ def make(name: str, path: Path, seconds: int, number: int = TABLE) -> Path:
         *("ffmpeg", "-v", "error", "-y", "-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{width}x{height}"),
         *("-r", str(kind.rate), "-i", "-", "-f", "lavfi", "-i", f"{SPEECH}:channel_layout=mono:sample_rate=48000"),
         *("-shortest", "-c:v", "libx264", "-preset", "veryfast", "-crf", str(kind.crf), "-g", "250"),
+        *(("-profile:v", "baseline") if kind.is_screen else ()),
         *("-vf", "scale=out_color_matrix=bt709", "-pix_fmt", "yuv420p", "-c:a", "aac", "-b:a", "128k", str(path)),
     )
     with subprocess.Popen(command, stdin=subprocess.PIPE) as ffmpeg:
@@ -58,7 +64,7 @@ def make(name: str, path: Path, seconds: int, number: int = TABLE) -> Path:
 
 def _slides(chance: random.Random, size: tuple[int, int], rate: int, count: int) -> Frames:
     for number in range(count):
-        if number % (4 * rate) == 0:
+        if number % (_SLIDE * rate) == 0:
             slide = _slide(chance, size)
         yield slide
 
@@ -200,11 +206,11 @@ def _phone(chance: random.Random, size: tuple[int, int], rate: int, count: int) 
 
 
 KINDS = {
-    "slides": Kind(_slides),
-    "slides-inset": Kind(_slides_with_inset),
+    "slides": Kind(_slides, is_screen=True),
+    "slides-inset": Kind(_slides_with_inset, is_screen=True),
     "whiteboard": Kind(_whiteboard),
-    "scrolling": Kind(_scrolling, rate=30),
-    "editor": Kind(_editor, rate=30),
+    "scrolling": Kind(_scrolling, rate=30, is_screen=True),
+    "editor": Kind(_editor, rate=30, is_screen=True),
     "head": Kind(_head, _HD),
     "fast": Kind(_fast),
     "hall": Kind(_hall, crf=23),

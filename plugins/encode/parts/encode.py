@@ -20,6 +20,7 @@ from plugins.encode.output.subtitles import readers_for
 from plugins.encode.output.thumbnails import Stills
 from plugins.encode.parts.divide import Assignment
 from plugins.encode.parts.packets import SOUND_CLOCK, PacketWriter
+from plugins.encode.quality.aim import aimed
 from plugins.encode.source.reader import Reading, read
 from plugins.encode.source.tracks import PICTURES, Take, in_film
 from plugins.encode.transcode import wait_for
@@ -94,7 +95,7 @@ def _encode_pictures(told: Assignment, options: EncodeOptions, context: Context)
 
     with ExitStack() as stack:
         encoders: list[RenditionEncoder] = []
-        for rendition in renditions_for(video, profile):
+        for rendition in aimed(renditions_for(video, profile), told.aims):
             encoders.append(RenditionEncoder(rendition, video, profile, context.threads, open_writer))
             stack.callback(encoders[-1].abandon)
             encoders[-1].start()

@@ -20,6 +20,7 @@ from plugins.encode.output.thumbnails import Stills
 from plugins.encode.parts.divide import Assignment
 from plugins.encode.parts.encode import TILES, packet_path
 from plugins.encode.parts.packets import PacketFile
+from plugins.encode.quality.aim import aimed
 from plugins.encode.source.reader import Reading
 from plugins.encode.transcode import Transcoded, judge
 from plugins.encode.video.encoder import Encoder
@@ -40,12 +41,13 @@ _LOOK_EVERY = 500
 
 def join_parts(job: Job, parts: Sequence[PartOutput], options: EncodeOptions, context: Context) -> StepOutput:
     """Make of all parts what `encode_lecture` would have made of the source."""
-    film, output, profile = Assignment.of(parts[0].part).film, context.output, options.ladder
+    told, output, profile = Assignment.of(parts[0].part), context.output, options.ladder
+    film = told.film
     media = film.media
     assert media.video
     folders = [part.folder for part in parts if part.folder]
     with output_errors(output):
-        renditions = _join_renditions(film, folders, profile, context)
+        renditions = _join_renditions(told, folders, profile, context)
         stills = Stills(output, media.video, film.duration, options)
         for tiles in _find(folders, TILES):
             stills.add_tiles(tiles)
@@ -62,12 +64,15 @@ def join_parts(job: Job, parts: Sequence[PartOutput], options: EncodeOptions, co
             reading.add_facts(part.facts)
         done = Transcoded(renditions, (), end, frame_rate, judge(film, reading), reading.missing)
         begun = min(part.facts["begun"] for part in parts)
-        return publish(job, film, options, done, stills, subtitles, audio, context, begun)
+        return publish(job, film, options, done, stills, subtitles, audio, context, begun, told.aims)
 
 
-def _join_renditions(film: Film, folders: Sequence[Path], profile: Profile, context: Context) -> tuple[Encoded, ...]:
+def _join_renditions(
+    told: Assignment, folders: Sequence[Path], profile: Profile, context: Context
+) -> tuple[Encoded, ...]:
+    film = told.film
     assert film.media.video
-    renditions = renditions_for(film.media.video, profile)
+    renditions = aimed(renditions_for(film.media.video, profile), told.aims)
     # What an open encoder says of its stream is what a file must say of the packets; these two will encode nothing.
     aac = AacEncoders((rendition.spec.audio_rate for rendition in renditions if film.has_sound), film.layout)
     joined = []

@@ -32,6 +32,25 @@ LONGEST_GAP = Fraction(1)
 #: Lines are compared in so many bands, the middle ones first: where much moves, the first band tells.
 _BANDS = 16
 
+#: Of a sample that is a byte.
+_BITS = 8
+
+
+class Samples:
+    """What a frame shows."""
+
+    def __init__(self, frame: VideoFrame) -> None:
+        self._form = frame.width, frame.height, frame.format.name
+        self._planes = _lines(frame)
+        self._is_deep = any(component.bits > _BITS for component in frame.format.components)
+
+    def are(self, others: Samples, most: int = 0) -> bool:
+        """Tell whether they are another frame's; of 8 bits, whether none differs by more than so much."""
+        if self._form != others._form:
+            return False
+        most = 0 if self._is_deep else most
+        return all(_alike(one, other, most) for one, other in zip(self._planes, others._planes, strict=True))
+
 
 class StillFilter:
     """Lets pass what changes, each keyframe, and a frame now and then, once it is known how long each is shown."""
@@ -42,18 +61,24 @@ class StillFilter:
         self._usual = longest_usual(rate)
         #: The last frame that is to be encoded, and what is left out since.
         self._held: VideoFrame | None = None
-        self._lines: list[NDArray[np.uint8]] = []
+        self._samples: Samples | None = None
         self._repeat: VideoFrame | None = None
         #: Frames left out so far.
         self.left_out = 0
 
-    def put(self, frame: VideoFrame) -> Iterator[VideoFrame]:
-        """Yield what is to be encoded before a frame that is stamped, or with nothing left out that frame itself."""
+    def put(self, frame: VideoFrame, *, is_new: bool | None = None) -> Iterator[VideoFrame]:
+        """Yield what is to be encoded before a frame that is stamped, or with nothing left out that frame itself.
+
+        :param is_new: whether it differs from the one before, if that is known.
+        """
         if self._most is None:
             yield frame
             return
-        lines, is_keyframe = _lines(frame), frame.pict_type == PictureType.I
-        if not is_keyframe and self._held and _between(self._held, frame) < self._gap and self._is_held(frame, lines):
+        samples, is_keyframe = Samples(frame) if is_new is None else None, frame.pict_type == PictureType.I
+        if samples:
+            is_new = not (self._samples and samples.are(self._samples, self._most))
+        is_soon = not is_keyframe and self._held and _between(self._held, frame) < self._gap
+        if is_soon and not is_new:
             self._repeat = frame
             self.left_out += 1
             return
@@ -64,7 +89,7 @@ class StillFilter:
             self.left_out -= 1
         if self._held:
             yield self._let_go(frame)
-        self._held, self._lines, self._repeat = frame, lines, None
+        self._held, self._samples, self._repeat = frame, samples, None
 
     def flush(self) -> Iterator[VideoFrame]:
         """Yield the last frame, which is shown until the film ends."""
@@ -84,18 +109,6 @@ class StillFilter:
         if is_long and held.pict_type != PictureType.I:
             held.pict_type = PictureType.P  # so that none is decoded before it that is shown after it
         return held
-
-    def _is_held(self, frame: VideoFrame, lines: list[NDArray[np.uint8]]) -> bool:
-        shown = self._held
-        if shown is None or (shown.width, shown.height, shown.format.name) != (
-            frame.width,
-            frame.height,
-            frame.format.name,
-        ):
-            return False
-        # Samples of more than a byte are compared byte by byte, which only tells whether they are equal.
-        most = self._most if _bytes_a_sample(frame) == 1 else 0
-        return all(_alike(one, other, most or 0) for one, other in zip(self._lines, lines, strict=True))
 
 
 def longest_usual(rate: Fraction) -> Fraction:
@@ -138,7 +151,3 @@ def _width(frame: VideoFrame, plane: int) -> int:
     """Return the bytes of a line that are seen; 0 for a palette, of which all counts."""
     components = [component for component in frame.format.components if component.plane == plane]
     return sum(component.width * -(-component.bits // 8) for component in components)
-
-
-def _bytes_a_sample(frame: VideoFrame) -> int:
-    return max(-(-component.bits // 8) for component in frame.format.components)
