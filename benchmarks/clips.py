@@ -62,16 +62,18 @@ def make(name: str, path: Path, seconds: int, number: int = TABLE) -> Path:
     return path
 
 
-def _slides(chance: random.Random, size: tuple[int, int], rate: int, count: int) -> Frames:
+def _slides(chance: random.Random, size: tuple[int, int], rate: int, count: int, *, has_chart: bool = False) -> Frames:
     for number in range(count):
         if number % (_SLIDE * rate) == 0:
-            slide = _slide(chance, size)
+            slide = _slide(chance, size, has_chart=has_chart)
         yield slide
 
 
 def _slides_with_inset(chance: random.Random, size: tuple[int, int], rate: int, count: int) -> Frames:
     inset = (size[0] // 4, size[1] // 4)
-    for slide, head in zip(_slides(chance, size, rate, count), _head(chance, inset, rate, count), strict=True):
+    for slide, head in zip(
+        _slides(chance, size, rate, count, has_chart=True), _head(chance, inset, rate, count), strict=True
+    ):
         picture = slide.copy()
         picture.paste(head, (size[0] - inset[0] - 40, 40))
         yield picture
@@ -222,7 +224,7 @@ KINDS = {
 # What they are drawn with
 
 
-def _slide(chance: random.Random, size: tuple[int, int]) -> Image.Image:
+def _slide(chance: random.Random, size: tuple[int, int], *, has_chart: bool = False) -> Image.Image:
     width, height = size
     picture = Image.new("RGB", size, chance.choice(("#fbfaf7", "#ffffff", "#eef3f7")))
     draw, unit = ImageDraw.Draw(picture), height / 1080
@@ -231,7 +233,7 @@ def _slide(chance: random.Random, size: tuple[int, int]) -> Image.Image:
     for line in range(11):
         words = " ".join(chance.choices(WORDS, k=6 if line < 4 else 10))
         draw.text((100 * unit, (170 + 78 * line) * unit), words, "#1b2a41", ImageFont.load_default(38 * unit))
-    if chance.random() < 0.5:
+    if has_chart:
         chart = _texture(chance, (int(500 * unit), int(360 * unit)), (150, 120, 90), 70)
         picture.paste(chart, (int(1300 * unit), int(180 * unit)))
     return picture

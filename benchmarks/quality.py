@@ -34,7 +34,10 @@ from benchmarks.rivals import Film
 from plugins.encode.quality.metrics import Comparison, Score
 from plugins.encode.source.probe import probe
 
-POD, OURS = "pod", "lecture"
+POD, OURS = ENGINES = "pod", "lecture"
+
+#: Seconds by which time stamps may differ; a transport stream counts coarser than the source.
+_INSTANT = 0.005
 
 _SECONDS = 12
 
@@ -42,7 +45,7 @@ _SECONDS = 12
 _USUAL = 600
 
 #: At how many places of a clip pictures are judged by eyes, or by what stands for them.
-_LOOKS = 3
+_LOOKS = 2
 
 #: Of the table, one picture of so many is measured.
 _EVERY = 2
@@ -91,34 +94,37 @@ class Clip:
         return sum(row.bytes[OURS] for row in self.rows) / sum(row.bytes[POD] for row in self.rows)
 
 
-def judge(source: Path, film: Path, every: int = 1) -> tuple[float, float]:
+def judge(source: Path, film: Path) -> tuple[float, float]:
     """Return SSIM and XPSNR of a film's luma against its source, scaled to its size by the bicubic filter.
 
-    :param every: one picture of so many is looked at.
     :raises ValueError: the film shows nothing at some time of the source.
     """
     comparison = Comparison()
-    for wanted, made in pairs(source, film, every):
-        comparison.add(wanted, made)
+    shown, scaler = Shown(film), VideoReformatter()
+    for time, wanted in _frames(source):
+        made = shown.at(time)
+        reference = scaler.reformat(
+            wanted, made.width, made.height, "yuv420p", interpolation=Interpolation.BICUBIC, threads=1
+        )
+        comparison.add(reference, made)
     return comparison.score.ssim, comparison.score.xpsnr
 
 
-def pairs(source: Path, film: Path, every: int = 1) -> Iterator[tuple[VideoFrame, VideoFrame]]:
-    """Yield each picture of the source, in the film's size, with what the film shows at its time."""
-    scaler, made = VideoReformatter(), _frames(film)
-    time, shown = next(made)
-    following = next(made, None)
-    for number, (at, wanted) in enumerate(_frames(source)):
-        while following and following[0] <= at + 0.005:
-            (time, shown), following = following, next(made, None)
-        if time > at + 0.005:
-            raise ValueError(f"{film} shows nothing at {at:.3f} s")
-        if number % every:
-            continue
-        reference = scaler.reformat(
-            wanted, shown.width, shown.height, "yuv420p", interpolation=Interpolation.BICUBIC, threads=1
-        )
-        yield reference, shown
+class Shown:
+    """What a film shows, asked for from time to time."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._frames = _frames(path)
+        self._now = next(self._frames)
+        self._next = next(self._frames, None)
+
+    def at(self, time: float) -> VideoFrame:
+        while self._next and self._next[0] <= time + _INSTANT:
+            self._now, self._next = self._next, next(self._frames, None)
+        if self._now[0] > time + _INSTANT:
+            raise ValueError(f"{self._path} shows nothing at {time:.3f} s")
+        return self._now[1]
 
 
 def _frames(path: Path) -> Iterator[tuple[float, VideoFrame]]:
@@ -145,30 +151,58 @@ def compare(source: Path, scratch: Path, sheets: Path | None) -> Clip:
     """Encode a film by both, one after the other, and judge what they made."""
     media = probe(source)
     film, clip = Film(source, media), Clip(source.stem, media.duration)
-    for engine in (POD, OURS):
+    for engine in ENGINES:
         folder = scratch / engine
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
         if engine == POD:
             clip.cpu[engine] = run_all(rivals.pod(film), folder).cpu
         else:
-            from benchmarks.encode import amphipod
-
-            clip.cpu[engine] = run(amphipod(source, folder, "profile=lecture"), folder).cpu
+            clip.cpu[engine] = run(rivals.amphipod(source, folder, "profile=lecture"), folder).cpu
             clip.looking = _looking(Path(os.environ["AMPHIPOD_JOBS_ROOT"]))
-    for rendition in film.renditions:
-        row = Row(rendition.name)
-        shown = {}
-        for engine in (POD, OURS):
-            made = next((scratch / engine).rglob(f"{rendition.name}.ts"))
-            row.bytes[engine] = made.stat().st_size
-            row.score[engine] = Score(*judge(source, made, _EVERY))
-            shown[engine] = [(_image(one), _image(other)) for one, other in _some(source, made)]
-            row.points[engine] = statistics.mean(points(*pair, scratch) for pair in shown[engine])
-        if sheets:
-            _sheet(shown).save(sheets / f"{source.stem}-{rendition.name}.png")
-        clip.rows.append(row)
+    clip.rows = _judged(film, scratch, sheets)
     return clip
+
+
+def _judged(film: Film, scratch: Path, sheets: Path | None) -> list[Row]:
+    """Judge every rendition of both, with one decode of the source."""
+    rows = [Row(rendition.name) for rendition in film.renditions]
+    made = {(row.name, engine): next((scratch / engine).rglob(f"{row.name}.ts")) for row in rows for engine in ENGINES}
+    shown = {key: Shown(path) for key, path in made.items()}
+    scores = {key: Comparison() for key in made}
+    looks: dict[tuple[str, str], list[tuple[Image.Image, Image.Image]]] = {key: [] for key in made}
+    scalers = {row.name: VideoReformatter() for row in rows}
+    for number, is_looked_at, time, wanted in _wanted(film.path):
+        if number % _EVERY and not is_looked_at:
+            continue
+        for row in rows:
+            pictures = {engine: shown[row.name, engine].at(time) for engine in ENGINES}
+            size = pictures[OURS].width, pictures[OURS].height
+            for engine, picture in pictures.items():
+                reference = scalers[row.name].reformat(
+                    wanted, *size, "yuv420p", interpolation=Interpolation.BICUBIC, threads=1
+                )
+                if is_looked_at:
+                    looks[row.name, engine].append((_image(reference), _image(picture)))
+                if not number % _EVERY:
+                    scores[row.name, engine].add(reference, picture)
+    for row in rows:
+        for engine in ENGINES:
+            row.bytes[engine] = made[row.name, engine].stat().st_size
+            row.score[engine] = scores[row.name, engine].score
+            row.points[engine] = statistics.mean(points(*pair, scratch) for pair in looks[row.name, engine])
+        if sheets:
+            _sheet(looks[row.name, POD], looks[row.name, OURS]).save(sheets / f"{film.path.stem}-{row.name}.png")
+    return rows
+
+
+def _wanted(source: Path) -> Iterator[tuple[int, bool, float, VideoFrame]]:
+    """Yield the source's pictures with their number and time, and whether eyes look at them."""
+    with av.open(str(source)) as container:
+        count = sum(1 for packet in container.demux(video=0) if packet.size)
+    looked_at = {int((number + 0.37) * count / _LOOKS) for number in range(_LOOKS)}
+    for number, (time, frame) in enumerate(_frames(source)):
+        yield number, number in looked_at, time, frame
 
 
 def _looking(jobs: Path) -> float:
@@ -178,26 +212,20 @@ def _looking(jobs: Path) -> float:
     return float(facts.get("quality", {}).get("cpu_seconds", 0.0))
 
 
-def _some(source: Path, made: Path) -> Iterator[tuple[VideoFrame, VideoFrame]]:
-    """Yield the pairs at a few places, none of them with a keyframe."""
-    with av.open(str(source)) as container:
-        count = sum(1 for packet in container.demux(video=0) if packet.size)
-    wanted = {int((number + 0.37) * count / _LOOKS) for number in range(_LOOKS)}
-    yield from (pair for number, pair in enumerate(pairs(source, made)) if number in wanted)
-
-
 def _image(frame: VideoFrame) -> Image.Image:
     image: Image.Image = frame.to_image()  # type: ignore[no-untyped-call]
     return image
 
 
-def _sheet(shown: dict[str, list[tuple[Image.Image, Image.Image]]]) -> Image.Image:
+def _sheet(
+    pods: Sequence[tuple[Image.Image, Image.Image]], ours: Sequence[tuple[Image.Image, Image.Image]]
+) -> Image.Image:
     """Put crops side by side at their own size: the source, Pod's, ours; a place a row."""
     width, height = 480, 320
     sheet = Image.new("RGB", (3 * width + 20, _LOOKS * (height + 10)), "#ff00ff")
-    for line, (pod, ours) in enumerate(zip(shown[POD], shown[OURS], strict=True)):
+    for line, (pod, our) in enumerate(zip(pods, ours, strict=True)):
         x, y = _busiest(pod[0], width, height)
-        for column, picture in enumerate((pod[0], pod[1], ours[1])):
+        for column, picture in enumerate((pod[0], pod[1], our[1])):
             sheet.paste(picture.crop((x, y, x + width, y + height)), (column * (width + 10), line * (height + 10)))
     return sheet
 

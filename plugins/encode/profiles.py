@@ -127,6 +127,9 @@ class Profile(BaseModel):
     #: How good the renditions are: "off" is by their CRFs. "pod" is by the CRFs with which they are as good as profile
     #: `pod` on samples of this film; a number is the XPSNR that they reach there, in decibels.
     quality: Quality = "off"
+    #: Where the preset isn't good or small enough for the aim, slower ones up to medium are taken, as long as the
+    #: encoding work of all renditions stays under this share of profile `pod`'s; 0 keeps the preset.
+    budget: float = Field(default=0.35, ge=0, le=1)
     #: Frames that are not encoded, because the one before is shown for longer instead: none, those "identical" to it in
     #: every sample, or those "near" it, which differ nowhere by more than 2 of 255.
     unchanged: Unchanged = "off"

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from plugins.encode.profiles import POD, Preset
 from plugins.encode.quality.metrics import Score, pooled
+from plugins.encode.quality.presets import FASTEST, slower, work
 from plugins.encode.quality.samples import LENGTH, POD_RUN_UP, places, sample_at
 from plugins.encode.quality.trial import Trial, encode_sample
 from plugins.encode.video.ladder import renditions_for
@@ -39,6 +40,12 @@ _STEP = 0.5
 #: Seconds; a shorter lecture has the profile's own CRFs.
 _SHORTEST = 10
 
+#: Decibels that may be missing before a slower preset is tried: a CRF's step is some tenths.
+_NEAR = 0.1
+
+#: Of Esup-Pod's bytes, with which a faster preset has a chance: it needs half as many again.
+_ROOM = 0.6
+
 #: How far beyond the CRFs that were tried a line is trusted.
 _BEYOND = 3.0
 
@@ -58,7 +65,21 @@ class Aim:
     cpu: float
     pod_cpu: float
     #: Processor seconds that it took to find this out, each rendition's share.
-    looking: float
+    looking: float = 0.0
+
+    @property
+    def missing(self) -> float:
+        """Decibels that are missing of the aim."""
+        return max(self.target.ssim - self.expected.ssim, self.target.xpsnr - self.expected.xpsnr, 0.0)
+
+    @property
+    def size(self) -> float:
+        """Bytes of Esup-Pod's."""
+        return self.bytes / self.pod_bytes
+
+    @property
+    def will_do(self) -> bool:
+        return self.missing <= _NEAR and self.size <= 1
 
 
 @dataclass(frozen=True)
@@ -84,6 +105,26 @@ class _Sample:
         low, high = (_bytes_a_second(point.trial, profile) for point in (self.low, self.high))
         return low * math.pow(high / low, self._share(crf))
 
+    def moved(self, trial: Trial, beside: _Sample, crf: float) -> _Sample:
+        """Return what another preset makes of this sample, if it gains what it gains on one beside it."""
+        before, rate = beside.score(crf), beside.bytes_of(crf)
+        factor = (trial.keyframe + trial.rest) / rate
+        speed = trial.cpu / max(beside.low.trial.cpu, 1e-3)
+
+        def move(point: _Point) -> _Point:
+            old = point.trial
+            score = Score(
+                old.score.ssim + trial.score.ssim - before.ssim, old.score.xpsnr + trial.score.xpsnr - before.xpsnr
+            )
+            sizes = round(old.keyframe * factor), round(old.rest * factor)
+            return _Point(point.crf, Trial(score, *sizes, old.cpu * speed))
+
+        return _Sample(self.pod, move(self.low), move(self.high))
+
+    def bytes_of(self, crf: float) -> float:
+        low, high = (point.trial.keyframe + point.trial.rest for point in (self.low, self.high))
+        return low * math.pow(high / low, self._share(crf))
+
     def _share(self, crf: float) -> float:
         return (crf - self.low.crf) / (self.high.crf - self.low.crf)
 
@@ -96,9 +137,13 @@ def aim_at(film: Film, profile: Profile, context: Context) -> tuple[Aim, ...]:
     renditions = renditions_for(video, profile)
     context.doing("looking at samples of the pictures")
     found: dict[str, list[_Sample]] = {rendition.name: [] for rendition in renditions}
+    last: Sample | None = None
     with ThreadPoolExecutor(context.threads or os.cpu_count()) as pool:
         for begin in places(film):
             sample = sample_at(begin, film, renditions, context)
+            if not sample.shown:
+                continue
+            last = sample
             looks = [
                 pool.submit(_look, sample, number, rendition, film, profile, found[rendition.name])
                 for number, rendition in enumerate(renditions)
@@ -106,10 +151,14 @@ def aim_at(film: Film, profile: Profile, context: Context) -> tuple[Aim, ...]:
             for look in looks:
                 look.result()
             context.raise_if_cancelled()
+    if last is None:
+        return ()
+    aims = [_aim(rendition, found[rendition.name], profile, profile.preset) for rendition in renditions]
+    for number, rendition in enumerate(renditions):
+        if rendition.spec.codec == "h264":
+            _choose_preset(number, rendition, last, found[rendition.name], film, profile, renditions, aims)
     looking = (time.process_time() - begun) / len(renditions)
-    return tuple(
-        _aim(rendition, found[rendition.name], profile, looking) for rendition in renditions if found[rendition.name]
-    )
+    return tuple(replace(aim, looking=looking) for aim in aims)
 
 
 def aimed(renditions: Sequence[Rendition], aims: Sequence[Aim]) -> tuple[Rendition, ...]:
@@ -127,8 +176,6 @@ def _look(
     sample: Sample, number: int, rendition: Rendition, film: Film, profile: Profile, known: list[_Sample]
 ) -> None:
     """Add what is found on one sample of a rendition."""
-    if not sample.shown:
-        return
     start, end = sample.begin - POD_RUN_UP, sample.begin + LENGTH
     pods = replace(sample, shown=[one for one in sample.shown if start <= one.time < end])
     pod = encode_sample(pods, number, _as_pod(rendition), film, POD)
@@ -138,6 +185,41 @@ def _look(
         tried = replace(rendition, spec=rendition.spec.model_copy(update={"crf": crf}))
         points.append(_Point(crf, encode_sample(sample, number, tried, film, profile)))
     known.append(_Sample(pod, *points))
+
+
+def _choose_preset(
+    number: int,
+    rendition: Rendition,
+    sample: Sample,
+    known: Sequence[_Sample],
+    film: Film,
+    profile: Profile,
+    renditions: Sequence[Rendition],
+    aims: list[Aim],
+) -> None:
+    """Put a slower preset's aim in the place of one that isn't good or small enough, or a faster one's if that will do.
+
+    Each is tried on one sample, and what it gains there is taken to hold for the others.
+    """
+    first = aims[number]
+    tried = [first]
+    presets = slower(first.preset) if not first.will_do else (FASTEST,) if first.size <= _ROOM else ()
+    for preset in presets:
+        chosen = {aim.rendition: aim.preset for aim in aims} | {rendition.name: preset}
+        if work(renditions, chosen) > profile.budget:
+            break
+        spec = rendition.spec.model_copy(update={"crf": tried[-1].crf, "preset": preset})
+        trial = encode_sample(sample, number, replace(rendition, spec=spec), film, profile)
+        moved = [one.moved(trial, known[-1], tried[-1].crf) for one in known]
+        tried.append(_aim(rendition, moved, profile, preset))
+        if tried[-1].will_do:
+            break
+    able = [aim for aim in tried[1:] if aim.will_do]
+    if able:
+        aims[number] = able[-1]
+    elif not first.will_do:
+        # No better one was found: the nearest by looks, of those alike the one that costs least.
+        aims[number] = min(tried, key=lambda aim: round(aim.missing, 1))
 
 
 def _as_pod(rendition: Rendition) -> Rendition:
@@ -170,19 +252,18 @@ def _target(samples: Sequence[_Sample], quality: Quality) -> Score:
     return Score(0.0, quality) if isinstance(quality, float) else pooled(sample.pod.score for sample in samples)
 
 
-def _aim(rendition: Rendition, samples: Sequence[_Sample], profile: Profile, looking: float) -> Aim:
+def _aim(rendition: Rendition, samples: Sequence[_Sample], profile: Profile, preset: Preset) -> Aim:
     crf = _crf(samples, profile.quality)
     return Aim(
         rendition=rendition.name,
         crf=crf,
-        preset=profile.preset,
+        preset=preset,
         target=_target(samples, profile.quality),
         expected=pooled(sample.score(crf) for sample in samples),
         bytes=sum(sample.bytes(crf, profile) for sample in samples),
         pod_bytes=sum(_bytes_a_second(sample.pod, POD) for sample in samples),
         cpu=sum(sample.low.trial.cpu + sample.high.trial.cpu for sample in samples) / 2,
         pod_cpu=sum(sample.pod.cpu for sample in samples),
-        looking=looking,
     )
 
 

@@ -111,7 +111,12 @@ def sample_at(begin: Fraction, film: Film, renditions: Sequence[Rendition], cont
         is_new = not (shown and last and samples.are(last))
         if is_new:
             pts, duration = frame.pts, frame.duration
-            pictures = [scaler.scale(frame) for scaler in scalers]
+            pictures: list[VideoFrame] = []
+            for scaler in scalers:
+                picture = scaler.scale(frame)
+                # Two renditions of one size: each is encoded in a thread of its own.
+                is_given = any(picture is other for other in pictures)
+                pictures.append(twins.copy(picture) if is_given else picture)
             last = samples
         else:
             pts, duration = frame.pts, frame.duration

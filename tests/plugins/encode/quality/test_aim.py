@@ -50,6 +50,7 @@ def test_every_part_is_told_the_crf_that_was_found_once(noisy: Path, tmp_path: P
     assert json.dumps(told[0])
 
 
+@pytest.mark.long
 def test_a_better_picture_costs_a_lower_crf(noisy: Path, tmp_path: Path) -> None:
     one, other = (
         aims(noisy, tmp_path / str(quality), EncodeOptions.model_validate({"profile": "lecture", "quality": quality}))
