@@ -38,8 +38,6 @@ class Kind:
     size: tuple[int, int] = _FULL_HD
     rate: int = 25
     crf: int = 20
-    #: As browsers and capture cards keep a screen: in the baseline profile, without B-frames and weighted prediction.
-    is_screen: bool = False
 
 
 def make(name: str, path: Path, seconds: int, number: int = TABLE) -> Path:
@@ -49,8 +47,8 @@ def make(name: str, path: Path, seconds: int, number: int = TABLE) -> Path:
     command = (
         *("ffmpeg", "-v", "error", "-y", "-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{width}x{height}"),
         *("-r", str(kind.rate), "-i", "-", "-f", "lavfi", "-i", f"{SPEECH}:channel_layout=mono:sample_rate=48000"),
-        *("-shortest", "-c:v", "libx264", "-preset", "veryfast", "-crf", str(kind.crf), "-g", "250"),
-        *(("-profile:v", "baseline") if kind.is_screen else ()),
+        *("-shortest", "-c:v", "libx264", "-preset", "veryfast", "-crf", str(kind.crf)),
+        *("-g", "250"),
         *("-vf", "scale=out_color_matrix=bt709", "-pix_fmt", "yuv420p", "-c:a", "aac", "-b:a", "128k", str(path)),
     )
     with subprocess.Popen(command, stdin=subprocess.PIPE) as ffmpeg:
@@ -208,11 +206,11 @@ def _phone(chance: random.Random, size: tuple[int, int], rate: int, count: int) 
 
 
 KINDS = {
-    "slides": Kind(_slides, is_screen=True),
-    "slides-inset": Kind(_slides_with_inset, is_screen=True),
+    "slides": Kind(_slides, crf=23),
+    "slides-inset": Kind(_slides_with_inset, crf=23),
     "whiteboard": Kind(_whiteboard),
-    "scrolling": Kind(_scrolling, rate=30, is_screen=True),
-    "editor": Kind(_editor, rate=30, is_screen=True),
+    "scrolling": Kind(_scrolling, rate=30, crf=23),
+    "editor": Kind(_editor, rate=30, crf=23),
     "head": Kind(_head, _HD),
     "fast": Kind(_fast),
     "hall": Kind(_hall, crf=23),
@@ -226,7 +224,7 @@ KINDS = {
 
 def _slide(chance: random.Random, size: tuple[int, int], *, has_chart: bool = False) -> Image.Image:
     width, height = size
-    picture = Image.new("RGB", size, chance.choice(("#fbfaf7", "#ffffff", "#eef3f7")))
+    picture = Image.new("RGB", size, "#fbfaf7")
     draw, unit = ImageDraw.Draw(picture), height / 1080
     draw.rectangle((0, 0, width, 120 * unit), fill=chance.choice(("#22577a", "#7a2233", "#2f6b3a")))
     draw.text((80 * unit, 25 * unit), " ".join(chance.choices(WORDS, k=3)), "white", ImageFont.load_default(60 * unit))

@@ -50,6 +50,9 @@ _LOOKS = 2
 #: Of the table, one picture of so many is measured.
 _EVERY = 2
 
+#: Seconds of any stretch for which the rate cap and its buffer (of a second) must hold.
+_WINDOW = 2
+
 #: Most of Pod's processor time: of the median, of any clip, of slides that stand still. Most below it in decibels, in
 #: points.
 MEDIAN_GATE, WORST_GATE, STATIC_GATE = 0.25, 0.40, 0.10
@@ -64,6 +67,8 @@ class Row:
     bytes: dict[str, int] = field(default_factory=dict)
     score: dict[str, Score] = field(default_factory=dict)
     points: dict[str, float] = field(default_factory=dict)
+    #: The most bits of ours in any two seconds, of those that the rate cap and its buffer allow.
+    fill: float = 0.0
 
     @property
     def is_as_good(self) -> bool:
@@ -191,9 +196,25 @@ def _judged(film: Film, scratch: Path, sheets: Path | None) -> list[Row]:
             row.bytes[engine] = made[row.name, engine].stat().st_size
             row.score[engine] = scores[row.name, engine].score
             row.points[engine] = statistics.mean(points(*pair, scratch) for pair in looks[row.name, engine])
+        spec = next(one.spec for one in film.renditions if one.name == row.name)
+        row.fill = busiest(made[row.name, OURS], _WINDOW) / (_WINDOW * spec.max_rate + spec.max_rate)
         if sheets:
             _sheet(looks[row.name, POD], looks[row.name, OURS]).save(sheets / f"{film.path.stem}-{row.name}.png")
     return rows
+
+
+def busiest(film: Path, seconds: float) -> int:
+    """Return the most bits of pictures in any stretch of so many seconds, by the times of their decoding."""
+    with av.open(str(film)) as container:
+        packets = [(float(p.dts * p.time_base), p.size * 8) for p in container.demux(video=0) if p.dts is not None]
+    most = filled = first = 0
+    for time, bits in packets:
+        filled += bits
+        while packets[first][0] <= time - seconds:
+            filled -= packets[first][1]
+            first += 1
+        most = max(most, filled)
+    return most
 
 
 def _wanted(source: Path) -> Iterator[tuple[int, bool, float, VideoFrame]]:
@@ -274,6 +295,9 @@ def gates(results: Sequence[Clip]) -> Iterator[str]:
             yield f"- slides' CPU {clip.share:.3f}, at most {STATIC_GATE}: {_verdict(clip.share <= STATIC_GATE)}"
     yield f"- most bytes {largest.size:.3f} ({largest.name}), at most 1: {_verdict(largest.size <= 1)}"
     below = [f"{clip.name} {row.name}" for clip in results for row in clip.rows if not row.is_as_good]
+    fullest, row = max(((clip, row) for clip in results for row in clip.rows), key=lambda pair: pair[1].fill)
+    holds = _verdict(row.fill <= 1)
+    yield f"- fullest {_WINDOW} s, of cap and buffer: {row.fill:.3f} ({fullest.name} {row.name}), at most 1: {holds}"
     yield f"- below Pod's: {', '.join(below) or 'none'}: {_verdict(not below)}"
 
 

@@ -24,7 +24,7 @@ from plugins.encode.quality.aim import aimed
 from plugins.encode.source.reader import Reading, read
 from plugins.encode.source.tracks import PICTURES, Take, in_film
 from plugins.encode.transcode import wait_for
-from plugins.encode.video.encoder import RenditionEncoder
+from plugins.encode.video.encoder import RenditionEncoder, threads_for
 from plugins.encode.video.ladder import renditions_for
 from plugins.encode.video.pictures import Pictures
 from plugins.media.coverage import Hole, PictureCoverage, stated_end
@@ -95,8 +95,10 @@ def _encode_pictures(told: Assignment, options: EncodeOptions, context: Context)
 
     with ExitStack() as stack:
         encoders: list[RenditionEncoder] = []
-        for rendition in aimed(renditions_for(video, profile), told.aims):
-            encoders.append(RenditionEncoder(rendition, video, profile, context.threads, open_writer))
+        renditions = aimed(renditions_for(video, profile), told.aims)
+        for rendition in renditions:
+            threads = threads_for(rendition, renditions, context.threads)
+            encoders.append(RenditionEncoder(rendition, video, profile, threads, open_writer))
             stack.callback(encoders[-1].abandon)
             encoders[-1].start()
         pictures = Pictures(film, profile, encoders, stills, context.workdir)

@@ -7,10 +7,8 @@ encoded as Esup-Pod does it and, at two CRFs, as the profile does; in between, d
 from __future__ import annotations
 
 import math
-import os
 import time
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -32,7 +30,10 @@ if TYPE_CHECKING:
 _WIDE, _CLOSE = 3.0, 1.5
 
 #: CRFs that are ever chosen; beyond them a line is no more to be trusted.
-_LOWEST, _HIGHEST = 10.0, 34.0
+_LOWEST, _HIGHEST, _HIGHEST_AV1 = 10.0, 34.0, 60.0
+
+#: SVT-AV1's CRF of the first sample: its scale is another.
+_AV1 = 32.0
 
 #: Between CRFs.
 _STEP = 0.5
@@ -137,26 +138,20 @@ def aim_at(film: Film, profile: Profile, context: Context) -> tuple[Aim, ...]:
     renditions = renditions_for(video, profile)
     context.doing("looking at samples of the pictures")
     found: dict[str, list[_Sample]] = {rendition.name: [] for rendition in renditions}
-    last: Sample | None = None
-    with ThreadPoolExecutor(context.threads or os.cpu_count()) as pool:
-        for begin in places(film):
-            sample = sample_at(begin, film, renditions, context)
-            if not sample.shown:
-                continue
-            last = sample
-            looks = [
-                pool.submit(_look, sample, number, rendition, film, profile, found[rendition.name])
-                for number, rendition in enumerate(renditions)
-            ]
-            for look in looks:
-                look.result()
+    sample: Sample | None = None
+    for begin in places(film):
+        sample = None  # two would be too much to hold
+        sample = sample_at(begin, film, renditions, profile, context)
+        # One after the other: an encoder at preset slow holds half a hundred frames.
+        for number, rendition in enumerate(renditions):
+            _look(sample, number, rendition, film, profile, found[rendition.name])
             context.raise_if_cancelled()
-    if last is None:
+    if sample is None or not all(found.values()):
         return ()
     aims = [_aim(rendition, found[rendition.name], profile, profile.preset) for rendition in renditions]
     for number, rendition in enumerate(renditions):
-        if rendition.spec.codec == "h264":
-            _choose_preset(number, rendition, last, found[rendition.name], film, profile, renditions, aims)
+        if rendition.spec.codec == "h264" and sample.shown:
+            _choose_preset(number, rendition, sample, found[rendition.name], film, profile, renditions, aims)
     looking = (time.process_time() - begun) / len(renditions)
     return tuple(replace(aim, looking=looking) for aim in aims)
 
@@ -176,10 +171,14 @@ def _look(
     sample: Sample, number: int, rendition: Rendition, film: Film, profile: Profile, known: list[_Sample]
 ) -> None:
     """Add what is found on one sample of a rendition."""
+    if not sample.shown:
+        return
     start, end = sample.begin - POD_RUN_UP, sample.begin + LENGTH
     pods = replace(sample, shown=[one for one in sample.shown if start <= one.time < end])
     pod = encode_sample(pods, number, _as_pod(rendition), film, POD)
-    middle, reach = (_crf(known, profile.quality), _CLOSE) if known else (rendition.spec.crf, _WIDE)
+    is_av1 = rendition.spec.codec == "av1"
+    first = (_AV1, 2 * _WIDE) if is_av1 else (rendition.spec.crf, _WIDE)
+    middle, reach = (_crf(known, profile.quality, is_av1=is_av1), _CLOSE) if known else first
     points = []
     for crf in (middle - reach, middle + reach):
         tried = replace(rendition, spec=rendition.spec.model_copy(update={"crf": crf}))
@@ -229,14 +228,14 @@ def _as_pod(rendition: Rendition) -> Rendition:
     return replace(rendition, spec=spec)
 
 
-def _crf(samples: Sequence[_Sample], quality: Quality) -> float:
+def _crf(samples: Sequence[_Sample], quality: Quality, *, is_av1: bool) -> float:
     """Return the highest CRF that is as good as Esup-Pod's on all samples together, by both measures.
 
     Where the rate cap rules, none may be: then the one that comes nearest.
     """
     target = _target(samples, quality)
     lowest = max(min(sample.low.crf for sample in samples) - _BEYOND, _LOWEST)
-    highest = min(max(sample.high.crf for sample in samples) + _BEYOND, _HIGHEST)
+    highest = min(max(sample.high.crf for sample in samples) + _BEYOND, _HIGHEST_AV1 if is_av1 else _HIGHEST)
 
     def missing(crf: float) -> float:
         score = pooled(sample.score(crf) for sample in samples)
@@ -253,7 +252,7 @@ def _target(samples: Sequence[_Sample], quality: Quality) -> Score:
 
 
 def _aim(rendition: Rendition, samples: Sequence[_Sample], profile: Profile, preset: Preset) -> Aim:
-    crf = _crf(samples, profile.quality)
+    crf = _crf(samples, profile.quality, is_av1=rendition.spec.codec == "av1")
     return Aim(
         rendition=rendition.name,
         crf=crf,

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from plugins.encode.source.reader import open_scene, scene_packets
 from plugins.encode.video.filters import filters_for
 from plugins.encode.video.pictures import INSTANT, Scaler, Thinner, TimeWindow, Twins
-from plugins.encode.video.still import Samples
+from plugins.encode.video.still import Samples, difference
 from plugins.media.decoding import Damaged, decode
 from plugins.media.opener import open_source
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from core import Context
     from plugins.encode.film import Film
+    from plugins.encode.profiles import Profile
     from plugins.encode.video.ladder import Rendition
 
 #: Seconds that are looked at: what lies between two keyframes of Esup-Pod's.
@@ -98,38 +99,45 @@ def _sizes(film: Film, begin: float, end: float) -> Sequence[tuple[float, int]]:
     return known if len(known) > (end - begin) * float(video.rate) / 2 else ()
 
 
-def sample_at(begin: Fraction, film: Film, renditions: Sequence[Rendition], context: Context) -> Sample:
+def sample_at(
+    begin: Fraction, film: Film, renditions: Sequence[Rendition], profile: Profile, context: Context
+) -> Sample:
     """Decode a sample, and scale it as the film is scaled. One that can't be decoded is empty."""
     scalers = [Scaler(rendition) for rendition in renditions]
-    twins, last = Twins(), None
+    twins, most = Twins(), difference(profile.unchanged)
     shown: list[Shown] = []
+    before: Samples | None = None
+    changed: Samples | None = None
     for frame in _frames(begin, film, context):
         assert frame.pts is not None
         assert frame.time_base is not None
-        time = frame.pts * frame.time_base - film.media.origin
+        time, pts, duration = frame.pts * frame.time_base - film.media.origin, frame.pts, frame.duration
         samples = Samples(frame)
-        is_new = not (shown and last and samples.are(last))
-        if is_new:
-            pts, duration = frame.pts, frame.duration
+        is_new = changed is None or most is None or not samples.are(changed, most)
+        # Esup-Pod's encoder gets what differs at all, but not what comes before its run-up.
+        is_wanted = is_new or (not (before and samples.are(before)) and time >= begin - POD_RUN_UP)
+        if is_wanted:
             pictures: list[VideoFrame] = []
             for scaler in scalers:
                 picture = scaler.scale(frame)
                 # Two renditions of one size: each is encoded in a thread of its own.
                 is_given = any(picture is other for other in pictures)
                 pictures.append(twins.copy(picture) if is_given else picture)
-            last = samples
         else:
-            pts, duration = frame.pts, frame.duration
             pictures = [twins.copy(picture) for picture in shown[-1].pictures]
+        before, changed = samples, samples if is_new else changed
         shown.append(Shown(time, pts, duration, pictures, is_new))
-        # Only what is needed of what comes before is kept.
-        before = [one for one in shown if one.time < begin]
-        while (
-            before and sum(one.is_new for one in before[1:]) >= _RUN_UP_FRAMES and before[1].time < begin - POD_RUN_UP
-        ):
-            before.pop(0)
-            shown.pop(0)
+        shown = _needed(shown, begin)
     return Sample(shown, begin)
+
+
+def _needed(shown: list[Shown], begin: Fraction) -> list[Shown]:
+    """Leave out what is more than enough before a sample."""
+    new = [number for number, one in enumerate(shown) if one.is_new and one.time < begin]
+    first = new[-_RUN_UP_FRAMES] if len(new) > _RUN_UP_FRAMES else 0
+    while first and shown[first].time > begin - POD_RUN_UP:
+        first -= 1
+    return shown[first:]
 
 
 def _frames(begin: Fraction, film: Film, context: Context) -> Iterator[VideoFrame]:

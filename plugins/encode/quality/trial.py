@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import math
 import time
-from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, cast
@@ -82,18 +82,38 @@ def encode_sample(sample: Sample, number: int, rendition: Rendition, film: Film,
     cpu = (time.thread_time() - begun) / float(length)
     unit = context.time_base
     sizes = [(packet.size, packet.is_keyframe) for packet in packets if 0 <= (packet.pts or 0) * unit - zero < LENGTH]
-    made = _decoded(packets, "libdav1d" if rendition.spec.codec == "av1" else "h264", context.extradata)
-    times = [(frame.pts or 0) * unit - zero for frame in made]
+    codec = "libdav1d" if rendition.spec.codec == "av1" else "h264"
+    film_shows = _Shown(_decoded(packets, codec, context.extradata), unit)
     comparison = Comparison()
     for shown in [one for one in sample.shown if sample.begin <= one.time < sample.begin + LENGTH][::_LOOK_AT]:
-        at = bisect_right(times, shown.time - sample.begin + _INSTANT) - 1
-        comparison.add(shown.pictures[number], made[max(at, 0)])
+        comparison.add(shown.pictures[number], film_shows.at(shown.time - sample.begin + zero))
+    # A container and its streams hold each other, and hundreds of megabytes.
+    del context, film_shows
+    gc.collect()
     keyframes = sum(size for size, is_keyframe in sizes if is_keyframe)
     rest = sum(size for size, is_keyframe in sizes if not is_keyframe)
     return Trial(comparison.score, keyframes, rest, cpu)
 
 
-def _decoded(packets: Sequence[Packet[Any]], codec: str, extradata: bytes | None) -> list[VideoFrame]:
+class _Shown:
+    """What a decoder shows, asked for from time to time."""
+
+    def __init__(self, frames: Iterator[VideoFrame], unit: Fraction) -> None:
+        self._frames = (((frame.pts or 0) * unit, frame) for frame in frames)
+        self._now = next(self._frames)
+        self._next = next(self._frames, None)
+
+    def at(self, time: Fraction) -> VideoFrame:
+        while self._next and self._next[0] <= time + _INSTANT:
+            self._now, self._next = self._next, next(self._frames, None)
+        return self._now[1]
+
+
+def _decoded(packets: Sequence[Packet[Any]], codec: str, extradata: bytes | None) -> Iterator[VideoFrame]:
     decoder = cast("av.VideoCodecContext", av.CodecContext.create(codec, "r"))
     decoder.extradata = extradata
-    return [frame for packet in packets for frame in decoder.decode(packet)] + decoder.decode(None)
+    # Threads hold a frame each.
+    decoder.thread_count = 1
+    for packet in packets:
+        yield from decoder.decode(packet)
+    yield from decoder.decode(None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import queue
 import threading
 from collections import deque
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from plugins.encode.video.ladder import Rendition
 
 #: Frames and sounds that may wait for an encoder. x264's own lookahead is what takes memory, not this.
-_WAITING = 12
+_WAITING = 8
 
 #: Seconds between two looks at whether the other side still lives.
 _HEARTBEAT = 0.2
@@ -185,6 +186,18 @@ class DecodingClock:
         if self._last is not None:
             dts = max(dts, self._last + 1)
         self._last = packet.dts = dts
+
+
+def threads_for(rendition: Rendition, renditions: Sequence[Rendition], threads: int) -> int:
+    """Return how many threads an encoder gets beside the others: half as many again as there are cores, by pixels.
+
+    x264 by itself takes so many for each, and each thread holds frames.
+
+    :param threads: that the encode may have, 0 for as many as there are cores.
+    """
+    pixels = {one.name: one.width * one.height for one in renditions}
+    share = pixels[rendition.name] / sum(pixels.values())
+    return max(round(1.5 * (threads or len(os.sched_getaffinity(0))) * share), 1)
 
 
 def _add_encoder(

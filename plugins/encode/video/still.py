@@ -56,7 +56,7 @@ class StillFilter:
     """Lets pass what changes, each keyframe, and a frame now and then, once it is known how long each is shown."""
 
     def __init__(self, unchanged: Unchanged, keyframe_seconds: float, rate: Fraction) -> None:
-        self._most = {"identical": 0, "near": NEAR}.get(unchanged)
+        self._most = difference(unchanged)
         self._gap = min(LONGEST_GAP, Fraction(keyframe_seconds).limit_denominator(1000) / 2)
         self._usual = longest_usual(rate)
         #: The last frame that is to be encoded, and what is left out since.
@@ -111,9 +111,14 @@ class StillFilter:
         return held
 
 
+def difference(unchanged: Unchanged) -> int | None:
+    """Return by how much samples may differ in frames that are left out; None if none are."""
+    return {"identical": 0, "near": NEAR}.get(unchanged)
+
+
 def longest_usual(rate: Fraction) -> Fraction:
     """Return for how many seconds a frame is shown at most before nothing is left out behind it."""
-    return Fraction(3, 2) / rate
+    return Fraction(11, 10) / rate
 
 
 def _between(one: VideoFrame, other: VideoFrame) -> Fraction:
