@@ -37,7 +37,7 @@ POD_RUN_UP = Fraction(1)
 _RUN_OUT = Fraction(2, 5)
 
 #: Samples of the longest film, of the shortest, and seconds of film for which there is one more.
-_MOST, _LEAST, _ONE_MORE = 12, 2, 200
+_MOST, _LEAST, _ONE_MORE = 12, 2, 240
 
 
 @dataclass
