@@ -12,7 +12,7 @@ from plugins.transcript.captions.cues import Cue
 from plugins.transcript.captions.typography import width
 from plugins.transcript.options import CaptionOptions
 
-_CLOCK = r"(?:(\d{2,}):)?([0-5]\d):([0-5]\d)\.(\d{3})"
+_CLOCK = r"(?:(\d{2,6}):)?([0-5]\d):([0-5]\d)\.(\d{3})"
 _TIMES = re.compile(rf"{_CLOCK}[ \t]+-->[ \t]+{_CLOCK}(?:[ \t].*)?")
 #: Not over another "<": of a line with thousands of them each would be looked for to its end.
 _TAG = re.compile(r"</?[A-Za-z0-9][^<>]*>")
