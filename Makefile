@@ -12,8 +12,8 @@ DEBIAN_PACKAGES := redis-server ffmpeg chromium openssl $(if $(shell command -v 
 CAPTIONS = $$(ls -d .venv/lib/python3*/site-packages/whisper >/dev/null 2>&1 && \
 	  echo --language en --option model=tests/data/micro-whisper.pt.gz)
 
-.PHONY: help install assets demo demo-captions test test-long bench bench-speech check lock sbom debian-packages \
-  clean
+.PHONY: help install assets demo demo-captions prepare test test-long bench bench-speech check lock sbom \
+  debian-packages clean
 
 help:
 	@echo "make demo       encode a lecture clip into demo/ and say where the result is"
@@ -23,6 +23,7 @@ help:
 	@echo "make check      lint, format, types, security, known vulnerabilities"
 	@echo "make lock       renew the locks of the images, examples/pod/lock-*.txt, by constraints.txt"
 	@echo "make sbom       sbom.json, what an installation consists of, in CycloneDX"
+	@echo "make prepare    what the tests need, Debian packages included"
 	@echo "make test       the test suite; arguments for pytest in ARGS"
 	@echo "make test-long  the tests that take hours"
 	@echo "make bench      what an encode costs beside ffmpeg's command line; ARGS=--quick for a glance"
@@ -49,9 +50,13 @@ demo-captions: .venv/encode,transcript,web.stamp demo
 
 # More processes than two cores: two thirds of the time the tests wait for clocks, not for the processor. A browser that
 # decodes in software needs a core for itself, so its tests come last.
-test: .venv/dev.stamp .venv/lrs.stamp debian-packages assets tests/browser/node_modules/.package-lock.json
+test: prepare
 	$(BIN)/python -m pytest -m "not long" --numprocesses 5 --dist loadfile --no-loadscope-reorder $(or $(ARGS),--ignore tests/browser)
 	$(if $(ARGS),,$(BIN)/python -m pytest -m "not long" --numprocesses 2 --dist loadfile tests/browser)
+
+# npm comes with the Debian packages.
+prepare: .venv/dev.stamp .venv/lrs.stamp debian-packages
+	@$(MAKE) --no-print-directory assets tests/browser/node_modules/.package-lock.json
 
 tests/browser/node_modules/.package-lock.json: tests/browser/package-lock.json
 	cd tests/browser && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
@@ -77,11 +82,11 @@ check: .venv/dev.stamp
 # With a hash for each file, so that an image gets what we had and nothing else. torch is left out: its builds for
 # processors and for graphics cards are different files of one version, and a site chooses.
 lock: .venv/lock/bin/uv
-	for name in encode transcript xapi; do \
+	for name in encode transcript,ct2 xapi; do \
 	  grep -vE '^(torch|triton)==' constraints.txt | .venv/lock/bin/uv pip compile setup.cfg --quiet --universal \
-	    --python-version 3.11 --generate-hashes --no-annotate --no-header --extra $$name --extra pod --constraint - \
+	    --python-version 3.11 --generate-hashes --no-annotate --no-header $$(printf -- '--extra %s ' $$(echo $$name | tr , ' ')) --extra pod --constraint - \
 	    --override examples/pod/overrides.txt --no-emit-package torch --no-emit-package triton \
-	    --output-file examples/pod/lock-$$name.txt || exit 1; \
+	    --output-file examples/pod/lock-$${name%,*}.txt || exit 1; \
 	done
 
 .venv/lock/bin/uv: .venv/python.stamp

@@ -25,7 +25,7 @@ import av
 from benchmarks import media, rivals, where
 from benchmarks.measure import Cost, run, run_all
 from benchmarks.quality import judge
-from benchmarks.rivals import Film
+from benchmarks.rivals import Film, amphipod
 from plugins.encode.source.probe import probe
 
 RESULTS = Path(__file__).with_name("RESULTS.md")
@@ -79,12 +79,6 @@ class Runs:
         pairs = zip(self.costs[over], self.costs[under], strict=True)
         ratios = [value(one) / value(other) for one, other in pairs]
         return statistics.median(ratios), min(ratios), max(ratios)
-
-
-def amphipod(film: Path, folder: Path, *options: str) -> tuple[str, ...]:
-    chosen = [argument for option in options for argument in ("--option", option)]
-    program = Path(sys.executable).with_name("amphipod")
-    return (str(program), "run", str(film), "--out", str(folder / "out"), "--steps", "encode", *chosen)
 
 
 def compare(film: Film, rounds: int, scratch: Path) -> Runs:

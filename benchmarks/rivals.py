@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,6 +43,12 @@ class Film:
     def tile_width(self) -> int:
         assert self.media.video
         return self.media.video.width * _TILE_HEIGHT // self.media.video.height
+
+
+def amphipod(film: Path, folder: Path, *options: str) -> tuple[str, ...]:
+    chosen = [argument for option in options for argument in ("--option", option)]
+    program = Path(sys.executable).with_name("amphipod")
+    return (str(program), "run", str(film), "--out", str(folder / "out"), "--steps", "encode", *chosen)
 
 
 def pod(film: Film) -> list[Command]:

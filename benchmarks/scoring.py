@@ -68,14 +68,12 @@ def score(words: Sequence[tuple[str, float, float]], truth: Mapping[str, Any], l
 def _times(
     words: Sequence[tuple[str, float, float]], written: Sequence[str], plain: Callable[[str], str]
 ) -> list[float]:
-    """Return when each of the written words begins: words are normalised together, so that places shift a little."""
+    """Return when each of the written words begins: normalised together, they are not what each is alone."""
     alone = [(part, word[1]) for word in words for part in plain(word[0]).split()]
-    times, at = [], 0
-    for part in written:
-        ahead = next((step for step in range(6) if at + step < len(alone) and alone[at + step][0] == part), 0)
-        at = min(at + ahead, len(alone) - 1)
-        times.append(alone[at][1])
-        at += 1
+    parts = [part for part, _ in alone]
+    times: list[float] = []
+    for place in _counterparts(written, parts, _distances(written, parts)):
+        times.append(alone[place][1] if place is not None else times[-1] if times else 0.0)
     return times
 
 

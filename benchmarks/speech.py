@@ -31,9 +31,9 @@ from plugins.transcript.sound.windows import RATE
 ROOT = Path(__file__).parents[1]
 _RECOGNISER = Path(__file__).with_name("recogniser.py")
 
-#: Decibels below its loudest from which a segment is audible, and how long it has to be, in frames of 10 ms: a click of
-#: two recordings joined is none.
-_AUDIBLE, _LASTS = 25.0, 15
+#: Decibels below its loudest from which a voice is audible, and how long it has to be, in frames of 10 ms: a click of
+#: two recordings joined is none. What hums and rumbles below a telephone's band is no voice.
+_AUDIBLE, _LASTS, _VOICE = 20.0, 15, (300, 3400)
 
 OURS, POD, RIVAL = "Amphipod, CTranslate2 int8", "whisper as Esup-Pod calls it", "faster-whisper int8, beam 5"
 
@@ -85,6 +85,9 @@ class Entry:
 def audible(recording: Path, truth: Any) -> Any:
     """Move each segment's start to where it can be heard: truths of joined recordings begin where a file does."""
     sound = np.concatenate(list(iter_audio(recording)))
+    spectrum, hertz = np.fft.rfft(sound), np.fft.rfftfreq(len(sound), 1 / RATE)
+    spectrum[(hertz < _VOICE[0]) | (hertz > _VOICE[1])] = 0
+    sound = np.fft.irfft(spectrum, len(sound))
     moved = []
     for segment in truth["segments"]:
         part = sound[round(segment["start"] * RATE) : round(segment["end"] * RATE)]

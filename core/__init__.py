@@ -19,6 +19,7 @@ from core.errors import (
     PluginUnavailable,
     Transient,
 )
+from core.findings import Finding
 from core.hookspecs import DROP, hookimpl
 from core.model import (
     Access,
@@ -66,6 +67,7 @@ __all__ = [
     "Correctable",
     "Destination",
     "Division",
+    "Finding",
     "Job",
     "Manifest",
     "Part",

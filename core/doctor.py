@@ -73,6 +73,10 @@ def _examine(host: Host) -> Iterator[Finding]:
     if settings.broker_url:
         yield from _service(settings)
     yield from pod_checkup.examine(settings)
+    try:
+        yield from manager.examine_host()
+    except AmphipodError as error:
+        yield Finding("plugins' own questions", ok=False, words=str(error))
 
 
 def _plugins(manager: Manager, settings: Settings) -> Iterator[Finding]:

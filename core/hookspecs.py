@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from core.callbacks.delivery import Case, Verdict
     from core.context import Context
+    from core.findings import Finding
     from core.model import (
         Access,
         Artifact,
@@ -274,6 +275,17 @@ def emit_statement(statements: Sequence[Statement], destination: Destination) ->
     not be tried either.
 
     :return: one receipt a statement, or None when this destination isn't yours.
+    """
+
+
+# The host
+
+
+@hookspec
+def examine_host() -> Sequence[Finding] | None:
+    """Look at what your plugin needs of this host and of others, for `amphipod doctor`, which a person waits for.
+
+    An exception is a finding that is not well.
     """
 
 

@@ -6,15 +6,20 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from textwrap import dedent
+from typing import Any
 
 import pytest
 
+from core.model import Artifact, Job, State, StepResult, now
+from core.pipeline import lifecycle
 from core.pipeline.planning import Host
 from core.plugin_host.manager import Manager
 from core.settings import POD_NAMES, Settings
+from core.storage import commit
+from core.storage.job_folder import JobFolder
 
 InstallPlugin = Callable[..., None]
 
@@ -229,6 +234,30 @@ def toy_host(settings: Settings, install_plugin: InstallPlugin) -> Host:
     install_plugin("toy", TOY_ENGINE)
     only_toy = settings.model_copy(update={"plugins_only": ("toy",)})
     return Host(only_toy, Manager(only_toy))
+
+
+def ended(host: Host, job: Job, make: Callable[[Path], Sequence[Artifact]], **about: Any) -> JobFolder:
+    """End a job of one step whose files `make` writes into a folder; `about` is what else its result says."""
+    folder, _ = lifecycle.submit(job, host.settings.jobs_root)
+    (step,) = job.steps
+    place = folder.out / f"{step}.1"
+    place.mkdir(parents=True)
+    result = StepResult(
+        job=job.id,
+        step=step,
+        run=1,
+        attempt=1,
+        state=State.SUCCEEDED,
+        folder=f"out/{place.name}",
+        artifacts=commit.measure(make(place), place),
+        host="host",
+        started_at=now(),
+        finished_at=now(),
+        **about,
+    )
+    commit.commit(folder, result)
+    lifecycle.finish(host, folder)
+    return folder
 
 
 @pytest.fixture

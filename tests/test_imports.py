@@ -36,9 +36,11 @@ ORDER = (
 #: What plugins may import of core: its public names, and the modules whose names those are.
 PUBLIC = (
     "core",
+    "core.backoff",
     "core.context",
     "core.errors",
     "core.hookspecs",
+    "core.http.sessions",
     "core.validation_messages",
     "core.model",
     "core.testing",

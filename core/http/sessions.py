@@ -30,8 +30,13 @@ class Line:
         return self._is_cut
 
     def add(self, connected: socket.socket) -> None:
-        """Hold an end of our own: what TLS makes of the socket is another object."""
+        """Hold an end of our own: what TLS makes of the socket is another object.
+
+        A session asks one thing after the other, so that of its connections the last is the one that is read.
+        """
         with self._lock:
+            while self._ends:
+                self._ends.pop().close()
             self._ends.append(socket.socket(fileno=os.dup(connected.fileno())))
             if self._is_cut:
                 self._shut()

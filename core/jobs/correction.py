@@ -7,10 +7,10 @@ from pathlib import Path
 
 from core import settings as settings_module
 from core.errors import BadCall, JobConflict
-from core.model import FilePath, Job, Manifest, Model, State, Step, StepResult, now, path_text
-from core.retention import holdings
+from core.model import FilePath, Job, Manifest, Model, State, Step, StepResult, path_text
+from core.pipeline import corrections
 from core.settings import Settings
-from core.storage import beneath, claim, commit, files, job_state, ledger, permissions, publish
+from core.storage import claim, files, job_state, ledger, permissions, publish
 from core.storage.job_folder import JobFolder
 
 
@@ -31,11 +31,14 @@ def correctable(job: str | Path, step: Step, *, settings: Settings | None = None
     Raises:
         UnknownJob
         BadCall: no job has published what this step makes into that folder, or several have.
-        JobConflict: the job is not over, or has no such result.
+        JobConflict: the job is not over, has no such result, or somebody corrects it at this moment.
     """
     settings = settings or settings_module.load()
     known = _publisher(settings.jobs_root, job, step) if isinstance(job, Path) else job
     folder = JobFolder(settings.jobs_root, known)
+    if corrections.is_left(folder, step):
+        with claim.held(folder), files.disk_errors(folder.path):
+            corrections.settle(folder, step, settings.media_roots)
     whole = job_state.fold(folder)
     if not whole.state.is_final:
         raise JobConflict(f"job {known} is {whole.state}", remedy="wait for its end", job=known)
@@ -72,50 +75,16 @@ def correct(
     job, before = found.manifest.job, found.result
     folder = JobFolder(settings.jobs_root, job.id)
     with claim.held(folder), files.disk_errors(folder.path):
-        number = job_state.corrections(folder, before.step) + 1
         if job_state.result(folder, before.step, folder.run()) != before:
             raise JobConflict(f"job {folder.id} has changed meanwhile", remedy="try again", job=folder.id)
-        place = folder.out / f"{before.step}.corrected-{number}"
-        files.remove(place)  # of an attempt that died
-        files.make_folder(place)
         try:
-            result = _put(folder, found, made, note, place)
+            result = corrections.put(folder, before, {path.name: path for path in made}, note)
             _publish(folder, job, result, {path.name for path in made}, replace=replace, settings=settings)
-            files.write_once(folder.correction(before.step, number), result.to_json())
         except BaseException:
-            files.remove(place)
+            corrections.settle(folder, before.step, settings.media_roots)
             raise
-        whole = job_state.fold(folder)
-        files.write_replacing(folder.manifest, whole.to_json())
-        if holdings.swept(folder):
-            files.remove(place)  # as of all that is published, there is no second copy
-    return whole
-
-
-def _second_name(source: Path, target: Path) -> None:
-    with beneath.folder(target.parent, make=True) as held:
-        beneath.link_or_copy(source, held, target.name)
-
-
-def _put(folder: JobFolder, found: Correctable, made: Collection[Path], note: str, place: Path) -> StepResult:
-    """Bring the step's files together: the corrected ones, and those that stay, where the job still has them."""
-    before, new = found.result, {path.name: path for path in made}
-    for path in made:
-        _second_name(path, place / path.name)
-    by_name = {one.path: one for one in before.artifacts}
-    measured = {one.path: one for one in commit.measure([by_name[name] for name in new], place)}
-    for name in by_name:
-        kept = folder.path / (before.folder or "") / name
-        if name not in new and kept.is_file():
-            _second_name(kept, place / name)
-    return before.model_copy(
-        update={
-            "artifacts": tuple(measured.get(one.path, one) for one in before.artifacts),
-            "folder": str(place.relative_to(folder.path)),
-            "notes": (*before.notes, note),
-            "corrected_at": now(),
-        }
-    )
+        corrections.record(folder, before.step)
+        return job_state.fold(folder)
 
 
 def _publish(

@@ -67,6 +67,8 @@ class StepDetail(Model):
     parts_done: int = 0
     reason: str | None = None
     remedy: str | None = None
+    #: In a line, what its engine says for people: the fact `summary`.
+    summary: str = ""
     notes: tuple[str, ...] = ()
     #: Who did it, or is to.
     engine: Engine | None = None
@@ -222,6 +224,7 @@ def _step(folder: JobFolder, whole: Manifest, name: str, status: StepStatus) -> 
         parts_done=len(parts.results(folder, name, divided)) if divided else 0,
         reason=_without(status.reason, result.remedy if result else None),
         remedy=result.remedy if result else None,
+        summary=str(result.facts.get("summary", "")) if result else "",
         notes=result.notes if result else (),
         engine=result.engine if result and result.engine else plan.engines[0] if plan and plan.engines else None,
         options=_options(plan),

@@ -16,6 +16,7 @@ from core.errors import (
     Permanent,
 )
 from core.model import Job, Manifest, State, Step, StepResult, now
+from core.pipeline import corrections
 from core.pipeline.attempt import fail
 from core.pipeline.planning import Host
 from core.retention import holdings
@@ -98,6 +99,7 @@ def finish(host: Host, folder: JobFolder, *, lock: Lock = folder_lock) -> StepRe
         made = [result for result in results if result.artifacts]
         rights, roots = permissions.of(host.settings), host.settings.media_roots
         try:
+            made = corrections.kept(folder, job, made, roots)
             publishing = publish.publish(folder, job, made, lock=lock, access=rights, roots=roots) if made else None
             state = publishing or State.SUCCEEDED
             reason = f"a newer job has published into {job.output}" if state is State.SUPERSEDED else None

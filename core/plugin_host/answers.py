@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pydantic import BaseModel
 
 from core.errors import HookFailed
+from core.findings import Finding
 from core.model import Access, Artifact, Destination, Division, PartOutput, Receipt, StepOutput, StepSpec, Transcript
 
 _Fits = Callable[[object], bool]
@@ -64,6 +65,7 @@ _DUE: Mapping[str, tuple[_Fits, str]] = {
     "prepare_statement": _a(Mapping),
     "statement_destinations": _list_of(Destination, "Destination"),
     "emit_statement": _list_of(Receipt, "Receipt"),
+    "examine_host": _list_of(Finding, "Finding"),
 }
 
 

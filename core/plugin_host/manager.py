@@ -12,7 +12,7 @@ import pluggy
 import structlog
 from pydantic import BaseModel
 
-from core import hookspecs
+from core import findings, hookspecs
 from core.errors import AmphipodError, BadSettings, EngineMissing, PluginUnavailable
 from core.hookspecs import NAME
 from core.model import (
@@ -280,9 +280,8 @@ class Manager:
     def write_captions(
         self, job: Job, transcript: Transcript, options: Mapping[str, Any], context: Context
     ) -> tuple[Artifact | StepOutput, ...]:
-        return tuple(
-            self._caller.gather("write_captions", job=job, transcript=transcript, options=options, context=context)
-        )
+        asked = self._caller.gather("write_captions", job=job, transcript=transcript, options=options, context=context)
+        return tuple(asked)
 
     def build_statements(self, job: Job, manifest: Manifest) -> list[Statement]:
         return list(self._caller.gather("build_statements", job=job, manifest=manifest))
@@ -311,6 +310,9 @@ class Manager:
 
     def statement_destinations(self) -> list[Destination]:
         return list(self._caller.gather("statement_destinations"))
+
+    def examine_host(self) -> list[findings.Finding]:
+        return list(self._caller.gather("examine_host"))
 
     def emit_statement(
         self, engine: str, statements: Sequence[Statement], destination: Destination

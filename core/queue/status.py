@@ -115,12 +115,35 @@ def is_cancelled(client: redis.Redis, job: str, run: int) -> bool:
 
 def part_done(client: redis.Redis, job: str, step: str, run: int, part: str) -> int:
     """Note that a part is committed. Returns how many are; each worker that sees all of them sends the join."""
-    key = f"{_key(job)}:{step}.{run}:parts"
+    key = _parts_key(job, step, run)
     with client.pipeline(transaction=True) as pipe:
         pipe.sadd(key, part)
         pipe.scard(key)
         pipe.expire(key, _KEEP_SECONDS)
         return int(pipe.execute()[1])
+
+
+def part_sent(client: redis.Redis, job: str, step: str, run: int, part: str) -> None:
+    """Note that a part's message is on its queue."""
+    key = f"{_parts_key(job, step, run)}:sent"
+    with client.pipeline(transaction=True) as pipe:
+        pipe.sadd(key, part)
+        pipe.expire(key, _KEEP_SECONDS)
+        pipe.execute()
+
+
+def parts_under_way(client: redis.Redis, job: str, step: str, run: int) -> tuple[set[str], set[str]]:
+    """Return the parts whose messages were sent, and those that are committed."""
+    key = _parts_key(job, step, run)
+    with client.pipeline(transaction=True) as pipe:
+        pipe.smembers(f"{key}:sent")
+        pipe.smembers(key)
+        sent, done = pipe.execute()
+    return set(sent), set(done)
+
+
+def _parts_key(job: str, step: str, run: int) -> str:
+    return f"{_key(job)}:{step}.{run}:parts"
 
 
 #: Note how far a part is; if a second has passed since, tell how far the whole is, which never goes back.

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr
 from core.settings import plugin_settings, redaction
 from core.settings.values import (
     Address,
+    Clients,
     Engines,
     Mode,
     Names,
@@ -75,6 +76,11 @@ class Settings(BaseModel):
         description="whether a step's process reaches only its own files: as far as the kernel can, or no work without",
     )
     slots: int = Field(default=1, ge=1, description="heavy steps of one kind that this host does at the same time")
+    job_slots: int = Field(
+        default=0,
+        ge=0,
+        description="parts of one job that wait or are worked on at once; 0: one more than hosts have slots",
+    )
     run_dir: Path = Field(
         default_factory=default_run_dir, description="local folder of the slots' locks; never on a shared file system"
     )
@@ -242,11 +248,31 @@ class Settings(BaseModel):
         description="times that a store may fail one statement, and take others in between, before it is set aside",
     )
     xapi_statement_patience: float = Field(default=60.0, ge=0, description="seconds for which that goes on at least")
+    xapi_dead_days: float | None = Field(
+        default=None,
+        gt=0,
+        description="days after which a dead statement is removed, with a line in the log; none: never",
+    )
     xapi_tracker_origins: Names = Field(
         default=(), description="comma-separated origins whose pages may send statements, https://pod.univ.fr"
     )
+    xapi_tracker_activities: Names = Field(
+        default=(),
+        description="comma-separated beginnings of the ids of what is watched; none: those of `xapi_tracker_origins`",
+    )
     xapi_tracker_rate: float = Field(
-        default=5.0, gt=0, description="statements a second that one browser may send, twenty times as many at once"
+        default=5.0,
+        gt=0,
+        description="statements a second of one visitor, or session of an unknown one; twenty times as many at once",
+    )
+    xapi_tracker_address_rate: float = Field(
+        default=500.0,
+        gt=0,
+        description="statements a second that come from one address, a lecture hall; twenty times as many at once",
+    )
+    xapi_clients: Clients = Field(
+        default=(),
+        description="systems that send statements to our server by Basic auth, as JSON; see [xapi.md](xapi.md)",
     )
     xapi_visitor_key: SecretStr | None = Field(
         default=None, description="secret shared with the portal, which signs with it who watches"

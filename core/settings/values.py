@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
 from pydantic_settings import NoDecode
 
 from core.model import Step
@@ -39,6 +39,22 @@ def _from_json(value: object) -> object:
 Engines = Annotated[Mapping[Step, tuple[str, ...]], NoDecode, BeforeValidator(_from_json)]
 Options = Annotated[Mapping[str, Any], NoDecode, BeforeValidator(_from_json)]
 Tables = Annotated[Mapping[str, Mapping[str, Any]], NoDecode, BeforeValidator(_from_json)]
+
+
+class StatementClient(BaseModel):
+    """A system that sends statements by Basic auth, and what it may say."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    login: str = Field(min_length=1, pattern=r"^[^:]+$")
+    password: SecretStr = Field(min_length=16)
+    #: Only these verbs, by the last word of their IRI; none: all.
+    verbs: tuple[str, ...] = ()
+    #: Only about activities whose id begins with one of these; none: all.
+    activities: tuple[str, ...] = ()
+
+
+Clients = Annotated[tuple[StatementClient, ...], NoDecode, BeforeValidator(_from_json)]
 
 
 def _octal(value: object) -> object:

@@ -123,8 +123,10 @@ class Partition:
                 self._store.complain(self._name, "")
             return LOOK_EVERY
         oldest, newest = head.entries[0].put_at, head.entries[-1].put_at
-        due = min(oldest + self._store.settings.xapi_batch_seconds, newest + _QUIET) - head.clock
-        return min(max(due, 0.0), LOOK_EVERY)
+        longest = self._store.settings.xapi_batch_seconds
+        due = min(oldest + longest, newest + _QUIET) - head.clock
+        # More is left only where Redis' clock was set back; it would be waited for as long as that.
+        return min(max(due, 0.0), LOOK_EVERY) if due <= longest else 0.0
 
     def _send(self, entries: Sequence[Entry]) -> _End:
         """Send a batch and act on the receipts."""

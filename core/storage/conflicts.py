@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from fnmatch import fnmatchcase
 from functools import cached_property
 from pathlib import Path
@@ -21,6 +22,9 @@ from core.storage.ledger import Ledger, LedgerEntry
 #: Prefix of the folder, inside the one that is published into, where new files wait for their renames.
 STAGE_PREFIX = ".amphipod-"
 
+#: So begins why a file is in the way that only its person may give up.
+_CORRECTED = "was corrected by a person"
+
 #: Names in a message; the rest are counted.
 _NAMED = 3
 
@@ -34,6 +38,8 @@ class Claim:
     output: Path
     #: Options of its steps, for the files that they name.
     options: Sequence[Mapping[str, Any]]
+    #: When a person corrected those of its files that are corrections; None before there are files.
+    corrected_at: Mapping[str, datetime] | None = None
 
     @cached_property
     def inputs(self) -> Mapping[FileId, Path]:
@@ -79,24 +85,38 @@ class Claim:
             words = "; ".join(f"{self._listed(found)}: {why}" for why, found in obstacles.items())
             first = next(iter(obstacles.values()))[0]
             remedy = "publish into another folder" + ("" if self.job.replace else ", or --replace")
+            if all(why.startswith(_CORRECTED) for why in obstacles):
+                remedy = "remove them to have them anew, or --replace, which keeps them"
             raise WouldReplace(words, remedy=remedy, path=str(self.output / first))
 
     def _obstacle(self, name: str) -> str | None:
         path = self.output / name
         if path.is_dir() and not path.is_symlink():
             return "is a folder"
-        if self.job.replace or not (path.exists() or path.is_symlink()):
+        if not (path.exists() or path.is_symlink()):
             return None
         entry = self.ledger.owner(name)
+        if self.job.replace:
+            corrected = self.corrected(name) if self.corrected_at is not None else None
+            return _corrected_words(corrected) if corrected else None
         if entry is None:
             return "is there already, and no job has published it"
         if entry.sources != self.sources:
             return f"is of another source, {', '.join(entry.sources)} (job {entry.job})"
         if entry.corrected_at and entry.job != self.job.id:
-            return f"was corrected by a person on {entry.corrected_at:%Y-%m-%d} (job {entry.job})"
+            return _corrected_words(entry)
         if not entry.files[name].is_of(path):
             return f"has been changed since job {entry.job} published it"
         return None
+
+    def corrected(self, name: str) -> LedgerEntry | None:
+        """Return the entry of a file of this source that a person has corrected later than ours, for another job."""
+        path, entry = self.output / name, self.ledger.owner(name)
+        if not entry or not entry.corrected_at or entry.job == self.job.id or entry.sources != self.sources:
+            return None
+        ours = (self.corrected_at or {}).get(name)
+        is_ours = ours is not None and ours >= entry.corrected_at
+        return entry if path.is_file() and not path.is_symlink() and not is_ours else None
 
     def _listed(self, names: Sequence[str]) -> str:
         more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
@@ -113,17 +133,22 @@ class Claim:
                 name
                 for entry in self.ledger.entries
                 if any(self.owns(entry, step) for step in steps)
-                and (self.job.replace or not entry.corrected_at or entry.job == self.job.id)
+                and (not entry.corrected_at or entry.job == self.job.id or entry.sources != self.sources)
                 for name, mark in entry.files.items()
                 if name not in made and mark.is_of(self.output / name)
             )
         )
 
 
+def _corrected_words(entry: LedgerEntry) -> str:
+    return f"{_CORRECTED} on {entry.corrected_at:%Y-%m-%d} (job {entry.job})"
+
+
 def claim(root: Path, job: Job, results: Sequence[StepResult]) -> Claim:
     """Return the claim of a job whose results are to be published."""
     assert job.output is not None
-    return Claim(root, job, job.output, [result.options for result in results])
+    corrected = {one.path: result.corrected_at for result in results if result.corrected_at for one in result.artifacts}
+    return Claim(root, job, job.output, [result.options for result in results], corrected)
 
 
 def check_place(root: Path, job: Job, target: Path) -> None:

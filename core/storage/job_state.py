@@ -79,6 +79,20 @@ def _is_begun(folder: JobFolder, step: str) -> bool:
     return any(not scratch.failure.exists() for scratch in attempts) or any(folder.steps.glob(f"{step}.*.*.json"))
 
 
+def told(result: StepResult) -> ManifestStep:
+    """Return what a manifest says of a result."""
+    return ManifestStep(
+        state=result.state,
+        reason=result.reason,
+        notes=result.notes,
+        engine=result.engine,
+        facts=result.facts,
+        folder=result.folder,
+        artifacts=result.artifacts,
+        corrected_at=result.corrected_at,
+    )
+
+
 def fold(folder: JobFolder) -> Manifest:
     """Tell from its files how a job stands.
 
@@ -91,16 +105,7 @@ def fold(folder: JobFolder) -> Manifest:
     for step in job.steps:
         found = result(folder, step, run)
         if found:
-            steps[step] = ManifestStep(
-                state=found.state,
-                reason=found.reason,
-                notes=found.notes,
-                engine=found.engine,
-                facts=found.facts,
-                folder=found.folder,
-                artifacts=found.artifacts,
-                corrected_at=found.corrected_at,
-            )
+            steps[step] = told(found)
         else:
             steps[step] = ManifestStep(state=State.RUNNING if _is_begun(folder, step) else State.WAITING)
     finished = result(folder, FINISH, run)

@@ -19,7 +19,7 @@ from core.settings import Settings
 from core.web import api, metrics, statements
 from core.web.auth import READ, Guard
 from core.web.http import problems
-from core.web.http.headers import LOCAL, Forwarded, Prefix, SecurityHeaders
+from core.web.http.headers import LOCAL, Forwarded, Prefix, ReadableAcrossOrigins, SecurityHeaders
 from core.web.http.limits import BodyLimits
 from core.web.http.problems import API, Problem
 from core.web.pages import routes
@@ -62,6 +62,7 @@ def build(loaded: Settings, manager: Manager, *, root_path: str = "") -> FastAPI
     app.add_middleware(BodyLimits, seconds=loaded.web_time_limit)
     app.add_middleware(Guard, settings=loaded, known=services.tokens)
     app.add_middleware(Forwarded, trusted=loaded.web_trusted_proxies or LOCAL)
+    app.add_middleware(ReadableAcrossOrigins, path=statements.PATH)
     app.add_middleware(Prefix, root_path=root_path, trusted=loaded.web_trusted_proxies)
     return app
 

@@ -54,7 +54,10 @@ class Submission(BaseModel):
     output: str | None = Field(
         None, max_length=4096, description="Folder below a media root; by default the job's own."
     )
-    replace: bool = Field(default=False, description="Replace files there that are another lecture's.")
+    replace: bool = Field(
+        default=False,
+        description="Replace files there that are another lecture's; what a person corrected for this one stays.",
+    )
     language: str = Field("auto", max_length=35, description="What is spoken, a tag of BCP 47, or auto.")
     options: Mapping[str, Any] = Field({}, description="For the steps that know them; see /api/v1/steps.")
     engines: Mapping[Step, str] = Field({}, description="The plugin that is to do a step.")

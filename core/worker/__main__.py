@@ -8,8 +8,9 @@ from __future__ import annotations
 import multiprocessing
 import sys
 
-from core.process import environment
+from core.process import environment, parent
 
+parent.follow_named()
 environment.seclude()
 
 from dramatiq.cli import main  # noqa: E402  # once nothing can be read any more

@@ -30,7 +30,7 @@ from core.queue.lease import Lease, LeaseHeld
 from core.storage import files
 from core.storage.job_folder import JobFolder
 from core.storage.job_state import FINISH
-from core.worker import mounts
+from core.worker import mounts, turns
 from core.worker.context import WorkerContext, WorkItem, insist, send, words
 from core.worker.middleware.shutdown import HandBack
 
@@ -258,8 +258,10 @@ def _send_following(worker: WorkerContext, item: WorkItem) -> None:
         following = graph.next_tasks(folder, after=step)
         if following and not isinstance(following[0], CallbackTask):
             _tell(worker, job_row.row_of(folder).model_copy(update={"changed_at": now()}))
+        turns.send_parts(worker, item, [task for task in following if isinstance(task, PartTask)])
         for task in following:
-            send(worker, replace(item, task=task, tries=0), 0)
+            if not isinstance(task, PartTask):
+                send(worker, replace(item, task=task, tries=0), 0)
         return
     division = parts.division(folder, step)
     assert division
@@ -270,6 +272,8 @@ def _send_following(worker: WorkerContext, item: WorkItem) -> None:
     done = insist(worker, lambda: status.part_done(worker.redis, folder.id, step, folder.run(), item.task.part))
     if done >= len(division.parts) or not missing:
         send(worker, replace(item, task=JoinTask(step), tries=0), 0)
+    else:
+        turns.send_parts(worker, item, [PartTask(step, part.name) for part in division.parts if part.name in missing])
 
 
 def _again(

@@ -16,6 +16,7 @@ from plugins.encode.output.artifacts import publish
 from plugins.encode.output.checks import is_full, no_space
 from plugins.encode.output.subtitles import readers_for
 from plugins.encode.output.thumbnails import Stills
+from plugins.encode.quality.aim import aim_at, aimed
 from plugins.encode.transcode import transcode
 from plugins.encode.video.ladder import renditions_for
 from plugins.media.settings import DEFAULTS, MediaSettings
@@ -58,7 +59,8 @@ def output_errors(output: Path) -> Iterator[None]:
 def _encode(job: Job, film: Film, options: EncodeOptions, context: Context) -> StepOutput:
     start = time.time()
     profile, output, media = options.ladder, context.output, film.media
-    renditions = renditions_for(media.video, profile) if media.video else ()
+    aims = aim_at(film, profile, context)
+    renditions = aimed(renditions_for(media.video, profile), aims) if media.video else ()
     context.lasts(film.duration)
     stills = Stills(output, media.video, film.duration, options) if media.video else None
     subtitles = readers_for(media.subtitles, output, film.lecture)
@@ -69,7 +71,7 @@ def _encode(job: Job, film: Film, options: EncodeOptions, context: Context) -> S
         stills.write()
     for reader in subtitles:
         reader.write()
-    return publish(job, film, options, done, stills, subtitles, audio, context, start)
+    return publish(job, film, options, done, stills, subtitles, audio, context, start, aims)
 
 
 def audio_names(film: Film) -> tuple[str, ...]:

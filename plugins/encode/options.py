@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from plugins.encode.dressing import Dressing
-from plugins.encode.profiles import PROFILES, Ladder, Preset, Profile
+from plugins.encode.profiles import PROFILES, Ladder, Preset, Profile, Quality
 
 
 def _from_text(value: object) -> object:
@@ -16,6 +16,11 @@ def _from_text(value: object) -> object:
     if isinstance(value, str) and value.lstrip().startswith(("[", "{", "-")):
         return json.loads(value)
     return value
+
+
+def _number(value: object) -> object:
+    """Read a number where the command line could only give text."""
+    return value if not isinstance(value, str) or value in {"off", "pod"} else float(value)
 
 
 def _known_profile(value: object) -> object:
@@ -38,7 +43,9 @@ class EncodeOptions(BaseModel):
     renditions: Annotated[Ladder | None, BeforeValidator(_from_text)] = None
     #: Replaces the profile's x264 preset.
     preset: Preset | None = None
-    #: Replaces the CRF of every rendition.
+    #: Replaces the profile's aim.
+    quality: Annotated[Quality | None, BeforeValidator(_number)] = None
+    #: Replaces the CRF of every rendition, and the aim.
     crf: float | None = Field(default=None, ge=0, le=51)
     #: Seconds of the lecture between which it is kept; 0 for `cut_end` means its end. Credits are not cut.
     cut_start: float = Field(default=0, ge=0)
@@ -65,4 +72,5 @@ class EncodeOptions(BaseModel):
         if self.crf is not None:
             renditions = tuple(rung.model_copy(update={"crf": self.crf}) for rung in renditions)
         preset = self.preset or self.profile.preset
-        return self.profile.model_copy(update={"renditions": renditions, "preset": preset})
+        quality = self.quality or ("off" if self.crf is not None else self.profile.quality)
+        return self.profile.model_copy(update={"renditions": renditions, "preset": preset, "quality": quality})

@@ -11,6 +11,12 @@ from typing import Annotated, Literal, NamedTuple
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+#: What renditions' CRFs are chosen for.
+Quality = Literal["off", "pod"] | Annotated[float, Field(ge=20, le=60)]
+
+#: What of a still picture is left out.
+Unchanged = Literal["off", "identical", "near"]
+
 Preset = Literal[
     "ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow", "placebo"
 ]
@@ -50,6 +56,8 @@ class RenditionSpec(BaseModel):
     codec: Literal["h264", "av1"] = "h264"
     #: The encoder's constant rate factor: lower is better and larger. To 51 for x264; SVT-AV1's 35 is near x264's 23.
     crf: float = Field(default=20, ge=0, le=63)
+    #: x264's, instead of the profile's.
+    preset: Preset | None = None
     #: Cap of the video, over a buffer of one second (VBV).
     max_rate: BitRate
     audio_rate: BitRate = 128_000
@@ -116,6 +124,15 @@ class Profile(BaseModel):
     images: Literal["png", "webp"] = "png"
     #: Scale each rung from the one above instead of from the source: cheaper, a little softer.
     cascade: bool = False
+    #: How good the renditions are: "off" is by their CRFs. "pod" is by the CRFs with which they are as good as profile
+    #: `pod` on samples of this film; a number is the XPSNR that they reach there, in decibels.
+    quality: Quality = "off"
+    #: Where the preset isn't good or small enough for the aim, slower ones up to medium are taken, as long as the
+    #: encoding work of all renditions stays under this share of profile `pod`'s; 0 keeps the preset.
+    budget: float = Field(default=0.35, ge=0, le=1)
+    #: Frames that are not encoded, because the one before is shown for longer instead: none, those "identical" to it in
+    #: every sample, or those "near" it, which differ nowhere by more than 2 of 255.
+    unchanged: Unchanged = "off"
 
     @model_validator(mode="after")
     def _check(self) -> Profile:
@@ -147,6 +164,8 @@ LECTURE = Profile(
     preset="veryfast",
     keyframe_seconds=2,
     cascade=True,
+    unchanged="identical",
+    quality="pod",
     renditions=(
         RenditionSpec(height=360, crf=14, max_rate=1_000_000, audio_rate=96_000),
         RenditionSpec(height=720, crf=16.5, max_rate=3_000_000, audio_rate=128_000),

@@ -17,7 +17,7 @@ from plugins.encode.audio.track import Listener, Sound
 from plugins.encode.output.package import AudioTrackPackage, Encoded, Package
 from plugins.encode.profiles import Opus
 from plugins.encode.source.reader import Reading, read
-from plugins.encode.video.encoder import RenditionEncoder
+from plugins.encode.video.encoder import RenditionEncoder, threads_for
 from plugins.encode.video.pictures import Pictures
 from plugins.media.coverage import MOMENT
 from plugins.media.truncation import cut_off, is_cut
@@ -88,7 +88,8 @@ def transcode(
 
         for rendition in renditions:
             assert film.media.video
-            video = RenditionEncoder(rendition, film.media.video, profile, context.threads, open_package)
+            threads = threads_for(rendition, renditions, context.threads)
+            video = RenditionEncoder(rendition, film.media.video, profile, threads, open_package)
             stack.callback(video.abandon)
             video.start()
             videos.append(video)

@@ -30,7 +30,7 @@ class Plugin:
 
     @hookimpl
     def configure(self, settings: Settings) -> None:
-        if not all(map(find_spec, ("av", "whisper", "silero_vad"))):
+        if not all(map(find_spec, ("av", "onnxruntime", "whisper", "silero_vad"))):
             raise PluginUnavailable("pip install 'amphipod[transcript]'", step="transcribe")
         from plugins.media.settings import MediaSettings
         from plugins.transcript.settings import TranscriptSettings

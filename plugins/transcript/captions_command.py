@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
@@ -22,6 +22,14 @@ app = typer.Typer(help="Captions that a person has corrected.", no_args_is_help=
 
 #: Bytes of a file that is read: a day of speech has 5 MB.
 _LARGEST = 20 << 20
+
+#: Share of the words that were heard below which somebody may have saved a part of the captions.
+_KEPT = 0.7
+
+#: Of a job without JSON, to whoever wants more than its captions as they are.
+_UNHEARD = (
+    "`json` is not among the job's formats, so words share the time of their caption and none is known to be doubtful"
+)
 
 
 @app.callback()
@@ -54,21 +62,34 @@ def import_(
     found = correctable(job or Path(os.path.realpath(cast("Path", out))), "transcribe", settings=settings)
     own = _files_of(found, file, language)
     rules = CaptionOptions.model_validate({**found.result.options, "formats": [_format(one) for one in own]})
-    cues = _checked(file, rules, found.result.facts.get("duration"), warn=not reflow)
-    transcript = corrected(_before(found, own), [one.cue for one in cues])
+    before = _before(found, own)
+    cues = _checked(file, rules, found.result.facts.get("duration"), None if reflow else before.language)
+    transcript = corrected(before, [one.cue for one in cues])
     new = [one.cue for one in cues]
     if reflow:
         new = build_cues(transcript.segments, transcript.language, rules, found.result.facts.get("duration"))
     note = (
         f"captions in `{transcript.language}` were corrected by a person (captions import, {now():%Y-%m-%d %H:%M} UTC)"
     )
+    for lost in _lost(before, transcript, rules, reflow=reflow):
+        typer.echo(f"{file}: warning: {lost}", err=True)
+        note += f"; {lost}"
     with tempfile.TemporaryDirectory() as folder:
         lecture = about(found.manifest.job, found.manifest)
         made = [Path(folder) / one.path for one in write_cues(transcript, new, rules, Path(folder), lecture)]
         whole = correct(found, made, note, replace=replace, settings=settings)
     for one in own:
         typer.echo(one.path)
-    typer.echo(f"corrected: {len(new)} captions of job {whole.job.id}", err=True)
+    typer.echo(f"corrected: {len(new)} caption{'s' * (len(new) != 1)} of job {whole.job.id}", err=True)
+
+
+def _lost(before: Transcript, transcript: Transcript, rules: CaptionOptions, *, reflow: bool) -> Iterator[str]:
+    """Say what was there and is no more, for the person and for the manifest."""
+    heard, said = (sum(len(segment.words) for segment in one.segments) for one in (before, transcript))
+    if said < _KEPT * heard:
+        yield f"it has {said} word{'s' * (said != 1)} where {heard} were heard"
+    if "json" not in rules.formats and (reflow or "review" in rules.formats):
+        yield _UNHEARD
 
 
 def _files_of(found: Correctable, file: Path, language: str | None) -> Sequence[Artifact]:
@@ -94,8 +115,10 @@ def _format(artifact: Artifact) -> str:
     return "review" if artifact.kind == "review" else artifact.path.rpartition(".")[2]
 
 
-def _checked(file: Path, rules: CaptionOptions, seconds: float | None, *, warn: bool) -> Sequence[ReadCue]:
+def _checked(file: Path, rules: CaptionOptions, seconds: float | None, language: str | None) -> Sequence[ReadCue]:
     """Read the captions and tell what breaks a rule.
+
+    :param language: tell also what is hard to read in it.
 
     Raises:
         BadCall: they can't be shown as they are; each fault was told.
@@ -114,7 +137,7 @@ def _checked(file: Path, rules: CaptionOptions, seconds: float | None, *, warn: 
             remedy="correct these",
             path=str(file),
         )
-    for warning in webvtt_file.warnings(cues, rules) if warn else ():
+    for warning in webvtt_file.warnings(cues, rules, language) if language else ():
         typer.echo(f"{file}: warning: {warning}", err=True)
     return cues
 

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import tokenizers
 from ctranslate2.specs import WhisperSpec
-from whisper.tokenizer import get_tokenizer
 
 from core.errors import BadCall
 from plugins.transcript.loading import read
+from plugins.transcript.tokenizer import tokenizer_of
 from plugins.transcript.weights import CONVERTED, MODEL_FILE, OFFICIAL, Weights, missing
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def convert(checkpoint: Path, folder: Path) -> None:
         model.dims.n_audio_layer, model.dims.n_audio_head, model.dims.n_text_layer, model.dims.n_text_head
     )
     fill(spec, {name: value.float().numpy() for name, value in model.state_dict().items() if not value.is_sparse})
-    tokenizer = get_tokenizer(model.is_multilingual, num_languages=model.num_languages)
+    tokenizer = tokenizer_of(multilingual=model.is_multilingual, languages=model.num_languages)
     spec.config.lang_ids = list(tokenizer.all_language_tokens)
     spec.config.suppress_ids = list(tokenizer.non_speech_tokens)
     spec.config.suppress_ids_begin = [*tokenizer.encode(" "), tokenizer.eot]
@@ -115,7 +115,7 @@ def fill(spec: Any, weights: Mapping[str, np.ndarray]) -> None:
 
 def vocabulary(model: Whisper) -> list[str]:
     """Return every token as text, bytes spelled as GPT-2's tokenizer files spell them."""
-    tokenizer = get_tokenizer(model.is_multilingual, num_languages=model.num_languages)
+    tokenizer = tokenizer_of(multilingual=model.is_multilingual, languages=model.num_languages)
     encoding = tokenizer.encoding
     plain = [spelled(encoding.decode_single_token_bytes(number)) for number in range(tokenizer.eot)]
     special = {number: name for name, number in encoding._special_tokens.items()}

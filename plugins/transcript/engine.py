@@ -52,12 +52,12 @@ def transcribe_lecture(
     """
     own = own or TranscriptSettings()
     asked = "auto" if job.language == "auto" else known(job.language)
-    device, threads = _prepare(context.threads)
+    threads = context.threads or _cores()
 
     def load(language: str) -> SpeechModel:
         wanted = weights.weights_for(options, language, own)
         context.doing(f"loading the model {wanted}")
-        return loading.load(wanted, device, threads)
+        return loading.load(wanted, threads)
 
     listener = Listener(load(asked), options)
     context.doing("reading the sound")
@@ -83,20 +83,16 @@ def transcribe_lecture(
     for note in (*spoken.notes, *losses.notes):
         context.log.warning(note)
     made = _transcript(notebook, options, recording, resumed, losses, spoken)
-    return made.model_copy(update={"facts": {**made.facts, "device": device, "recogniser": listener.model.name}})
-
-
-def _prepare(threads: int) -> tuple[str, int]:
-    """Tell torch how many threads it may keep busy, and return the device to work on and that number."""
-    import torch
-
-    # More threads than free cores are slower than fewer; silero_vad sets 1 when it is imported, so this comes after.
-    torch.set_num_threads(threads or _cores())
-    return "cuda" if torch.cuda.is_available() else "cpu", threads or _cores()
+    return made.model_copy(
+        update={"facts": {**made.facts, "device": listener.model.device, "recogniser": listener.model.name}}
+    )
 
 
 def _cores() -> int:
-    """Count the cores that this process may use, a container's share (cgroup v2, cpu.max) included."""
+    """Count the cores that this process may use, a container's share (cgroup v2, cpu.max) included.
+
+    More threads than that are slower than fewer.
+    """
     cores = len(os.sched_getaffinity(0))
     try:
         quota, period = Path("/sys/fs/cgroup/cpu.max").read_text(encoding="ascii").split()

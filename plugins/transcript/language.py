@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
-from importlib.util import find_spec, module_from_spec, spec_from_file_location
-from pathlib import Path
 
 from core.errors import BadCall
+from plugins.transcript.tokenizer import languages
 
 #: Languages beside the chosen one that are told.
 _ALTERNATIVES = 3
@@ -40,7 +38,7 @@ def known(tag: str) -> str:
 
     :raises BadCall: whisper knows no such language.
     """
-    codes, names = _languages()
+    codes, names = languages()
     code = tag.strip().lower().replace("_", "-").split("-")[0]
     code = names.get(code, code)
     if code not in codes:
@@ -50,21 +48,6 @@ def known(tag: str) -> str:
             step="transcribe",
         )
     return code
-
-
-@cache
-def _languages() -> tuple[Mapping[str, str], Mapping[str, str]]:
-    """Return whisper's names by code and codes by name, from the one module that has them, without importing torch."""
-    package = find_spec("whisper")
-    assert package
-    assert package.submodule_search_locations
-    path = Path(package.submodule_search_locations[0]) / "tokenizer.py"
-    spec = spec_from_file_location("plugins.transcript.whisper_tokenizer", path)
-    assert spec
-    assert spec.loader
-    tokenizer = module_from_spec(spec)
-    spec.loader.exec_module(tokenizer)
-    return tokenizer.LANGUAGES, tokenizer.TO_LANGUAGE_CODE
 
 
 def surely(vote: Mapping[str, float], among: Collection[str] | None = None) -> str | None:
@@ -77,7 +60,7 @@ def surely(vote: Mapping[str, float], among: Collection[str] | None = None) -> s
 
 def name_of(code: str) -> str:
     """Return a language's name in English, as sentences have it."""
-    return _languages()[0][code].title()
+    return languages()[0][code].title()
 
 
 def elect(votes: Sequence[Mapping[str, float]], language: str | None = None) -> LanguageVerdict:

@@ -34,20 +34,23 @@ _SHAPES: Mapping[str, tuple[int, int, int, int]] = {
     **dict.fromkeys(("large-v3-turbo", "turbo"), (128, 1280, 4, 51_866)),
 }
 
-_loaded: dict[tuple[Weights, int, int, str, int], SpeechModel] = {}
+_loaded: dict[tuple[Weights, int, int, int], SpeechModel] = {}
 
 
-def load(weights: Weights, device: str, threads: int) -> SpeechModel:
+def load(weights: Weights, threads: int) -> SpeechModel:
     """Return the model; the last one is kept, and serves until other weights are asked for.
 
+    It works on a graphics processor where its library finds one.
+
+    :param threads: that it may keep busy.
     :raises Permanent: what lies there can't be read as weights.
     """
     status = (weights.path / MODEL_FILE if weights.is_converted else weights.path).stat()
-    key = weights, status.st_mtime_ns, status.st_size, device, threads
+    key = weights, status.st_mtime_ns, status.st_size, threads
     if key not in _loaded:
         _loaded.clear()
         try:
-            _loaded[key] = _converted(weights, device, threads) if weights.is_converted else _plain(weights, device)
+            _loaded[key] = _converted(weights, threads) if weights.is_converted else _plain(weights, threads)
         except Exception as error:  # whatever torch, pickle, gzip or CTranslate2 say of a file that is no model
             words = " ".join(str(error).split())[:200]
             raise Permanent(
@@ -64,16 +67,22 @@ def _anew(weights: Weights) -> str:
     return f"fetch it again with `amphipod models pull {weights.name}`" if weights.name else "check the file"
 
 
-def _converted(weights: Weights, device: str, threads: int) -> SpeechModel:
+def _converted(weights: Weights, threads: int) -> SpeechModel:
+    import ctranslate2
+
     from plugins.transcript.decoding.ctranslate2_model import ConvertedModel
 
+    device = "cuda" if ctranslate2.get_cuda_device_count() else "cpu"
     return ConvertedModel(weights.path, device, threads)
 
 
-def _plain(weights: Weights, device: str) -> SpeechModel:
+def _plain(weights: Weights, threads: int) -> SpeechModel:
+    import torch
+
     from plugins.transcript.decoding.whisper_model import TorchModel
 
-    return TorchModel(read(weights.path, device))
+    torch.set_num_threads(threads)
+    return TorchModel(read(weights.path, "cuda" if torch.cuda.is_available() else "cpu"))
 
 
 def read(path: Path, device: str) -> Whisper:

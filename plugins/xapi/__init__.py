@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
-from core import DROP, Destination, Job, Manifest, PluginUnavailable, Receipt, Statement, hookimpl
+from core import DROP, Destination, Finding, Job, Manifest, PluginUnavailable, Receipt, Statement, hookimpl
 
 if TYPE_CHECKING:
+    import typer
     from pydantic import BaseModel
 
     from core.settings import Settings
@@ -90,6 +91,18 @@ class Plugin:
     def emit_statement(self, statements: Sequence[Statement], destination: Destination) -> Sequence[Receipt] | None:
         client = self._clients.get(destination.name)
         return client.deliver(statements) if client else None
+
+    @hookimpl
+    def examine_host(self) -> Sequence[Finding]:
+        from plugins.xapi import lrs
+
+        return [lrs.examine(store, self._clients[name]) for name, store in self._stores.items()]
+
+    @hookimpl
+    def register_commands(self, cli: typer.Typer) -> None:
+        from plugins.xapi.commands import pseudonyms
+
+        cli.command()(pseudonyms)
 
 
 plugin = Plugin()

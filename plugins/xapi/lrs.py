@@ -5,26 +5,17 @@ from __future__ import annotations
 import json
 import re
 import threading
-import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, cast
 
 import structlog
 
-from core import Receipt, Statement
+from core import Finding, Receipt, Statement, backoff
+from plugins.xapi.connection import Answer, Connection
 
 if TYPE_CHECKING:
-    import requests
-
     from plugins.xapi.settings import RecordStore
-
-#: Of xAPI; a strict store refuses a request without it.
-_VERSION = "1.0.3"
-
-#: Seconds to reach the store at all.
-_CONNECT = 10.0
 
 #: One of the statements is the reason; which one is found by halves.
 _SPLIT = (
@@ -40,35 +31,13 @@ _BUSY = (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_R
 _WORDS = 500
 _HEAD = 80
 
-#: Bytes of an answer that are read: the ids of a batch are a hundredth of it.
-_ANSWER_LIMIT = 1 << 20
+#: Seconds for a question that a person waits for.
+_ABOUT = 10.0
 
 #: Statements refused one by one, and none taken, after which a store is taken to refuse all.
 _REFUSES_ALL = 3
 
 _log = structlog.get_logger()
-
-
-@dataclass(frozen=True)
-class _Answer:
-    """What a store has answered."""
-
-    status_code: int
-    reason: str
-    headers: Mapping[str, str]
-    body: bytes
-
-    def json(self) -> Any:
-        """Return the body's JSON.
-
-        Raises:
-            ValueError
-        """
-        return json.loads(self.body)
-
-    @property
-    def text(self) -> str:
-        return self.body.decode(errors="replace")
 
 
 class Client:
@@ -86,12 +55,27 @@ class Client:
         """
         return self._deliver(statements, [])
 
+    def versions(self) -> list[str]:
+        """Return the versions of xAPI that the store says it speaks, asked for `about` beside its statements.
+
+        Raises:
+            requests.RequestException
+            ValueError: it does not say.
+        """
+        where = self._store.url.rstrip("/").rpartition("/")[0] + "/about"
+        answer = self._connection().ask("GET", url=where, limit=min(self._time_limit, _ABOUT))
+        said = answer.json() if answer.status_code == HTTPStatus.OK else None
+        versions = said.get("version") if isinstance(said, Mapping) else None
+        if not isinstance(versions, list) or not all(isinstance(one, str) for one in versions):
+            raise ValueError(f"{where} answers {answer.status_code}, and no versions")
+        return versions
+
     def _deliver(self, statements: Sequence[Statement], before: list[Receipt]) -> list[Receipt]:
         """Post what comes after those that have the receipts `before`."""
         import requests
 
         try:
-            response = self._post(json.dumps(statements, separators=(",", ":"), default=dict))
+            response = self._connection().post(json.dumps(statements, separators=(",", ":"), default=dict))
         except (requests.RequestException, ValueError) as error:
             return _each(statements, _unreachable(error, self._store, self._time_limit))
         if response.status_code in _SPLIT and len(statements) > 1:
@@ -104,35 +88,6 @@ class Client:
             return [_each([one], delivered)[0] if _id(one) in taken else next(rest) for one in statements]
         return _each(statements, self._judge(response, statements))
 
-    def _post(self, body: str) -> _Answer:
-        """Ask once, or twice if the store has closed the connection meanwhile; ids make a repetition harmless."""
-        import requests
-
-        try:
-            return self._ask("POST", data=body)
-        except (requests.Timeout, requests.exceptions.SSLError):
-            raise
-        except requests.ConnectionError:
-            return self._ask("POST", data=body)
-
-    def _ask(self, method: str, **about: Any) -> _Answer:
-        """Ask, and read the answer within the time limit, which `requests` has for each piece only.
-
-        Raises:
-            requests.RequestException
-        """
-        limits = (min(_CONNECT, self._time_limit), self._time_limit)
-        until = time.monotonic() + self._time_limit
-        response = self._session().request(
-            method, self._store.url, timeout=limits, allow_redirects=False, stream=True, **about
-        )
-        try:
-            body = _read(response, until)
-        except BaseException:
-            response.close()
-            raise
-        return _Answer(response.status_code, response.reason, response.headers, body)
-
     def _halves(self, statements: Sequence[Statement], before: list[Receipt]) -> list[Receipt]:
         half = len(statements) // 2
         receipts = self._deliver(statements[:half], before)
@@ -144,7 +99,7 @@ class Client:
             return receipts + _each(statements[half:], _blocked(f"{self._store.url} refuses all: {last.words}"))
         return receipts + self._deliver(statements[half:], so_far)
 
-    def _judge(self, response: _Answer, statements: Sequence[Statement]) -> Receipt:
+    def _judge(self, response: Answer, statements: Sequence[Statement]) -> Receipt:
         status, url = response.status_code, self._store.url
         if status == HTTPStatus.NO_CONTENT or (status == HTTPStatus.OK and _taken(response, statements)):
             return Receipt(statement_id="", outcome="delivered")
@@ -163,13 +118,13 @@ class Client:
                 statement_id="",
                 outcome="retry",
                 words=f"{url} answers {status}, it is tried again",
-                retry_after=_retry_after(response),
+                retry_after=backoff.retry_after(response.headers.get("Retry-After"), response.headers.get("Date")),
                 store_wide=status in _BUSY or "Retry-After" in response.headers,
             )
         location = f" and points to {response.headers['Location']}" if "Location" in response.headers else ""
         return _blocked(f"{url} answers {status}{location}: is it a store's statements resource (.../xAPI/statements)?")
 
-    def _judge_conflict(self, response: _Answer, statement_id: str) -> Receipt:
+    def _judge_conflict(self, response: Answer, statement_id: str) -> Receipt:
         """Believe a conflict only where the store has a statement of this id, or does not let us look."""
         import requests
 
@@ -185,56 +140,15 @@ class Client:
     def _has(self, statement_id: str) -> bool | None:
         """Tell whether the store has a statement, a voided one too; None where it does not say."""
         for name in ("statementId", "voidedStatementId"):
-            answer = self._ask("GET", params={name: statement_id})
+            answer = self._connection().ask("GET", params={name: statement_id})
             if answer.status_code != HTTPStatus.NOT_FOUND:
                 return True if answer.status_code == HTTPStatus.OK else None
         return False
 
-    def _session(self) -> requests.Session:
-        session = getattr(self._local, "session", None)
-        if session is None:
-            session = self._local.session = self._open()
-        return cast("requests.Session", session)
-
-    def _open(self) -> requests.Session:
-        import requests
-
-        session = requests.Session()
-        session.headers.update({"X-Experience-API-Version": _VERSION, "Content-Type": "application/json"})
-        store = self._store
-        if store.token:
-            session.headers["Authorization"] = f"Bearer {store.token.get_secret_value()}"
-        elif store.login is not None:
-            session.auth = (store.login, store.password.get_secret_value() if store.password else "")
-        if store.ca_file:
-            session.verify = str(store.ca_file)
-        return session
-
-
-def _read(response: requests.Response, until: float) -> bytes:
-    """Return an answer's body, of an endless one the beginning.
-
-    Raises:
-        requests.RequestException: it is not there in time, or breaks off.
-    """
-    import requests
-    import urllib3
-
-    body = b""
-    try:
-        while some := response.raw.read1(_ANSWER_LIMIT, decode_content=True):
-            body += some
-            if time.monotonic() > until:
-                raise requests.ReadTimeout("the answer did not end in time")
-            if len(body) > _ANSWER_LIMIT:
-                response.close()
-                return body
-        response.raw.drain_conn()
-    except urllib3.exceptions.ReadTimeoutError as error:
-        raise requests.ReadTimeout(error) from error
-    except urllib3.exceptions.HTTPError as error:
-        raise requests.ConnectionError(error) from error
-    return body
+    def _connection(self) -> Connection:
+        if not hasattr(self._local, "connection"):
+            self._local.connection = Connection(self._store, self._time_limit)
+        return cast("Connection", self._local.connection)
 
 
 def _each(statements: Sequence[Statement], receipt: Receipt) -> list[Receipt]:
@@ -280,7 +194,7 @@ def _cause(error: BaseException) -> BaseException:
         error = below
 
 
-def _taken(response: _Answer, statements: Sequence[Statement]) -> frozenset[str]:
+def _taken(response: Answer, statements: Sequence[Statement]) -> frozenset[str]:
     """Return the ids that a store says it has taken; none unless its answer is a list of ids of ours, each once."""
     if response.status_code != HTTPStatus.OK:
         return frozenset()
@@ -298,14 +212,14 @@ def _id(statement: Statement) -> str:
     return str(statement.get("id", "")).lower()
 
 
-def _said(response: _Answer) -> str:
+def _said(response: Answer) -> str:
     """Return what a store answered instead of the ids."""
     media_type = response.headers.get("Content-Type", "something").partition(";")[0]
     words = " ".join(response.text[:_WORDS].split())[:_HEAD]
     return f"{words!r}, not the ids of the statements" if "json" in media_type else f"{media_type}, not JSON"
 
 
-def _words(response: _Answer) -> str:
+def _words(response: Answer) -> str:
     """Return why a store refused, field by field where it says so (Ralph and other FastAPI services do)."""
     try:
         detail = cast("Any", response.json())
@@ -317,9 +231,18 @@ def _words(response: _Answer) -> str:
     return (detail if isinstance(detail, str) else json.dumps(detail))[:_WORDS]
 
 
-def _retry_after(response: _Answer) -> float | None:
-    """Return the seconds of a Retry-After header; a date is left to our own pauses."""
+def examine(store: RecordStore, client: Client) -> Finding:
+    """Ask a store which versions of xAPI it speaks: a version is one with its patches."""
+    import requests
+
+    subject = f"record store {store.name}"
     try:
-        return float(response.headers["Retry-After"])
-    except (KeyError, ValueError):
-        return None
+        versions = client.versions()
+    except requests.RequestException as error:
+        return Finding(subject, ok=False, words=_unreachable(error, store, _ABOUT).words)
+    except ValueError as error:  # some have no such resource, and take statements all the same
+        return Finding(subject, ok=None, words=f"does not say which versions of xAPI it speaks: {error}")
+    if any(one.split(".")[:2] == store.version.split(".")[:2] for one in versions):
+        return Finding(subject, ok=True, words=f"speaks xAPI {', '.join(versions)}; it is sent {store.version}")
+    words = f"speaks xAPI {', '.join(versions)}, not {store.version}: set `version` of store {store.name}"
+    return Finding(subject, ok=False, words=words)

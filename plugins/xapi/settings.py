@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -23,13 +24,15 @@ class RecordStore(BaseModel):
     password: SecretStr | None = None
     #: Bearer token, instead of login and password.
     token: SecretStr | None = None
+    #: Of xAPI, in the header that a strict store refuses a request without.
+    version: Literal["1.0.3", "2.0.0"] = "1.0.3"
     #: Only these verbs, by the last word of their IRI: ("played", "completed"); none: all.
     verbs: tuple[str, ...] = ()
     #: Only about activities whose id begins with one of these; none: all.
     activities: tuple[str, ...] = ()
     #: None: as `anonymize_actor` says.
     anonymize: bool | None = None
-    #: Certificates to trust instead of the system's.
+    #: Certificates to trust instead of the system's, and of those that the environment names.
     ca_file: Path | None = None
 
 
@@ -49,6 +52,7 @@ class XapiSettings(BaseModel):
         default=None, description="password at that store"
     )
     lrs_token: SecretStr | None = Field(default=None, description="bearer token, instead of login and password")
+    lrs_version: Literal["1.0.3", "2.0.0"] = Field(default="1.0.3", description="version of xAPI that it is sent")
     stores: tuple[RecordStore, ...] = Field(
         default=(), description="more stores, each with its own filter, as JSON; see [xapi.md](xapi.md)"
     )
@@ -60,6 +64,14 @@ class XapiSettings(BaseModel):
     )
     anonymize_key: SecretStr | None = Field(
         default=None, description="secret that the pseudonyms depend on; keep it, a new key makes new people"
+    )
+    anonymize_key_id: str = Field(
+        default="",
+        pattern=r"^[A-Za-z0-9_-]{0,16}$",
+        description="name of that key, which stands in the pseudonyms' home page; give each new key another",
+    )
+    anonymize_old_keys: Mapping[str, SecretStr] = Field(
+        default={}, description="earlier keys by their names, as JSON, for `amphipod pseudonyms`"
     )
     pseudonym_form: Literal["account", "mailbox"] = Field(
         default="account", description="how a pseudonym is written; mailbox is Esup-Pod's form"
@@ -81,6 +93,11 @@ class XapiSettings(BaseModel):
         if self.lrs_url is None:
             return self.stores
         first = RecordStore(
-            name="lrs", url=self.lrs_url, login=self.lrs_login, password=self.lrs_pwd, token=self.lrs_token
+            name="lrs",
+            url=self.lrs_url,
+            login=self.lrs_login,
+            password=self.lrs_pwd,
+            token=self.lrs_token,
+            version=self.lrs_version,
         )
         return (first, *self.stores)

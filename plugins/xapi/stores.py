@@ -15,6 +15,8 @@ from plugins.xapi.anonymize import Scheme
 if TYPE_CHECKING:
     from plugins.xapi.settings import RecordStore, XapiSettings
 
+_VOIDED = "http://adlnet.gov/expapi/verbs/voided"
+
 
 def of(settings: XapiSettings) -> Mapping[str, RecordStore]:
     """Return the stores by name, with all that the settings say of each.
@@ -52,6 +54,12 @@ def _check_scheme(settings: XapiSettings) -> None:
             "take XAPI_ANONYMIZE_ACTOR out of our settings",
             step="emit",
         )
+    if settings.anonymize_key_id in settings.anonymize_old_keys:
+        raise BadSettings(
+            f"the key in force and an earlier one have one name, {settings.anonymize_key_id!r}",
+            remedy="give the new key another AMPHIPOD_XAPI_ANONYMIZE_KEY_ID",
+            step="emit",
+        )
     home = urlsplit(settings.pseudonym_home)
     if not home.hostname or (settings.pseudonym_form == "mailbox" and home.hostname.endswith(".invalid")):
         raise BadSettings(
@@ -68,12 +76,26 @@ def scheme(settings: XapiSettings) -> Scheme:
         settings.anonymize_key.get_secret_value().encode(),
         settings.pseudonym_form,
         settings.pseudonym_home,
+        settings.anonymize_key_id,
     )
 
 
+def schemes(settings: XapiSettings) -> list[Scheme]:
+    """Return how people are renamed now, and were under the earlier keys."""
+    now = [scheme(settings)] if settings.anonymize_key else []
+    form, home = settings.pseudonym_form, settings.pseudonym_home
+    old = settings.anonymize_old_keys.items()
+    return now + [Scheme(key.get_secret_value().encode(), form, home, name) for name, key in old]
+
+
 def wants(store: RecordStore, statement: Statement) -> bool:
-    """Tell whether a store's filter lets a statement through."""
+    """Tell whether a store's filter lets a statement through.
+
+    One that voids another passes each: the store may have the other, and where it hasn't, it voids nothing.
+    """
     verb, activity = (_id(statement.get(field)) for field in ("verb", "object"))
+    if verb == _VOIDED:
+        return True
     if store.verbs and verb.rstrip("/").rpartition("/")[2] not in store.verbs:
         return False
     return not store.activities or activity.startswith(store.activities)

@@ -70,7 +70,7 @@ def site_folder(tmp_path_factory: pytest.TempPathFactory, hls_js: Path, assets: 
     subprocess.run(
         [
             *(sys.executable, "-P", "-m", "core.cli", "run", str(clip), "--out", str(folder / "media"), "--page"),
-            *("--steps", "encode", "--option", "preset=veryfast"),
+            *("--steps", "encode", "--option", "preset=veryfast", "--option", "quality=off"),
         ],
         env=os.environ | {"AMPHIPOD_JOBS_ROOT": str(folder / "jobs")},
         check=True,

@@ -24,6 +24,7 @@ def test_the_public_names() -> None:
         "DROP",
         "Destination",
         "Division",
+        "Finding",
         "Job",
         "Manifest",
         "Part",

@@ -128,8 +128,7 @@ class Worker:
     @property
     def pids(self) -> list[int]:
         """The worker processes below Dramatiq's master."""
-        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
-        return [int(pid) for pid in children]
+        return children(self.process.pid)
 
     def signal(self, number: signal.Signals) -> None:
         """Send a signal to the worker processes, not to their master."""
@@ -211,6 +210,10 @@ def child_of(job: str, within: float = 20.0) -> int:
     """Wait until the toy engine sleeps in this job, and return its process."""
     file = Path(os.environ["TMPDIR"]) / f"child-{job}"
     return int(until(lambda: file.exists() and file.read_text(), within, f"the child of {job} begins"))
+
+
+def children(pid: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
 def is_alive(pid: int) -> bool:

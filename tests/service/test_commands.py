@@ -13,10 +13,12 @@ from typing import Any
 
 import pytest
 
+from core import jobs
+from core.model import State
 from core.settings import Settings
 
 from ..conftest import TOY_ENGINE, InstallPlugin
-from .conftest import RedisServer, child_of, is_alive, until
+from .conftest import RedisServer, child_of, children, is_alive, until
 
 AMPHIPOD = [sys.executable, "-m", "core.cli"]
 
@@ -64,6 +66,21 @@ def test_wait_follows_a_job_to_its_end(worker: subprocess.Popen[bytes]) -> None:
     assert done.returncode == 0
     assert "x realtime" in done.stderr
     assert done.stdout.splitlines()[0] == f"{job} succeeded"
+
+
+def test_a_killed_worker_command_leaves_nobody_working_beside_the_next_one(
+    worker: subprocess.Popen[bytes], toy_service: Settings
+) -> None:
+    job = submit(sleep=60)
+    child = child_of(job)
+    masters = children(worker.pid)
+    below = [child, *masters, *(pid for master in masters for pid in children(master))]
+    assert len(masters) == 2
+
+    worker.kill()
+
+    until(lambda: not any(map(is_alive, below)), 20, "all processes of the service end")
+    until(lambda: jobs.status(job, settings=toy_service).state is State.WAITING, 10, "its job is for others to do")
 
 
 def test_submit_and_wait_in_one_command_fails_as_the_job_does(worker: subprocess.Popen[bytes]) -> None:

@@ -7,6 +7,7 @@ import os
 import signal
 import time
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,12 @@ def child_of(part: str, attempt: int = 1) -> int:
     return int(until(lambda: file.exists() and file.read_text(), 20, f"part {part} begins"))
 
 
+def begun() -> list[str]:
+    """Return the parts that were begun, of all jobs, in order."""
+    file = Path(os.environ["TMPDIR"]) / "begun"
+    return file.read_text().split() if file.exists() else []
+
+
 def attempts(settings: Settings, job: str, into: str = "abc") -> dict[str, int]:
     return {part: result_of(settings, job, f"encode.{part}")["attempt"] for part in into}
 
@@ -90,6 +97,37 @@ class TestSharing:
         assert done == sorted(done)
         assert len(set(done)) >= 2
         assert max(done) > 2.0, "more than one part's"
+
+
+class TestTurns:
+    def test_a_short_job_does_not_wait_for_all_parts_of_a_lecture(
+        self, start: Start, submit: Submit, ended: Ended
+    ) -> None:
+        for number in range(2):
+            start("encoding", run_dir=f"run-{number}")
+        start("callbacks")
+        letters = "abcdefghijkl"
+        submit(into=letters, **{part: {"sleep": 0.4} for part in letters})
+        until(lambda: "b" in begun(), 20, "two parts are worked on")
+        before = len(begun())
+
+        assert ended(submit(into="z")).state is State.SUCCEEDED
+
+        assert begun().index("z") <= before + 4, "its turn comes when those that were begun are done"
+
+    @pytest.mark.long
+    def test_a_setting_says_how_much_of_the_service_one_job_takes(
+        self, start: Start, submit: Submit, ended: Ended, toy_service: Settings, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("AMPHIPOD_JOB_SLOTS", "1")
+        for number in range(2):
+            start("encoding", run_dir=f"run-{number}")
+        start("callbacks")
+        job = submit(into="abc", **{part: {"sleep": 1.0} for part in "abc"})
+        ended(job)
+
+        times = [result_of(toy_service, job, f"encode.{part}") for part in "abc"]
+        assert all(one["finished_at"] <= other["started_at"] for one, other in pairwise(times))
 
 
 class TestFaults:

@@ -77,6 +77,8 @@ def _step(step: StepDetail) -> Iterator[str]:
     for attempt in step.attempts:
         if attempt.state is State.FAILED:
             yield f"  {_attempt(attempt)}"
+    if step.summary:
+        yield f"  {plain(step.summary)}"
     yield from (f"  {plain(note)}" for note in step.notes)
     said = [option for option in step.options if option.origin]
     if said:

@@ -28,6 +28,8 @@ def show(manifest: Manifest, folder: JobFolder, *, as_json: bool, lines: bool = 
             table.add_row(*(Text(plain(cell)) for cell in cells))  # as Text: a name is no markup
         console.print(table)
     for name, step in manifest.steps.items():
+        if summary := step.facts.get("summary"):
+            console.print(plain(f"{name}: {summary}"), markup=False, highlight=False, soft_wrap=True)
         for note in step.notes:
             console.print(plain(f"{name}: {note}"), markup=False, highlight=False, soft_wrap=True)
     for place in places(manifest, folder):

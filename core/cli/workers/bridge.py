@@ -12,6 +12,7 @@ import typer
 from core import logs
 from core.cli.terminal.options import Call
 from core.errors import BadCall, BadSettings
+from core.process import parent
 from core.redis import connection
 from core.settings import Settings
 
@@ -27,6 +28,7 @@ def bridge(
     Needs ENCODING_TRANSCODING_CELERY_BROKER_URL or XAPI_CELERY_BROKER_URL, MEDIA_ROOT, and a broker of our own, which
     may be the same Redis. It may run beside Pod's workers: each message goes to one of them.
     """
+    parent.follow_named()
     settings = cast("Call", context.obj).settings()
     wanted = _brokers(settings, queue or [])
     if find_spec("kombu") is None:

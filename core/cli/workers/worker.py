@@ -19,6 +19,7 @@ from core.cli.terminal.options import Call
 from core.errors import BadCall
 from core.plugin_host import installation
 from core.plugin_host.manager import Manager
+from core.process import parent
 from core.queue import host_metrics, names
 from core.redis import connection
 
@@ -95,7 +96,7 @@ def worker(
         measures.collecting()
         where = host_metrics.serve(settings, metrics_port, [name for name in queues if heavy[name]])
         typer.echo(f"metrics at {where}", err=True)
-    environment = dict(os.environ)
+    environment = {**os.environ, **parent.named()}
     if cast("Call", context.obj).config:
         environment["AMPHIPOD_CONFIG"] = str(cast("Call", context.obj).config)
     services = [_Service(_command(name, settings.slots if heavy[name] else 0, grace), environment) for name in queues]

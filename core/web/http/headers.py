@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
+from starlette._utils import get_route_path
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
@@ -43,6 +44,25 @@ SECURITY: Mapping[str, str] = {
 LOCAL = ("127.0.0.1", "::1")
 
 _PREFIX = re.compile(r"(/[A-Za-z0-9._~-]+)+")
+
+
+class ReadableAcrossOrigins:
+    """Lets pages of elsewhere read each answer of one path: a tracker acts on refusals. No cookie counts there."""
+
+    def __init__(self, app: ASGIApp, path: str) -> None:
+        self._app = app
+        self._path = path
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def readable(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                headers.setdefault("access-control-allow-origin", "*")
+                headers.setdefault("access-control-expose-headers", "Retry-After")
+            await send(message)
+
+        is_ours = scope["type"] == "http" and get_route_path(scope) == self._path
+        await self._app(scope, receive, readable if is_ours else send)
 
 
 class SecurityHeaders:

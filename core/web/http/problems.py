@@ -221,7 +221,9 @@ def is_api(request: Request) -> bool:
 
 #: Paths of contracts that are not ours, with tokens and words of their own. Each by itself: a plugin's address beside
 #: them is one of ours.
-_FOREIGN = re.compile(r"/task/(execute|(status|stop|result)/[^/]+(/file/.*)?)|/xapi/statements|/api/(health|version)")
+_FOREIGN = re.compile(
+    r"/task/(execute|(status|stop|result)/[^/]+(/file/.*)?)|/xapi/(statements|about)|/api/(health|version)"
+)
 
 
 def is_foreign(request: Request) -> bool:

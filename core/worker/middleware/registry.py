@@ -45,6 +45,9 @@ class Registry(Middleware):
             "pid": os.getpid(),
             "queues": sorted({names.bare(queue) for queue in worker.consumers}),
             "threads": worker.worker_threads,
+            # Processes that share a folder of locks share its slots.
+            "gate": f"{host}:{self._settings.run_dir}",
+            "slots": self._settings.slots,
             "version": version(NAME),
             "started_at": now().isoformat(),
         }

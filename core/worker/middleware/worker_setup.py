@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 from collections.abc import Collection
 
 import dramatiq
@@ -9,6 +10,7 @@ from dramatiq.middleware import Middleware
 from pydantic import BaseModel
 
 from core import logs
+from core.process import parent
 from core.queue import names
 from core.queue.broker import Broker
 from core.settings import Settings
@@ -19,6 +21,8 @@ class WorkerSetup(Middleware):
         self._settings, self._own = settings, own
 
     def after_process_boot(self, _broker: dramatiq.Broker) -> None:
+        if (first := multiprocessing.parent_process()) and first.pid:
+            parent.follow(first.pid)
         logs.configure(self._settings, own=self._own)
 
     def before_worker_boot(self, broker: dramatiq.Broker, worker: dramatiq.Worker) -> None:

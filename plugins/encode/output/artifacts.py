@@ -15,6 +15,7 @@ from plugins.encode.output.hls import AudioChoice, Variant, bandwidths, master, 
 from plugins.encode.output.info_video import Made, pod_manifest
 from plugins.encode.output.thumbnails import Stills, save_cover
 from plugins.encode.profiles import Opus
+from plugins.encode.quality.report import report
 from plugins.encode.video.ladder import shrunk_notes
 from plugins.media.opener import grown
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from plugins.encode.output.package import Encoded
     from plugins.encode.output.subtitles import SubtitleReader
     from plugins.encode.profiles import Profile, Voice
+    from plugins.encode.quality.aim import Aim
     from plugins.encode.source.probe import AudioTrack, Media
     from plugins.encode.transcode import Transcoded
 
@@ -43,10 +45,12 @@ def publish(
     audio: Sequence[Path],
     context: Context,
     start: float,
+    aims: Sequence[Aim] = (),
 ) -> StepOutput:
     """Write what is known only once all is encoded, and name every file.
 
     :param start: when the encode began, seconds since 1970.
+    :param aims: what is known of the renditions from samples of the film.
     """
     output, media, lost = context.output, film.media, []
     thumbnails = stills.thumbnails if stills else ()
@@ -70,7 +74,7 @@ def publish(
     (output / "info_video.json").write_text(info)
     return StepOutput(
         artifacts=tuple(_artifacts(made, film, done, output)),
-        facts=_facts(film, done),
+        facts=_facts(film, done) | report(aims, done.renditions),
         notes=(*shown_notes(film), *done.notes, *lost, *_track_notes(media, options), *grown(media.path, media.size)),
     )
 

@@ -19,6 +19,7 @@ from pydantic import TypeAdapter
 from core import Division, Part
 from plugins.encode.audio.loudness import levelled
 from plugins.encode.film import Film, film_of
+from plugins.encode.quality.aim import Aim, aim_at  # at run time: it travels as JSON
 from plugins.encode.video.pictures import INSTANT
 from plugins.media.opener import open_source
 from plugins.media.settings import DEFAULTS, MediaSettings
@@ -67,6 +68,8 @@ class Assignment:
 
     film: Film
     stretch: Stretch | None = None
+    #: The CRFs of all parts.
+    aims: tuple[Aim, ...] = ()
 
     @classmethod
     def of(cls, part: Part) -> Assignment:
@@ -119,14 +122,15 @@ def divide_lecture(
     joints = _joints(clock, stamps[first:end], interval, count)
     if not joints:
         return Division()
+    aims = aim_at(film, options.ladder, context)
     edges = [first, *(first + joint for joint in joints), end]
     parts = []
     for number, (start, following) in enumerate(pairwise(edges)):
         stretch = _stretch(clock, stamps, start, following, is_first=not number, is_last=number == len(joints))
         seconds = float((stamps[following - 1] - stamps[start]) * clock.unit)
-        parts.append(Part(name=f"p{number:03}", weight=seconds, facts=Assignment(film, stretch).facts))
+        parts.append(Part(name=f"p{number:03}", weight=seconds, facts=Assignment(film, stretch, aims).facts))
     if film.has_sound or film.media.subtitles:  # the shortest part is served last
-        parts.append(Part(name="sound", weight=film.duration * _SOUND_SHARE, facts=Assignment(film).facts))
+        parts.append(Part(name="sound", weight=film.duration * _SOUND_SHARE, facts=Assignment(film, aims=aims).facts))
     return Division(parts=tuple(parts))
 
 

@@ -20,10 +20,11 @@ from plugins.encode.output.subtitles import readers_for
 from plugins.encode.output.thumbnails import Stills
 from plugins.encode.parts.divide import Assignment
 from plugins.encode.parts.packets import SOUND_CLOCK, PacketWriter
+from plugins.encode.quality.aim import aimed
 from plugins.encode.source.reader import Reading, read
 from plugins.encode.source.tracks import PICTURES, Take, in_film
 from plugins.encode.transcode import wait_for
-from plugins.encode.video.encoder import RenditionEncoder
+from plugins.encode.video.encoder import RenditionEncoder, threads_for
 from plugins.encode.video.ladder import renditions_for
 from plugins.encode.video.pictures import Pictures
 from plugins.media.coverage import Hole, PictureCoverage, stated_end
@@ -94,11 +95,14 @@ def _encode_pictures(told: Assignment, options: EncodeOptions, context: Context)
 
     with ExitStack() as stack:
         encoders: list[RenditionEncoder] = []
-        for rendition in renditions_for(video, profile):
-            encoders.append(RenditionEncoder(rendition, video, profile, context.threads, open_writer))
+        renditions = aimed(renditions_for(video, profile), told.aims)
+        for rendition in renditions:
+            threads = threads_for(rendition, renditions, context.threads)
+            encoders.append(RenditionEncoder(rendition, video, profile, threads, open_writer))
             stack.callback(encoders[-1].abandon)
             encoders[-1].start()
         pictures = Pictures(film, profile, encoders, stills, context.workdir)
+        pictures.timeline.keep(start, end)
         reel = Reel(film.media, video, stretch, context)
         for frame in reel.frames():
             reel.hand_on(frame, pictures.take)
@@ -111,7 +115,7 @@ def _encode_pictures(told: Assignment, options: EncodeOptions, context: Context)
     holes = in_film(film.lecture, reel.holes())
     own = [(max(one, start or one), min(other, other if end is None else end)) for one, other in holes]
     lost = Reading(reel.damaged, holes={PICTURES: [(one, other) for one, other in own if other > one]})
-    return {"end": pictures.timeline.end, **lost.facts}
+    return {"end": pictures.timeline.end, "frames": pictures.timeline.count.facts, **lost.facts}
 
 
 class Reel:

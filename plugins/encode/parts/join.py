@@ -7,7 +7,6 @@ import os
 import shutil
 from collections.abc import Sequence
 from fractions import Fraction
-from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,11 +20,12 @@ from plugins.encode.output.thumbnails import Stills
 from plugins.encode.parts.divide import Assignment
 from plugins.encode.parts.encode import TILES, packet_path
 from plugins.encode.parts.packets import PacketFile
+from plugins.encode.quality.aim import aimed
 from plugins.encode.source.reader import Reading
 from plugins.encode.transcode import Transcoded, judge
 from plugins.encode.video.encoder import Encoder
 from plugins.encode.video.ladder import renditions_for
-from plugins.encode.video.pictures import Timeline
+from plugins.encode.video.timeline import FrameCount
 
 if TYPE_CHECKING:
     from core import Context, Job, PartOutput, StepOutput
@@ -41,12 +41,13 @@ _LOOK_EVERY = 500
 
 def join_parts(job: Job, parts: Sequence[PartOutput], options: EncodeOptions, context: Context) -> StepOutput:
     """Make of all parts what `encode_lecture` would have made of the source."""
-    film, output, profile = Assignment.of(parts[0].part).film, context.output, options.ladder
+    told, output, profile = Assignment.of(parts[0].part), context.output, options.ladder
+    film = told.film
     media = film.media
     assert media.video
     folders = [part.folder for part in parts if part.folder]
     with output_errors(output):
-        renditions = _join_renditions(film, folders, profile, context)
+        renditions = _join_renditions(told, folders, profile, context)
         stills = Stills(output, media.video, film.duration, options)
         for tiles in _find(folders, TILES):
             stills.add_tiles(tiles)
@@ -56,19 +57,22 @@ def join_parts(job: Job, parts: Sequence[PartOutput], options: EncodeOptions, co
         for path in (*audio, *stills.thumbnails, *(reader.path for reader in subtitles)):
             for made in _find(folders, path.name):
                 _link_or_copy(made, path)
-        frame_rate = _frame_rate(film, parts, renditions[0].rendition, profile)
+        frame_rate = _frame_rate(film, parts)
         end = max(part.facts["end"] for part in parts)
         reading = Reading(reached=end)
         for part in parts:
             reading.add_facts(part.facts)
         done = Transcoded(renditions, (), end, frame_rate, judge(film, reading), reading.missing)
         begun = min(part.facts["begun"] for part in parts)
-        return publish(job, film, options, done, stills, subtitles, audio, context, begun)
+        return publish(job, film, options, done, stills, subtitles, audio, context, begun, told.aims)
 
 
-def _join_renditions(film: Film, folders: Sequence[Path], profile: Profile, context: Context) -> tuple[Encoded, ...]:
+def _join_renditions(
+    told: Assignment, folders: Sequence[Path], profile: Profile, context: Context
+) -> tuple[Encoded, ...]:
+    film = told.film
     assert film.media.video
-    renditions = renditions_for(film.media.video, profile)
+    renditions = aimed(renditions_for(film.media.video, profile), told.aims)
     # What an open encoder says of its stream is what a file must say of the packets; these two will encode nothing.
     aac = AacEncoders((rendition.spec.audio_rate for rendition in renditions if film.has_sound), film.layout)
     joined = []
@@ -122,16 +126,14 @@ def _mux(
     return frames
 
 
-def _frame_rate(film: Film, parts: Sequence[PartOutput], rendition: Rendition, profile: Profile) -> Fraction:
-    """Return what the undivided encode finds: x264 tells no durations, so where the last frame ends is a part's."""
-    video = film.media.video
-    assert video
-    timeline = Timeline(profile.keyframe_seconds, video.rate, video.time_base)
-    packets = chain.from_iterable(_packet_files([part.folder for part in parts if part.folder], rendition))
-    for time in sorted((packet.pts or 0) * packet.time_base for packet in packets):
-        timeline.count(time, Fraction(0))
-    timeline.end = max(part.facts["end"] for part in parts if Assignment.of(part.part).stretch)
-    return timeline.rate
+def _frame_rate(film: Film, parts: Sequence[PartOutput]) -> Fraction:
+    """Return what the undivided encode finds."""
+    assert film.media.video
+    count = FrameCount()
+    for part in parts:
+        if Assignment.of(part.part).stretch:
+            count.add_facts(part.facts["frames"])
+    return count.rate(film.media.video.rate)
 
 
 def _packet_files(folders: Sequence[Path], track: Rendition | int) -> list[PacketFile]:

@@ -25,7 +25,7 @@ from plugins.encode.studio.layout import Stage, Take
 from plugins.encode.transcode import wait_for
 from plugins.encode.video.encoder import RenditionEncoder
 from plugins.encode.video.ladder import Rendition, level_for
-from plugins.encode.video.pictures import Timeline
+from plugins.encode.video.timeline import Timeline
 from plugins.media.settings import DEFAULTS, MediaSettings
 
 if TYPE_CHECKING:

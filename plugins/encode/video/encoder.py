@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
+import os
 import queue
 import threading
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, Protocol
@@ -13,11 +16,13 @@ from av.codec.context import Flags
 
 from plugins.encode.audio.encoders import EncodedAudio
 from plugins.encode.video.av1 import av1_options
+from plugins.encode.video.still import longest_usual
 from plugins.encode.video.tonemap import shown_colour
 
 if TYPE_CHECKING:
     from av.container import OutputContainer
     from av.packet import Packet
+    from av.video.codeccontext import VideoCodecContext
     from av.video.frame import VideoFrame
     from av.video.stream import VideoStream
 
@@ -26,7 +31,7 @@ if TYPE_CHECKING:
     from plugins.encode.video.ladder import Rendition
 
 #: Frames and sounds that may wait for an encoder. x264's own lookahead is what takes memory, not this.
-_WAITING = 12
+_WAITING = 8
 
 #: Seconds between two looks at whether the other side still lives.
 _HEARTBEAT = 0.2
@@ -87,6 +92,7 @@ class RenditionEncoder(threading.Thread):
         self._queue: queue.Queue[VideoFrame | Sequence[EncodedAudio] | None] = queue.Queue(_WAITING)
         self._abandoned = threading.Event()
         self._error: BaseException | None = None
+        self._clock = DecodingClock(self._context, rendition.rate) if has_gaps(rendition, profile) else None
         #: Pictures encoded so far.
         self.frames = 0
 
@@ -135,6 +141,8 @@ class RenditionEncoder(threading.Thread):
 
     def _take(self, item: VideoFrame | Sequence[EncodedAudio]) -> None:
         if isinstance(item, av.VideoFrame):
+            if self._clock:
+                self._clock.shown(item)
             for packet in self._context.encode(item):
                 self._mux(packet)
         else:
@@ -142,7 +150,54 @@ class RenditionEncoder(threading.Thread):
 
     def _mux(self, packet: Packet[VideoStream]) -> None:
         self.frames += 1
+        if self._clock:
+            self._clock.stamp(packet)
         self._sink.mux((packet,), "video")
+
+
+def has_gaps(rendition: Rendition, profile: Profile) -> bool:
+    """Tell whether frames are left out of a stream whose order of decoding is not that of showing."""
+    return profile.unchanged != "off" and rendition.spec.codec == "h264"
+
+
+class DecodingClock:
+    """Decoding times a constant while before the times at which frames are shown.
+
+    x264 decodes each frame when the last but two is shown. Where frames are left out that is seconds before, and a
+    segment would begin seconds after its sound. Frames that are long shown are never reordered (`StillFilter`), so
+    twice the usual time is enough for any other.
+    """
+
+    def __init__(self, context: VideoCodecContext, rate: Fraction) -> None:
+        assert context.time_base
+        self._unit = context.time_base
+        self._delay = math.ceil(2 * longest_usual(rate) / self._unit)
+        self._shown: deque[int] = deque()
+        self._last: int | None = None
+
+    def shown(self, frame: VideoFrame) -> None:
+        """Take note of a frame before it is encoded."""
+        assert frame.pts is not None
+        assert frame.time_base is not None
+        self._shown.append(round(frame.pts * frame.time_base / self._unit))
+
+    def stamp(self, packet: Packet[VideoStream]) -> None:
+        dts = self._shown.popleft() - self._delay
+        if self._last is not None:
+            dts = max(dts, self._last + 1)
+        self._last = packet.dts = dts
+
+
+def threads_for(rendition: Rendition, renditions: Sequence[Rendition], threads: int) -> int:
+    """Return how many threads an encoder gets beside the others: half as many again as there are cores, by pixels.
+
+    x264 by itself takes so many for each, and each thread holds frames.
+
+    :param threads: that the encode may have, 0 for as many as there are cores.
+    """
+    pixels = {one.name: one.width * one.height for one in renditions}
+    share = pixels[rendition.name] / sum(pixels.values())
+    return max(round(1.5 * (threads or len(os.sched_getaffinity(0))) * share), 1)
 
 
 def _add_encoder(

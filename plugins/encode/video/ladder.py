@@ -73,7 +73,7 @@ class Rendition:
 
     def x264_options(self, profile: Profile) -> dict[str, str]:
         options = {
-            "preset": profile.preset,
+            "preset": self.spec.preset or profile.preset,
             "profile": "high",
             "level": self.level,
             "crf": f"{self.spec.crf:g}",
@@ -124,7 +124,7 @@ def _rendition(rung: RenditionSpec, video: VideoTrack, profile: Profile) -> Rend
     while (width := _width(height, video)) > WIDEST and height > _LOWEST:
         height = max(height * WIDEST // width // 2 * 2, _LOWEST)
     width = min(width, WIDEST)
-    refs = rung.refs or _PRESET_REFS[profile.preset]
+    refs = rung.refs or _PRESET_REFS[rung.preset or profile.preset]
     level = level_for(width, height, video.rate, refs, rung.max_rate)
     name = f"{height}p" if rung.codec == "h264" else f"{height}p_av1"
     return Rendition(name, width, height, video.rate, level, rung)

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from av.video.frame import PictureType, VideoFrame
+from av.video.frame import VideoFrame
 from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
 
 from plugins.encode.film import PATIENCE, Film, Scene
 from plugins.encode.video.filters import HD_HEIGHT, Filters, filters_for
+from plugins.encode.video.still import StillFilter
+from plugins.encode.video.timeline import Timeline
 from plugins.media.decoding import damage
 
 if TYPE_CHECKING:
@@ -51,70 +52,6 @@ class Scaler:
                 dst_color_range=ColorRange.MPEG if is_full_range else None,
                 dst_colorspace=matrix if frame.format.is_rgb else None,
             )
-
-
-class Timeline:
-    """Output time stamps: the source's, shifted, strictly increasing; and where keyframes go."""
-
-    def __init__(self, keyframe_seconds: float, rate: Fraction, clock: Fraction, shift: Fraction = Fraction(0)) -> None:
-        #: Seconds to take off a frame's own time stamp.
-        self.shift = shift
-        self._clock = clock
-        self._interval = Fraction(keyframe_seconds).limit_denominator(1000)
-        self._rate = rate
-        self._last: int | None = None
-        self._next_keyframe = Fraction(0)
-        self._per_second: Counter[int] = Counter()
-        self._frames = 0
-        self._begin: float | None = None
-        #: Seconds at which the last frame ends.
-        self.end = 0.0
-
-    def stamp(self, frame: VideoFrame) -> float:
-        """Set a frame's time stamp and its type, and return its time in seconds."""
-        if frame.time_base != self._clock:
-            _change_clock(frame, self._clock)
-        assert frame.time_base is not None
-        duration = frame.duration or max(round(1 / self._rate / frame.time_base), 1)
-        pts = None if frame.pts is None else frame.pts - round(self.shift / frame.time_base)
-        if self._last is not None and (pts is None or pts <= self._last):
-            pts = self._last + (duration if pts is None else 1)
-        self._last = frame.pts = pts or 0
-        frame.duration = duration
-        time = frame.pts * frame.time_base
-        # x264 would keep to the types that the source's encoder chose.
-        frame.pict_type = PictureType.NONE
-        if time >= self._next_keyframe:
-            frame.pict_type = PictureType.I
-            self._next_keyframe = (time // self._interval + 1) * self._interval
-        self.count(time, duration * frame.time_base)
-        return float(time)
-
-    def count(self, time: Fraction, duration: Fraction) -> None:
-        """Take note of a frame's time and duration in seconds."""
-        self._frames += 1
-        self._per_second[int(time)] += 1
-        self.end = float(time + duration)
-        if self._begin is None:
-            self._begin = float(time)
-
-    @property
-    def rate(self) -> Fraction:
-        """The frame rate if it is constant, as the source states it; else the most frames in a second."""
-        shown = self.end - (self._begin or 0.0)
-        mean = self._frames / shown if shown else 0.0
-        if abs(mean - float(self._rate)) < float(self._rate) / 50:
-            return self._rate
-        return Fraction(max(self._per_second.values(), default=0))
-
-
-def _change_clock(frame: VideoFrame, clock: Fraction) -> None:
-    """Give a frame of another source, or of a filter that counts finer, the film's clock."""
-    own = frame.time_base
-    if own:
-        frame.duration = round(frame.duration * own / clock)
-        frame.pts = None if frame.pts is None else round(frame.pts * own / clock)
-    frame.time_base = clock
 
 
 class TimeWindow:
@@ -216,6 +153,7 @@ class Pictures:
         # Largest first, for the cascade; the last one's frames are also the stills'.
         self._encoders = [(encoder, Scaler(encoder.rendition)) for encoder in reversed(encoders)]
         self._cascade = profile.cascade
+        self._still = StillFilter(profile.unchanged, profile.keyframe_seconds, self._frame.rate)
         self._twins = Twins()
         self._stills = stills
         self._held: VideoFrame | None = None
@@ -265,7 +203,14 @@ class Pictures:
             self._hand_out(frame)
 
     def _hand_out(self, frame: VideoFrame) -> None:
-        time = self.timeline.stamp(frame)
+        self.timeline.stamp(frame)
+        for changed in self._still.put(frame):
+            self._scale(changed)
+
+    def _scale(self, frame: VideoFrame) -> None:
+        assert frame.pts is not None
+        assert frame.time_base is not None
+        time = float(frame.pts * frame.time_base)
         # All scaling comes before the first hand-over: it writes into the frame it reads, maybe an encoder's.
         scaled: list[VideoFrame] = []
         above = frame
@@ -283,6 +228,8 @@ class Pictures:
 
     def finish(self) -> None:
         self.end_scene()
+        for last in self._still.flush():
+            self._scale(last)
         self._release(float("inf"))
 
     def _release(self, until: float) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,14 +13,19 @@ from plugins.transcript.captions.corrections import correct
 from plugins.transcript.captions.cues import Cue, build_cues
 from plugins.transcript.captions.formats import FORMATS
 from plugins.transcript.captions.review import About, page
+from plugins.transcript.captions.seams import lowered
+from plugins.transcript.captions.writable import writable
 from plugins.transcript.options import CaptionOptions
+
+#: Characters of a language tag that software has to take (RFC 5646, section 4.4.1).
+_TAG = 35
 
 
 def write(
     transcript: Transcript, options: CaptionOptions, folder: Path, lecture: About | None = None
 ) -> Sequence[Artifact]:
     """Write `transcript_<language>` in each of the formats that were asked for."""
-    transcript = correct(transcript, options.corrections)
+    transcript = _put_right(transcript, options)
     cues = _cues(transcript, options)
     return write_cues(transcript, cues, options, folder, lecture or About("", ""))
 
@@ -46,11 +52,16 @@ def write_cues(
     return artifacts
 
 
+def _put_right(transcript: Transcript, options: CaptionOptions) -> Transcript:
+    """Corrections come last: what an institution writes with a capital keeps it."""
+    return correct(lowered(writable(transcript)), options.corrections)
+
+
 def _cues(transcript: Transcript, options: CaptionOptions) -> list[Cue]:
     duration = transcript.facts.get("duration")
-    known = float(duration) if isinstance(duration, int | float) and duration > 0 else None
+    known = float(duration) if isinstance(duration, int | float) and 0 < duration < math.inf else None
     return build_cues(transcript.segments, transcript.language, options, known)
 
 
 def _safe(language: str) -> str:
-    return re.sub(r"[^A-Za-z0-9-]", "", language) or "und"
+    return re.sub(r"[^A-Za-z0-9-]", "", language)[:_TAG] or "und"

@@ -198,6 +198,8 @@ def _within(cues: Sequence[Cue], duration: float, rules: CaptionOptions) -> list
     if kept[-1].start >= 0:
         return kept[::-1]
     share = duration * 1000 / len(cues)
+    if share < 1:  # milliseconds: no film is that short
+        return list(cues)
     return [
         replace(cue, start=int(at * share), end=max(int((at + 1) * share) - gap, int(at * share) + 1))
         for at, cue in enumerate(cues)

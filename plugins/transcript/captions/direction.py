@@ -8,6 +8,7 @@ orders the whole (RLI, UAX #9 section 2.5). Old players don't know isolates, so 
 
 from __future__ import annotations
 
+import re
 import unicodedata
 
 from plugins.transcript.captions.reading import primary
@@ -19,9 +20,17 @@ RIGHT_TO_LEFT_MARK = "\u200f"
 RIGHT_TO_LEFT_ISOLATE = "\u2067"
 POP_ISOLATE = "\u2069"
 
+#: Signs that belong to a Latin name which ends with them.
+_SIGNS = re.compile(r"(?<=[A-Za-z])([+#]+)(?![A-Za-z0-9])")
+
 
 def is_right_to_left(language: str) -> bool:
     return primary(language) in _RIGHT_TO_LEFT
+
+
+def _whole_names(line: str) -> str:
+    """Keep the signs of "C++" and "C#" behind their letter: between two directions they would go before it (N2)."""
+    return _SIGNS.sub(rf"\1{LEFT_TO_RIGHT_MARK}", line)
 
 
 def for_webvtt(line: str, language: str) -> str:
@@ -29,6 +38,7 @@ def for_webvtt(line: str, language: str) -> str:
     ways = (unicodedata.bidirectional(char) for char in line)
     first = next((way for way in ways if way in ("L", "R", "AL")), "")
     if is_right_to_left(language):
+        line = _whole_names(line)
         return line if first in ("R", "AL") else RIGHT_TO_LEFT_MARK + line
     return LEFT_TO_RIGHT_MARK + line if first in ("R", "AL") else line
 
@@ -37,6 +47,7 @@ def for_subrip(line: str, language: str) -> str:
     """Set a line of a right-to-left language so that its order does not depend on the player's."""
     if not is_right_to_left(language):
         return line
+    line = _whole_names(line)
     if any(unicodedata.bidirectional(char) == "L" for char in line):
         line = RIGHT_TO_LEFT_ISOLATE + line + POP_ISOLATE
     return RIGHT_TO_LEFT_MARK + line + RIGHT_TO_LEFT_MARK

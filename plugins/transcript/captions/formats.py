@@ -58,6 +58,11 @@ def plain(transcript: Transcript, _cues: Sequence[Cue]) -> str:
     return "".join(f"{' '.join(paragraph)}\n\n" for paragraph in paragraphs).removesuffix("\n")
 
 
+def tag_of(language: str) -> str:
+    """Return a language as markup may say it."""
+    return _NO_TAG.sub("", language)
+
+
 def _clock(milliseconds: int, point: str) -> str:
     seconds, rest = divmod(milliseconds, 1000)
     minutes, seconds = divmod(seconds, 60)
@@ -67,7 +72,7 @@ def _clock(milliseconds: int, point: str) -> str:
 
 def _marked_up(cue: Cue, language: str) -> str:
     text = "\n".join(html.escape(for_webvtt(line, cue.language or language), quote=False) for line in cue.lines)
-    tag = _NO_TAG.sub("", cue.language)
+    tag = tag_of(cue.language)
     return f"<lang {tag}>{text}</lang>" if tag and cue.language != language else text
 
 

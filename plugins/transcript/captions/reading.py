@@ -3,11 +3,15 @@
 The options count Latin letters. A character of Japanese, Chinese or Korean takes two columns and says more than a
 letter does, so there the options are scaled: what follows says what their defaults, 40 and 20, become.
 
-Netflix's Timed Text Style Guides as others quote them (Pixelogic's for Japanese; lists of subtitlers for the rest): not
-compared with the guides themselves. Japanese: 7 full-width characters a second and 16 a line where the language
-spoken is written (of translations 4 and 13); Chinese: 9 and 16; Korean: 12 and 16; half-width ones count half. Arabic,
-Thai, Devanagari, Cyrillic and the Latin languages: 17 to 20 a second, 42 a line, combining marks uncounted, as the
-options are.
+First hand, in Netflix's Timed Text Style Guides (partnerhelp.netflixstudios.com, articles by number): a line holds 16
+characters in Simplified Chinese (215986007) and Korean (216001127); half-width ones, Latin letters and spaces count
+half there, and in Japanese (215767517). Of translations into Japanese a line has 13; the 16 for the language spoken is
+second hand.
+
+Second hand, as are all reading speeds: Japanese 7 characters a second and 16 a line where the language spoken is
+written, Korean 12 (Pixelogic's guides, support.pixelogicmedia.com, 360026874292 and 115003234492, whose line has 18 in
+Korean); Chinese 9 (lists of subtitlers). Arabic, Thai, Devanagari and Cyrillic as Latin: 17 to 20 a second, 42 a line,
+with combining marks uncounted by us; an older guide for Thai has 35 (220448308).
 """
 
 from __future__ import annotations
@@ -43,6 +47,11 @@ def scaled(rules: CaptionOptions, language: str) -> CaptionOptions:
             "reading_speed": rules.reading_speed * script.speed,
         }
     )
+
+
+def columns(language: str) -> int:
+    """Return how many columns a character of the language's script takes as a rule."""
+    return 2 if primary(language) in _SCRIPTS else 1
 
 
 def primary(language: str) -> str:

@@ -17,9 +17,11 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from markupsafe import Markup
+from pydantic import BaseModel, FiniteFloat, ValidationError
 
 from core import Job, Manifest, Transcript
 from plugins.transcript.captions.confidence import HeardCue, facts
+from plugins.transcript.captions.formats import tag_of
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -43,6 +45,12 @@ class About:
     title: str
     #: Names of files beside the page that may be played, the best first.
     media: tuple[str, ...] = ()
+
+
+class _Stretches(BaseModel):
+    """What such a fact says, in seconds."""
+
+    where: tuple[tuple[FiniteFloat, FiniteFloat], ...] = ()
 
 
 def about(job: Job, manifest: Manifest) -> About:
@@ -79,15 +87,17 @@ def _data(transcript: Transcript, cues: Sequence[HeardCue], lecture: About) -> M
         "job": lecture.job,
         "file": f"transcript_{transcript.language}.vtt",
         "media": [quote(name) for name in lecture.media],
-        "cues": [_cue(one) for one in cues],
+        "cues": [_cue(one, transcript.language) for one in cues],
         "gaps": list(_gaps(transcript)),
         "words": json.loads(_text("review.words.json")),
         **known,
     }
 
 
-def _cue(one: HeardCue) -> Mapping[str, Any]:
+def _cue(one: HeardCue, language: str) -> Mapping[str, Any]:
     cue: dict[str, Any] = {"start": one.cue.start, "end": one.cue.end, "text": "\n".join(one.cue.lines)}
+    if one.cue.language not in ("", language):
+        cue["language"] = tag_of(one.cue.language)
     if one.doubtful:
         runs = [(run.text, run.doubtful) for run in one.runs]
         cue |= {"doubtful": True, "confidence": one.confidence, "runs": runs}
@@ -96,7 +106,11 @@ def _cue(one: HeardCue) -> Mapping[str, Any]:
 
 def _gaps(transcript: Transcript) -> Iterator[Mapping[str, Any]]:
     for name, why in _GAPS.items():
-        for start, end in transcript.facts.get(name, {}).get("where", ()):
+        try:
+            where = _Stretches.model_validate(transcript.facts.get(name, {})).where
+        except ValidationError:  # another engine means something else by that name
+            continue
+        for start, end in where:
             yield {"start": round(start * 1000), "end": round(end * 1000), "text": "", "why": why}
 
 

@@ -25,9 +25,11 @@ from plugins.transcript.captions.typography import (
 )
 
 #: The latest moment, in seconds, that a word may claim: files state no more than 99:59:59.
-_LATEST = 350_000.0
+LATEST = 350_000.0
 
 _SENTENCE_ENDS = (".", "!", "?", "…", "。", "！", "？", "｡", "؟", "۔", "।", "॥", "။", "។", "๛")
+#: Behind these a sign still ends its sentence.
+CLOSERS = "\"'»”“’)」』）】\u00a0\u202f"
 _CLAUSE_ENDS = (",", ";", ":", "—", "–", "、", "，", "；", "：", "،", "؛", "၊")
 
 
@@ -52,7 +54,7 @@ class Piece:
 
 
 def ends_sentence(text: str) -> bool:
-    return text.rstrip("\"'»”“’)」』）】\u00a0\u202f").endswith(_SENTENCE_ENDS)
+    return text.rstrip(CLOSERS).endswith(_SENTENCE_ENDS)
 
 
 def line_of(pieces: Sequence[Piece]) -> str:
@@ -106,7 +108,7 @@ def _in_order(words: Sequence[Word]) -> Iterator[Word]:
 
 
 def _time(value: float, earliest: float) -> float:
-    return min(max(value, earliest), _LATEST) if math.isfinite(value) else earliest
+    return min(max(value, earliest), LATEST) if math.isfinite(value) else earliest
 
 
 def _spaced(words: Iterator[Word], language: str, limit: int) -> list[Piece]:

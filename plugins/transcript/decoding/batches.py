@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 from core import Segment, Word
 from plugins.transcript.captions.typography import whole_words
 from plugins.transcript.checkpoint import SavedPart, Task
-from plugins.transcript.decoding.coverage import Stretch, seconds_within
+from plugins.transcript.decoding.coverage import SHORTEST, Stretch, seconds_within
 from plugins.transcript.decoding.polling import Place, Poll, encode, next_in_one_language
-from plugins.transcript.decoding.word_times import keep_to_speech
+from plugins.transcript.decoding.timestamps import STEP
+from plugins.transcript.decoding.word_times import keep_to_speech, rejoin_first_words
 from plugins.transcript.sound.windows import RATE
 
 if TYPE_CHECKING:
@@ -128,6 +129,8 @@ def _part(task: Task, place: Place, rest: Window, heard: Heard, language: str, n
             until = round(heard.again * RATE)
             segments = [segment for segment in segments if segment["end"] <= heard.again]
             tokens = [token for segment in segments for token in segment["tokens"]]
+    elif heard.silent is not None and heard.silent >= STEP and _spoken(rest, heard.silent, notebook) >= SHORTEST:
+        until = round(heard.silent * RATE)  # the detector hears somebody there: what is soft is heard by itself
     begin, stop = rest.spans[0][0], rest.spans[-1][1]
     near = [(start / RATE, end / RATE) for start, end in notebook.spoken or () if end >= begin and start <= stop]
     return SavedPart(
@@ -135,7 +138,9 @@ def _part(task: Task, place: Place, rest: Window, heard: Heard, language: str, n
         lane=at,
         start=start,
         end=start + min(until, rest.samples),
-        segments=tuple(_on_lecture_clock(segment, rest.first(until), language, near) for segment in segments),
+        segments=tuple(
+            rejoin_first_words([_on_lecture_clock(segment, rest.first(until), language, near) for segment in segments])
+        ),
         tokens=tuple(tokens),
         temperature=heard.temperature,
         tries=heard.tries,

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 import ctranslate2
 import numpy as np
-from whisper.timing import WordTiming
 
-from plugins.transcript.decoding.model import Decoding, Request
+from plugins.transcript.decoding.model import Decoding, Request, WordTiming
 
 if TYPE_CHECKING:
-    from torch import Tensor
     from whisper.tokenizer import Tokenizer
+
+    from plugins.transcript.sound.mel import Floats
 
 #: Encoder frames a second.
 _FRAMES = 50
@@ -47,8 +47,8 @@ class ConvertedModel:
         self.mels = int(self._model.n_mels)
         self.text_context = _LONGEST
 
-    def encode(self, mel: Tensor) -> Any:
-        heard = self._model.encode(_view(mel.unsqueeze(0).numpy()), to_cpu=True)
+    def encode(self, mel: Floats) -> Any:
+        heard = self._model.encode(_view(mel[None]), to_cpu=True)
         return np.array(heard)[0]
 
     def languages(self, features: Any) -> dict[str, float]:

@@ -6,14 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from whisper.audio import HOP_LENGTH, N_FRAMES, N_SAMPLES, log_mel_spectrogram, pad_or_trim
-from whisper.tokenizer import get_tokenizer
-
 from plugins.transcript.decoding.fallback import best, is_doubtful, is_silence
 from plugins.transcript.decoding.model import Request
 from plugins.transcript.decoding.timestamps import STEP, read
 from plugins.transcript.decoding.word_times import place_words
+from plugins.transcript.sound.mel import HOP, log_mel
 from plugins.transcript.sound.windows import RATE
+from plugins.transcript.tokenizer import tokenizer_of
 
 if TYPE_CHECKING:
     from whisper.tokenizer import Tokenizer
@@ -42,6 +41,8 @@ class Heard:
     until: float
     #: Second from which that is done where a sentence was cut: what was heard behind it doesn't count then.
     again: float | None = None
+    #: Second from which on nobody speaks, says the model.
+    silent: float | None = None
     #: How often it was decoded: more than once where it failed a check.
     tries: int = 1
     #: Whether every temperature made a repetition of it, so that nothing is kept.
@@ -58,9 +59,8 @@ class Listener:
 
     def encode(self, samples: Samples) -> SpeechSound:
         """Hear one window."""
-        frames = min(len(samples) // HOP_LENGTH, N_FRAMES)
-        mel = log_mel_spectrogram(samples, self.model.mels, padding=N_SAMPLES)
-        return SpeechSound(self.model.encode(pad_or_trim(mel[:, :frames], N_FRAMES)), frames)
+        mel, frames = log_mel(samples, self.model.mels)
+        return SpeechSound(self.model.encode(mel), frames)
 
     def languages(self, sound: SpeechSound) -> dict[str, float]:
         """Return how likely each language is."""
@@ -85,15 +85,15 @@ class Listener:
         ]
 
     def tokenizer(self, task: str = "transcribe") -> Tokenizer:
-        return get_tokenizer(
-            self.model.is_multilingual,
-            num_languages=self.model.num_languages,
+        return tokenizer_of(
+            multilingual=self.model.is_multilingual,
+            languages=self.model.num_languages,
             language=self.language or "en",
             task=task,
         )
 
     def _heard(self, sound: SpeechSound, result: Decoding | None, tokenizer: Tokenizer, task: str) -> Heard:
-        seconds = sound.frames * HOP_LENGTH / RATE
+        seconds = sound.frames * HOP / RATE
         if result is None:
             return Heard([], [], 0.0, seconds, is_given_up=True)
         if is_silence(result, self.options):
@@ -106,7 +106,7 @@ class Listener:
                 lambda tokens: self.model.align(sound.features, tokens, tokenizer, sound.frames),
             )
         until = _last_word(reading.segments, seconds) if reading.heard is None else reading.heard
-        return Heard(reading.segments, reading.tokens, result.temperature, until, reading.again)
+        return Heard(reading.segments, reading.tokens, result.temperature, until, reading.again, reading.silent)
 
 
 def _last_word(segments: Sequence[Mapping[str, Any]], seconds: float) -> float:

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from torch import Tensor
-    from whisper.timing import WordTiming
     from whisper.tokenizer import Tokenizer
+
+    from plugins.transcript.sound.mel import Floats
 
 
 @dataclass(frozen=True)
@@ -38,6 +38,17 @@ class Decoding:
     compression_ratio: float
 
 
+@dataclass
+class WordTiming:
+    """A word of a window, in its seconds; whisper/timing.py."""
+
+    word: str
+    tokens: list[int]
+    start: float
+    end: float
+    probability: float
+
+
 class SpeechModel(Protocol):
     """Loaded weights. What `encode` returns is the model's own affair, and goes back into the other methods."""
 
@@ -54,7 +65,7 @@ class SpeechModel(Protocol):
     #: Hypotheses that are followed where a job doesn't say.
     beam_size: int
 
-    def encode(self, mel: Tensor) -> Any:
+    def encode(self, mel: Floats) -> Any:
         """Hear one window; `mel` is mels x 3000."""
 
     def languages(self, features: Any) -> dict[str, float]:

@@ -37,6 +37,8 @@ class WindowReading:
     heard: float | None
     #: Second from which to go on if what follows `heard` is worth it: a sentence was cut, and its rest is short.
     again: float | None = None
+    #: Second from which on nobody speaks, says the model.
+    silent: float | None = None
 
 
 def read(tokens: Sequence[int], tokenizer: Tokenizer, seconds: float) -> WindowReading:
@@ -49,7 +51,8 @@ def read(tokens: Sequence[int], tokenizer: Tokenizer, seconds: float) -> WindowR
     begin = tokenizer.timestamp_begin
     stamps = [token >= begin for token in tokens]
     if stamps[-2:] == [False, True]:
-        return WindowReading(list(_segments(tokens, tokenizer, seconds)), list(tokens), seconds)
+        silent = (tokens[-1] - begin) * _TICK
+        return WindowReading(list(_segments(tokens, tokenizer, seconds)), list(tokens), seconds, silent=silent)
     meets = {at: (tokens[at - 1] - begin) * _TICK for at in range(1, len(tokens)) if stamps[at - 1] and stamps[at]}
     worth = [at for at, heard in meets.items() if heard >= STEP]
     if worth:

@@ -11,13 +11,14 @@ from torch.nn.functional import pad
 from whisper import timing
 from whisper.decoding import DecodingOptions
 
-from plugins.transcript.decoding.model import Decoding, Request
+from plugins.transcript.decoding.model import Decoding, Request, WordTiming
 
 if TYPE_CHECKING:
     from torch import Tensor
     from whisper import Whisper
-    from whisper.timing import WordTiming
     from whisper.tokenizer import Tokenizer
+
+    from plugins.transcript.sound.mel import Floats
 
 
 def median_filtered(weights: Tensor, width: int) -> Tensor:
@@ -52,10 +53,10 @@ class TorchModel:
         self.text_context = int(model.dims.n_text_ctx)
 
     @torch.no_grad()
-    def encode(self, mel: Tensor) -> Tensor:
+    def encode(self, mel: Floats) -> Tensor:
         """Hear one window; singly, because a CPU gains nothing from a batch here."""
-        mel = mel.to(self._model.device)
-        heard: Tensor = self._model.encoder((mel.half() if self._half else mel).unsqueeze(0))[0]
+        sound = torch.from_numpy(mel).to(self._model.device)
+        heard: Tensor = self._model.encoder((sound.half() if self._half else sound).unsqueeze(0))[0]
         return heard
 
     def languages(self, features: Tensor) -> dict[str, float]:
@@ -82,7 +83,8 @@ class TorchModel:
 
     def align(self, features: Tensor, tokens: Sequence[int], tokenizer: Tokenizer, frames: int) -> list[WordTiming]:
         model = _Encoded(self._model)
-        return list(timing.find_alignment(model, tokenizer, list(tokens), features, frames))
+        found = timing.find_alignment(model, tokenizer, list(tokens), features, frames)
+        return [WordTiming(one.word, one.tokens, one.start, one.end, one.probability) for one in found]
 
 
 class _Encoded:

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from itertools import pairwise
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
-from whisper.timing import merge_punctuations
-
-from core import Word
+from core import Segment, Word
+from plugins.transcript.captions.tokens import ends_sentence
 
 if TYPE_CHECKING:
-    from whisper.timing import WordTiming
     from whisper.tokenizer import Tokenizer
+
+    from plugins.transcript.decoding.model import WordTiming
 
 #: Signs that belong to the word after and to the one before them (whisper/transcribe.py).
 _BEFORE, _AFTER = "\"'“¿([{-", "\"'.。,，!！?？:：”)]}、"
@@ -29,6 +30,9 @@ _SLACK = 0.5
 
 #: Seconds that a word may begin before the detector hears somebody, and end after: soft consonants are heard late.
 _LEAD, _TAIL = 0.05, 0.2
+
+#: Seconds between a sentence's first two words that are a pause.
+_PAUSE = 1.0
 
 #: Seconds of silence around speech that the model is given, in which it may put a word that it heard behind it.
 _AROUND = 1.0
@@ -51,7 +55,7 @@ def place_words(
                 word.end = word.start + 2 * usual
             elif before.word in _SENTENCE_ENDS:
                 word.start = word.end - 2 * usual
-    merge_punctuations(words, _BEFORE, _AFTER)
+    words = with_signs(words)
     at = 0
     for segment, text in zip(segments, texts, strict=True):
         own, taken = [], 0
@@ -60,11 +64,28 @@ def place_words(
             taken += len(words[at].tokens)
             at += 1
         segment["words"] = [
-            {"word": word.word, "start": word.start, "end": word.end, "probability": word.probability}
-            for word in own
-            if word.word
+            {"word": word.word, "start": word.start, "end": word.end, "probability": word.probability} for word in own
         ]
         _keep_within(segment, usual)
+
+
+def with_signs(words: Sequence[WordTiming]) -> list[WordTiming]:
+    """Give each sign to the word that it belongs to (whisper/timing.py, merge_punctuations); words keep their times."""
+    opened: list[WordTiming] = []
+    for word in reversed(words):
+        if opened and word.word.startswith(" ") and word.word.strip() in _BEFORE:
+            after = opened[-1]
+            opened[-1] = replace(after, word=word.word + after.word, tokens=[*word.tokens, *after.tokens])
+        else:
+            opened.append(word)
+    closed: list[WordTiming] = []
+    for word in reversed(opened):
+        if closed and word.word in _AFTER and not closed[-1].word.endswith(" "):
+            before = closed[-1]
+            closed[-1] = replace(before, word=before.word + word.word, tokens=[*before.tokens, *word.tokens])
+        else:
+            closed.append(word)
+    return closed
 
 
 def _keep_within(segment: dict[str, Any], usual: float) -> None:
@@ -76,6 +97,30 @@ def _keep_within(segment: dict[str, Any], usual: float) -> None:
         first["start"] = max(0.0, min(first["end"] - usual, segment["start"]))
     if last["start"] < segment["end"] < last["end"] - _SLACK:
         last["end"] = max(last["start"] + usual, segment["end"])
+
+
+def rejoin_first_words(segments: Sequence[Segment]) -> list[Segment]:
+    """Bring a sentence's first word to its second, where a pause parts them and it stands at the end of the one before.
+
+    The model hears two sentences as one stretch of sound, from which a pause was cut out: alignment may put a short
+    first word before the cut. A word with a sign behind it may stand alone ("Yes. ... We go on.").
+    """
+    joined: list[Segment] = []
+    for one in segments:
+        before = joined[-1].words if joined else ()
+        if before and len(one.words) > 1 and _is_torn(before[-1], *one.words[:2]):
+            first, second = one.words[:2]
+            start = round(second.start - min(first.end - first.start, _USUAL / 2), 3)
+            word = first.model_copy(update={"start": start, "end": second.start})
+            joined.append(one.model_copy(update={"words": (word, *one.words[1:]), "start": start}))
+        else:
+            joined.append(one)
+    return joined
+
+
+def _is_torn(before: Word, first: Word, second: Word) -> bool:
+    is_alone = first.text.strip()[-1:].isalnum() and ends_sentence(before.text.rstrip())
+    return is_alone and first.start - before.end < _LEAD and second.start - first.end > _PAUSE
 
 
 def keep_to_speech(words: Iterable[Word], spoken: Sequence[tuple[float, float]]) -> list[Word]:

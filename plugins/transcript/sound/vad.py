@@ -1,48 +1,50 @@
-"""Where somebody speaks: silero-vad over a recording, many places at once."""
+"""Where somebody speaks: silero-vad over a recording, from its beginning to its end."""
 
 from __future__ import annotations
 
-import warnings
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from itertools import pairwise
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import silero_vad
-import torch
+import onnxruntime
 
 from plugins.transcript.sound.windows import RATE
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from plugins.transcript.sound.audio import Recording
     from plugins.transcript.sound.windows import Span
 
-#: Samples that silero-vad takes at a time: 32 ms.
-_CHUNK = 512
+    Floats = NDArray[np.float32]
 
-#: The network goes through one place chunk by chunk, and through so many places at once: an hour costs a CPU 7.3 s with
-#: 16 of them and 5.2 s with 32; with 64, which cost 4.0 s, it starts anew so often that it hears a second more of
-#: speech in five minutes.
-_LANES = 32
+#: Samples that silero-vad takes at a time: 32 ms, with the last of those before.
+_CHUNK, _CONTEXT = 512, 64
 
-#: Chunks that a lane takes, at least and at most: memory is bounded, and warming up is a small part.
-_LANE_MIN, _LANE_MAX = 128, 400
+#: Chunks that go through the network in one call: 64 s.
+_BLOCK = 2000
 
-#: Chunks before its own that a lane listens to, because the network starts from silence, after which noise that sets in
-#: sounds like a voice to it. Before the recording's beginning that is the beginning itself, backwards.
+#: Chunks that it listens to before the recording's beginning, which are the beginning itself, backwards: it starts from
+#: silence, after which noise that sets in sounds like a voice to it.
 _WARM_UP = 16
 
-#: Milliseconds of silence that part two regions, and of speech that make one.
-_SILENCE, _SPEECH = 500, 100
+#: Probability by which speech has to fall below its threshold to end (silero-vad's utils_vad.py).
+_HYSTERESIS = 0.15
 
-#: Milliseconds of silence at which a region that is too long may be cut.
-_REST = 64
+#: Samples of silence that part two regions, and of speech that make one.
+_SILENCE, _SPEECH = RATE // 2, RATE // 10
 
-#: Milliseconds around each region: a voice that sets in softly is kept, and whisper hears the end of a sentence by the
-#: pause after it.
-_PAD = 1000
+#: Samples of silence at which a region that is too long may be cut.
+_REST = 2 * _CHUNK
+
+#: Samples around each region: a voice that sets in softly is kept, and whisper hears the end of a sentence by the pause
+#: after it.
+_PAD = RATE
 
 
 @dataclass(frozen=True)
@@ -60,12 +62,12 @@ class Speech:
 def find_speech(recording: Recording, threshold: float, longest: float) -> Speech:
     """Find where somebody speaks; no region is longer than `longest` seconds, cut where the voice rests."""
     probabilities = _probabilities(recording)
-    spoken = _spans(probabilities, recording, threshold)
+    spoken = spans(probabilities, threshold, _SILENCE, recording.samples)
     if spoken and recording.samples <= longest * RATE:
         return Speech(spoken, [(0, recording.samples)])  # one window either way, heard as it was recorded
-    phrases = _spans(probabilities, recording, threshold, silence=_REST)
+    phrases = spans(probabilities, threshold, _REST, recording.samples)
     rests = [(one[1], other[0]) for one, other in pairwise(phrases)]
-    regions = _spans(probabilities, recording, threshold, pad=_PAD)
+    regions = padded(spoken, _PAD, recording.samples)
     return Speech(spoken, [part for region in regions for part in cut(region, rests, round(longest * RATE))], rests)
 
 
@@ -84,48 +86,80 @@ def cut(region: Span, rests: Sequence[Span], longest: int) -> Iterator[Span]:
     yield start, end
 
 
-def _spans(
-    probabilities: list[float], recording: Recording, threshold: float, silence: int = _SILENCE, pad: int = 0
-) -> Sequence[Span]:
-    found = silero_vad.get_speech_timestamps_from_probs(
-        probabilities,
-        sampling_rate=RATE,
-        threshold=threshold,
-        min_speech_duration_ms=_SPEECH,
-        min_silence_duration_ms=silence,
-        speech_pad_ms=pad,
-        audio_length_samples=recording.samples,
-    )
-    return [(region["start"], region["end"]) for region in found]
+def spans(probabilities: Sequence[float], threshold: float, silence: int, samples: int) -> list[Span]:
+    """Find stretches of speech in the probabilities of chunks, as silero-vad's get_speech_timestamps does.
+
+    :param silence: samples without speech that part two of them.
+    :param samples: of the whole recording.
+    """
+    found: list[Span] = []
+    start: int | None = None
+    quiet: int | None = None
+    for at, probability in enumerate(probabilities):
+        sample = at * _CHUNK
+        if probability >= threshold:
+            quiet = None
+            start = sample if start is None else start
+        elif start is not None and probability < max(threshold - _HYSTERESIS, 0.01):
+            quiet = sample if quiet is None else quiet
+            if sample - quiet >= silence:
+                found.append((start, quiet))
+                start = quiet = None
+    if start is not None:
+        found.append((start, samples))
+    return [(start, end) for start, end in found if end - start > _SPEECH]
+
+
+def padded(spoken: Sequence[Span], margin: int, samples: int) -> list[Span]:
+    """Add a margin around each stretch; of two that are near each other, each gets half of what is between them."""
+    bounds = [0, *(one[1] + (other[0] - one[1]) // 2 for one, other in pairwise(spoken)), samples]
+    return [
+        (max(start - margin, before), min(end + margin, after))
+        for (start, end), before, after in zip(spoken, bounds, bounds[1:], strict=False)
+    ]
 
 
 def _probabilities(recording: Recording) -> list[float]:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # of torch.jit, in which silero-vad comes
-        network = silero_vad.load_silero_vad()
-    chunks = -(-recording.samples // _CHUNK)
-    probabilities: list[float] = []
-    block = _LANES * _LANE_MAX
-    with torch.inference_mode():
-        for first in range(0, chunks, block):
-            probabilities += _block(network, recording, first, min(block, chunks - first))
-    return probabilities
+    """Return for each chunk how likely it is speech."""
+    network = _network()
+    first = recording.read(0, min(_WARM_UP * _CHUNK, recording.samples))
+    before = np.zeros(_WARM_UP * _CHUNK, np.float32)
+    before[len(before) - len(first) :] = first[::-1]
+    state = [np.zeros((1, 1, 128), np.float32)] * 2
+    context = np.zeros(_CONTEXT, np.float32)
+    _, *state = _heard(network, context, before, state)
+    found: list[float] = []
+    context = before[-_CONTEXT:]
+    for start in range(0, recording.samples, _BLOCK * _CHUNK):
+        sound = recording.read(start, min(start + _BLOCK * _CHUNK, recording.samples))
+        probabilities, *state = _heard(network, context, sound, state)
+        found += probabilities.tolist()
+        context = sound[-_CONTEXT:]
+    return found
 
 
-def _block(network: Any, recording: Recording, first: int, count: int) -> list[float]:
-    lanes = max(1, min(_LANES, count // _LANE_MIN))
-    own = -(-count // lanes)
-    before = min(first, _WARM_UP)
-    sound = recording.read((first - before) * _CHUNK, min((first + count) * _CHUNK, recording.samples))
-    whole = np.zeros((_WARM_UP + lanes * own) * _CHUNK, np.float32)
-    whole[(_WARM_UP - before) * _CHUNK :][: len(sound)] = sound
-    if before < _WARM_UP:
-        mirrored = sound[: _WARM_UP * _CHUNK][::-1]
-        whole[_WARM_UP * _CHUNK - len(mirrored) : _WARM_UP * _CHUNK] = mirrored
-    table = torch.from_numpy(whole).unfold(0, (_WARM_UP + own) * _CHUNK, own * _CHUNK)
-    network.reset_states()
-    columns = [
-        network(table[:, at * _CHUNK : (at + 1) * _CHUNK].contiguous(), RATE)[:, 0] for at in range(_WARM_UP + own)
-    ]
-    flat: list[float] = torch.stack(columns[_WARM_UP:], dim=1).flatten().tolist()
-    return flat[:count]
+def _heard(network: Any, context: Floats, sound: Floats, state: Sequence[Floats]) -> list[Floats]:
+    """Send sound through the network. Returns the probabilities of its chunks, and the network's state after them."""
+    chunks = -(-len(sound) // _CHUNK)
+    whole = np.zeros(_CONTEXT + chunks * _CHUNK, np.float32)
+    whole[:_CONTEXT], whole[_CONTEXT : _CONTEXT + len(sound)] = context, sound
+    frames = np.lib.stride_tricks.sliding_window_view(whole, _CONTEXT + _CHUNK)[::_CHUNK]
+    answer: list[Floats] = network.run(
+        ["speech_probs", "hn", "cn"], {"input": np.ascontiguousarray(frames), "h": state[0], "c": state[1]}
+    )
+    return answer
+
+
+def _network() -> Any:
+    """Load the network that takes many chunks at a time, which comes with silero-vad.
+
+    Its package isn't imported: it imports torch, which nothing here needs.
+    """
+    package = find_spec("silero_vad")
+    assert package
+    assert package.submodule_search_locations
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.log_severity_level = 3  # it warns of what its own optimiser leaves over
+    path = Path(package.submodule_search_locations[0]) / "data" / "silero_vad_16k_sequence.onnx"
+    return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])

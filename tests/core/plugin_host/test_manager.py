@@ -24,6 +24,7 @@ from core.errors import (
     OptionConflict,
     Permanent,
 )
+from core.findings import Finding
 from core.model import (
     Access,
     Artifact,
@@ -752,6 +753,11 @@ def test_a_statement_that_a_plugin_fails_on_is_not_sent(load: Load, job: Job) ->
         load(a="@hookimpl\ndef prepare_statement():\n    raise ValueError('no salt')").prepare_statement({}, LRS, job)
 
 
+def test_hook_examine_host(load: Load) -> None:
+    code = "@hookimpl\ndef examine_host():\n    return [Finding('disk', ok=False, words='full')]"
+    assert load(a=code).examine_host() == [Finding("disk", ok=False, words="full")]
+
+
 NAMING = "@hookimpl\ndef statement_destinations():\n    return [Destination(name=__name__, url='http://lrs.example')]"
 
 
@@ -933,6 +939,7 @@ WRONG_ANSWERS = {
     "check_statement": ("False", "a bool: a str is due, or None"),
     "prepare_statement": ("True", "a bool: a Mapping is due, or None"),
     "emit_statement": ("True", "a bool: a list of Receipt is due, or None"),
+    "examine_host": ("'fine'", "a str: a list of Finding is due, or None"),
 }
 
 
@@ -955,6 +962,7 @@ def test_a_wrong_answer_is_told_by_plugin_hook_and_what_was_due(
         "check_statement": lambda: manager.check_statement({}),
         "prepare_statement": lambda: manager.prepare_statement({}, there, None),
         "emit_statement": lambda: manager.emit_statement("bad", [{}], there),
+        "examine_host": manager.examine_host,
     }
 
     with pytest.raises(HookFailed) as caught:

@@ -10,21 +10,23 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
-from core.errors import BadCall, WouldReplace
+from core.errors import BadCall, NoSpace, WouldReplace
 from core.jobs.correction import correct, correctable
-from core.model import Job, Manifest, Source, State, Step
-from core.pipeline import attempt, in_process, lifecycle, planning
+from core.model import Artifact, Job, Manifest, Source, State, Step
+from core.pipeline import attempt, corrections, in_process, lifecycle, planning
 from core.pipeline.planning import Host
 from core.plugin_host.manager import Manager
 from core.settings import Settings
 from core.storage import ledger
+from core.storage.job_folder import JobFolder
 from core.storage.permissions import Access
-from core.storage.publish import place
+from core.storage.publish import place, put_back
 
-from ...conftest import TOY_ENGINE, InstallPlugin
+from ...conftest import TOY_ENGINE, InstallPlugin, ended
 
 #: As the toy, but says beforehand how its files are called.
 FORETELLING = (
@@ -361,11 +363,27 @@ def test_the_command_says_it_in_one_line(install_plugin: InstallPlugin, monkeypa
     assert not Path("data/amphipod/jobs").exists()
 
 
+def captioned(host: Host, tmp_path: Path) -> str:
+    """End a job as the ear does it, without a process."""
+
+    def make(folder: Path) -> list[Artifact]:
+        (folder / "transcript_fr.vtt").write_text("Bonjour")
+        return [Artifact(kind="caption", path="transcript_fr.vtt", media_type="text/vtt")]
+
+    job = Job(
+        id=lifecycle.new_id(),
+        sources=(Source(path=lecture(tmp_path / "s")),),
+        steps=("transcribe",),
+        output=tmp_path / "out",
+    )
+    return ended(host, job, make).id
+
+
 class TestCorrections:
     @pytest.fixture
-    def corrected(self, run: Run, host: Host, tmp_path: Path) -> Manifest:
+    def corrected(self, host: Host, tmp_path: Path) -> Manifest:
         """A job whose captions a person has corrected, in the folder `out`."""
-        run(lecture(tmp_path / "s"), tmp_path / "out", steps=("transcribe",))
+        captioned(host, tmp_path)
         (tmp_path / "transcript_fr.vtt").write_text("Bonsoir")
         found = correctable(tmp_path / "out", "transcribe", settings=host.settings)
         return correct(found, [tmp_path / "transcript_fr.vtt"], "corrected", settings=host.settings)
@@ -385,11 +403,54 @@ class TestCorrections:
         words = refused(run, source, output, steps=("transcribe",))
 
         assert "was corrected by a person on" in words
+        assert words.endswith("remove them to have them anew, or --replace, which keeps them")
         assert (output / "transcript_fr.vtt").read_text() == "Bonsoir"
 
-    def test_but_by_one_that_says_replace(self, run: Run, corrected: Manifest, tmp_path: Path) -> None:
-        run(corrected.job.source.path, tmp_path / "out", steps=("transcribe",), replace=True)
+    def test_are_kept_by_one_that_replaces_and_says_so(
+        self, run: Run, host: Host, corrected: Manifest, tmp_path: Path
+    ) -> None:
+        source, published = corrected.job.source.path, tmp_path / "out/transcript_fr.vtt"
+
+        again = run(source, tmp_path / "out", steps=("transcribe",), replace=True)
+
+        assert published.read_text() == "Bonsoir"
+        made = again.steps["transcribe"]
+        assert made.corrected_at == corrected.steps["transcribe"].corrected_at
+        assert made.artifacts[0].sha256 == hashlib.sha256(b"Bonsoir").hexdigest()
+        assert made.notes[-1].endswith(f"remove them from {tmp_path / 'out'} and run again")
+        assert correctable(tmp_path / "out", "transcribe", settings=host.settings).manifest.job.id == again.job.id
+        assert "was corrected by a person on" in refused(run, source, tmp_path / "out", steps=("transcribe",))
+
+        published.unlink()
+        run(source, tmp_path / "out", steps=("transcribe",), replace=True)
+        assert published.read_text() == "Bonjour"
+
+    def test_of_another_film_are_replaced(self, run: Run, corrected: Manifest, tmp_path: Path) -> None:
+        run(lecture(tmp_path / "other"), tmp_path / "out", steps=("transcribe",), replace=True)
         assert (tmp_path / "out/transcript_fr.vtt").read_text() == "Bonjour"
+
+    def test_that_a_kill_has_left_without_a_record_get_it(
+        self, host: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        captioned(host, tmp_path)
+        (tmp_path / "transcript_fr.vtt").write_text("Bonsoir")
+        found = correctable(tmp_path / "out", "transcribe", settings=host.settings)
+        folder, published = (
+            JobFolder(host.settings.jobs_root, found.manifest.job.id),
+            tmp_path / "out/transcript_fr.vtt",
+        )
+        with monkeypatch.context() as patch:
+            patch.setattr(corrections, "record", Mock(side_effect=KeyboardInterrupt))
+            with pytest.raises(KeyboardInterrupt):
+                correct(found, [tmp_path / "transcript_fr.vtt"], "corrected", settings=host.settings)
+        published.unlink()
+
+        put_back(folder, access=Access())
+        found = correctable(tmp_path / "out", "transcribe", settings=host.settings)
+
+        assert published.read_text() == "Bonsoir"
+        assert found.result.artifacts[0].sha256 == hashlib.sha256(b"Bonsoir").hexdigest()
+        assert Manifest.model_validate_json(folder.manifest.read_bytes()) == found.manifest
 
     def test_take_no_place_of_what_somebody_has_changed_since(
         self, host: Host, corrected: Manifest, tmp_path: Path
@@ -408,3 +469,34 @@ class TestCorrections:
     def test_of_a_folder_that_no_job_knows_are_refused(self, host: Host, tmp_path: Path) -> None:
         with pytest.raises(BadCall, match="no jobs have published files of transcribe here: name the job"):
             correctable(tmp_path, "transcribe", settings=host.settings)
+
+
+class TestCorrectionsOnAFullDisk:
+    @pytest.fixture
+    def settings(self, small_disk: Path) -> Settings:
+        return Settings(jobs_root=small_disk / "root")
+
+    def test_what_is_published_and_what_is_recorded_agree_wherever_it_fills(
+        self, host: Host, small_disk: Path, tmp_path: Path
+    ) -> None:
+        job = captioned(host, tmp_path)
+        published, new, filler = (
+            tmp_path / "out/transcript_fr.vtt",
+            tmp_path / "transcript_fr.vtt",
+            small_disk / "filler",
+        )
+        page, outcomes = os.sysconf("SC_PAGE_SIZE"), set()
+        for pages in range(0, 24, 2):
+            found = correctable(job, "transcribe", settings=host.settings)
+            new.write_text(f"Bonsoir {pages}")
+            filler.write_bytes(bytes((os.statvfs(small_disk).f_bavail - pages) * page))
+            try:
+                correct(found, [new], "long " * 2000, settings=host.settings)
+                outcomes.add("corrected")
+            except NoSpace:
+                outcomes.add("full")
+            filler.unlink()
+
+            (made,) = correctable(job, "transcribe", settings=host.settings).result.artifacts
+            assert made.sha256 == hashlib.sha256(published.read_bytes()).hexdigest()
+        assert outcomes == {"full", "corrected"}

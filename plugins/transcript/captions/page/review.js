@@ -70,14 +70,14 @@ function select(number, { focus = true } = {}) {
 
 function heard(cue) {
   const parts = cue.runs.map(([text, isDoubtful]) => (isDoubtful ? make("mark", {}, text) : text));
-  return make("p", { className: "heard", lang: data.language, dir: "auto" }, ...parts);
+  return make("p", { className: "heard", lang: cue.language ?? data.language, dir: "auto" }, ...parts);
 }
 
 function itemOf(cue) {
   const time = clock(cue.start);
   const button = make("button", { type: "button", className: "play", ariaLabel: say("Play {time}", { time }) }, `▶ ${time}`);
   const area = make("textarea", {
-    value: cue.text, rows: 2, lang: data.language, dir: "auto", spellcheck: true, ariaLabel: say("Text at {time}", { time }),
+    value: cue.text, rows: 2, lang: cue.language ?? data.language, dir: "auto", spellcheck: true, ariaLabel: say("Text at {time}", { time }),
   });
   const about = cue.why ? say(cue.why) : cue.doubtful ? say("least sure word: {percent}", { percent: percent(cue.confidence) }) : "";
   const side = make("div", {}, button, make("span", { className: "note" }, about));
@@ -124,11 +124,12 @@ document.addEventListener("keydown", (event) => {
 function webvtt() {
   const escaped = (text) => text.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;");
   const lines = (text) => text.split(/\r?\n/).map((line) => line.trim()).filter(Boolean).join("\n");
+  const spoken = (text, { language }) => (language ? `<lang ${language}>${text}</lang>` : text);
   const blocks = items
     .map(({ cue, area }) => ({ cue, text: lines(area.value) }))
     .filter(({ text }) => text)
     .sort((one, other) => one.cue.start - other.cue.start)
-    .map(({ cue, text }) => `${clock(cue.start, 3)} --> ${clock(cue.end, 3)}\n${escaped(text)}\n`);
+    .map(({ cue, text }) => `${clock(cue.start, 3)} --> ${clock(cue.end, 3)}\n${spoken(escaped(text), cue)}\n`);
   return ["WEBVTT\n", ...blocks].join("\n");
 }
 

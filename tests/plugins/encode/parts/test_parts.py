@@ -379,6 +379,19 @@ def camera(path: Path, seconds: int, size: str) -> Path:
     return path
 
 
+def test_parts_of_a_film_of_slides_leave_out_the_frames_that_the_undivided_encode_leaves_out(
+    tmp_path: Path, ffmpeg: Callable[..., None], encode: Encode, encode_parts: Callable[..., Joined], look: Look
+) -> None:
+    source = tmp_path / "slides.mkv"
+    ffmpeg(*("-f", "lavfi", "-i", "testsrc=size=160x90:rate=1:duration=8"), *("-vf", "fps=25", "-c:v", "ffv1", source))
+    whole = encode(source, profile="lecture")
+    joined = encode_parts(source, 4, profile="lecture")
+    one, other = look(whole.folder / "90p.mp4"), look(joined.folder / "90p.mp4")
+    assert joined.joints == [4]
+    assert (other.times, other.keyframes, other.faults) == (one.times, one.keyframes, ())
+    assert joined.output.facts == whole.output.facts
+
+
 @pytest.mark.long
 def test_no_seam_is_seen_and_the_rate_cap_holds_where_the_encoder_is_at_it(
     tmp_path: Path, encode: Encode, encode_parts: Callable[..., Joined]

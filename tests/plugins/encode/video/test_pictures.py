@@ -12,7 +12,8 @@ from av.video.frame import PictureType
 from plugins.encode.profiles import POD
 from plugins.encode.source.video_track import Colour, VideoTrack
 from plugins.encode.video.ladder import renditions_for
-from plugins.encode.video.pictures import Scaler, Timeline
+from plugins.encode.video.pictures import Scaler
+from plugins.encode.video.timeline import Timeline
 
 Clip = Callable[..., Path]
 Encode = Callable[..., Any]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 import threading
 from collections.abc import Iterator
@@ -13,7 +14,7 @@ from typing import Any
 
 import pytest
 import webvtt
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from playwright.sync_api import Page, sync_playwright
 
@@ -130,6 +131,57 @@ def test_chromium_shows_each_cue_as_it_was_meant(browser_page: tuple[Page, Path,
     assert [[cue.start / 1000, cue.end / 1000, "\n".join(cue.lines)] for cue in cues] == shown
 
 
+#: The lines of the first cue, each as its characters stand from left to right, set as WebVTT says (section 7.4).
+SEEN = """async () => {
+  const element = document.querySelector('track');
+  element.track.mode = 'hidden';
+  await new Promise((loaded, failed) => { element.onload = loaded; element.onerror = failed; });
+  const place = document.createElement('div');
+  place.style = 'unicode-bidi: plaintext; white-space: pre-line; font: 20px sans-serif; width: 800px';
+  place.append(element.track.cues[0].getCueAsHTML());
+  document.body.append(place);
+  const lines = new Map();
+  for (const text of textsOf(place)) {
+    for (let at = 0; at < text.length; at++) {
+      const range = document.createRange();
+      range.setStart(text, at);
+      range.setEnd(text, at + 1);
+      const box = range.getBoundingClientRect();
+      if (!box.width) continue;
+      const line = Math.round(box.top / 20);
+      lines.set(line, [...(lines.get(line) ?? []), [box.left, text.data[at]]]);
+    }
+  }
+  return [...lines.values()].map(all => all.sort((one, other) => one[0] - other[0]).map(one => one[1]).join(''));
+  function textsOf(node) {
+    return node.nodeType === Node.TEXT_NODE ? [node] : [...node.childNodes].flatMap(textsOf);
+  }
+}"""
+
+
+@pytest.mark.parametrize(
+    ("language", "said", "seen"),
+    [
+        ("he", "Python היא שפה.", [".הפש איה Python"]),
+        ("he", "מהי שפת C++?", ["?C++ תפש יהמ"]),
+        ("ar", "TCP هو بروتوكول (1974).", [".)1974( لوكوتورب وه TCP"]),
+        ("ja", "熱は高温の物体から、「低温の物体」へ流れる。", ["熱は高温の物体から、", "「低温の物体」へ流れる。"]),
+    ],
+)
+def test_chromium_sets_each_script_in_its_order(
+    browser_page: tuple[Page, Path, str], language: str, said: str, seen: list[str]
+) -> None:
+    page, folder, address = browser_page
+    heard = transcript(said, language=language)
+    name = f"{language}-{len(said)}"  # a browser keeps what it has read of an address
+    (folder / f"{name}.vtt").write_text(render(heard, cues_of(heard)), encoding="utf-8")
+    (folder / f"{name}.html").write_text(f'<video><track src="{name}.vtt"></video>')
+
+    page.goto(f"{address}/{name}.html")
+
+    assert page.evaluate(SEEN) == seen
+
+
 def test_chromium_takes_a_file_without_cues(browser_page: tuple[Page, Path, str]) -> None:
     page, folder, address = browser_page
     (folder / "empty.vtt").write_text(render(transcript(), []), encoding="utf-8")
@@ -172,6 +224,28 @@ def test_json_holds_words_and_confidences(tmp_path: Path) -> None:
     read = json.loads((tmp_path / "transcript_en.json").read_text())
     assert read["segments"][0]["words"][1] == {"text": "two.", "start": 1.5, "end": 3.0, "confidence": 0.9}
     assert Transcript.model_validate(read) == transcript("One two.")
+
+
+nothing = st.floats() | st.sampled_from([math.nan, math.inf, -1.0, 1e300])
+odd = st.builds(
+    Word, text=st.text() | st.just("a\ud800\x00b"), start=nothing, end=nothing, confidence=st.none() | nothing
+)
+
+
+@settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.lists(st.builds(Segment, text=texts, start=nothing, end=nothing, words=st.lists(odd, max_size=4)), max_size=3)
+)
+def test_whatever_an_engine_says_every_file_is_whole(tmp_path: Path, said: list[Segment]) -> None:
+    facts = {"speech_given_up": {"where": [[math.nan, 1.0]]}, "speech_without_words": {"where": None}}
+    heard = Transcript(language="a" * 300, segments=said, facts=facts)
+
+    made = write(heard, CaptionOptions(formats=("vtt", "srt", "json", "txt", "review")), tmp_path)
+
+    assert [len(artifact.path) < 64 for artifact in made] == [True] * 5
+    written = {artifact.media_type: (tmp_path / artifact.path).read_text(encoding="utf-8") for artifact in made}
+    assert Transcript.model_validate_json(written["application/json"])
+    assert "NaN" not in written["text/html"].split('type="application/json"')[1].split("</script>")[0]
 
 
 def test_plain_text_has_a_paragraph_after_a_long_silence() -> None:

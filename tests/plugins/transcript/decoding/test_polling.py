@@ -57,7 +57,7 @@ def test_a_window_in_two_languages_is_cut_where_the_voice_rests_between_them(che
     notebook = Notebook(tmp_path / "kept", {})
     spoken = find_speech(recording, 0.4, 30.0).spoken
     notebook.begin([Window(((0, recording.samples),))], spoken, LanguageVerdict("en"))
-    listener = Listener(load_model(Weights(None, checkpoint), "cpu", 1), TranscribeOptions())
+    listener = Listener(load_model(Weights(None, checkpoint), 1), TranscribeOptions())
 
     Poll(listener, recording, notebook).settle([(0, 0)])
 

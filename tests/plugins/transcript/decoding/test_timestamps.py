@@ -41,6 +41,7 @@ def test_a_lone_stamp_at_the_end_says_that_nobody_speaks_after_it(read_window: R
 
     assert said(heard) == [("One.", 0, 4), ("Two.", 5, 9.5)]
     assert heard.heard == 30
+    assert heard.silent == pytest.approx(9.5)
 
 
 def test_two_stamps_at_the_end_say_that_the_rest_is_to_be_heard_again(read_window: Read) -> None:

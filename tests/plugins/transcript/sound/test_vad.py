@@ -8,9 +8,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+import silero_vad
+from hypothesis import given
+from hypothesis import strategies as st
 
 from plugins.transcript.sound.audio import record
-from plugins.transcript.sound.vad import find_speech
+from plugins.transcript.sound.vad import find_speech, padded, spans
 from plugins.transcript.sound.windows import RATE
 
 from ..conftest import DATA, Samples, load, silence
@@ -63,3 +66,37 @@ def test_one_sentence_in_minutes_of_hiss_is_found(tmp_path: Path) -> None:
 
     assert found[0][0] == pytest.approx(100, abs=1.0)
     assert found[-1][1] == pytest.approx(100 + len(speech) / RATE, abs=1.0)
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from([0.05, 0.2, 0.3, 0.39, 0.4, 0.9]), st.integers(1, 40)), max_size=12),
+    st.sampled_from([64, 500]),
+    st.sampled_from([0, 1000]),
+)
+def test_stretches_are_silero_s(runs: list[tuple[float, int]], silence: int, pad: int) -> None:
+    probabilities = [probability for probability, count in runs for _ in range(count)]
+    samples = len(probabilities) * 512
+    theirs = silero_vad.get_speech_timestamps_from_probs(
+        probabilities,
+        threshold=0.4,
+        min_speech_duration_ms=100,
+        min_silence_duration_ms=silence,
+        speech_pad_ms=pad,
+        audio_length_samples=samples,
+    )
+
+    own = padded(spans(probabilities, 0.4, silence * RATE // 1000, samples), pad * RATE // 1000, samples)
+
+    assert len(own) == len(theirs)
+    for span, one in zip(own, theirs, strict=True):
+        assert span == pytest.approx((one["start"], one["end"]), abs=1)
+
+
+def test_a_recording_is_heard_alike_however_long_it_is(tmp_path: Path) -> None:
+    """It goes through the network in pieces of a minute, whose state goes with it."""
+    speech = load(DATA / "en-short.wav")
+
+    def first(before: float) -> float:
+        return spoken(np.concatenate([silence(before), speech, silence(1)]), tmp_path)[0][0] - before
+
+    assert first(63) == pytest.approx(first(5), abs=0.1)

@@ -1,0 +1,184 @@
+"""What a player's tracker sends: the browser says what was done, the server who did it, and nothing else is heard."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, NoReturn
+
+from fastapi import HTTPException, Request
+
+from core.errors import BadCall
+from core.model import Statement
+from core.model.nesting import DEEPEST, is_too_deep
+from core.settings import Settings
+from core.statements import visitor_token
+from core.web.http.limits import Buckets
+
+#: Bytes of one request.
+LARGEST = 128 * 1024
+
+#: Statements of one request.
+_MOST = 100
+
+#: How many seconds' worth of statements may come at once.
+_BURST = 20
+
+#: What the Video Profile has a player say.
+_VERBS = frozenset(
+    {f"http://adlnet.gov/expapi/verbs/{name}" for name in ("initialized", "interacted", "completed", "terminated")}
+    | {f"https://w3id.org/xapi/video/verbs/{name}" for name in ("played", "paused", "seeked")}
+)
+
+#: What a browser may say, and of what. Not who: actor, authority, instructor and team are not its to set, nor a score.
+_FIELDS: Mapping[str, tuple[str, ...]] = {
+    "verb": ("id", "display"),
+    "object": ("objectType", "id", "definition"),
+    "result": ("completion", "duration", "extensions"),
+    "context": ("registration", "language", "platform", "contextActivities", "extensions"),
+}
+
+_SESSION = "https://w3id.org/xapi/video/extensions/session-id"
+
+
+@dataclass(frozen=True)
+class Said:
+    """One request of a tracker."""
+
+    statements: Sequence[Mapping[str, Any]]
+    #: The word of who watches; "" for a visitor whom the portal doesn't know.
+    visitor: str
+
+
+def refuse(status: int, words: str, **headers: str) -> NoReturn:
+    raise HTTPException(status, words, {name.replace("_", "-"): value for name, value in headers.items()})
+
+
+class Limits:
+    """How much a visitor may send, and an address: a lecture hall has one for all of its visitors."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._visitors = Buckets(settings.xapi_tracker_rate, _BURST)
+        self._addresses = Buckets(settings.xapi_tracker_address_rate, _BURST)
+
+    def check(self, request: Request, said: Sequence[Mapping[str, Any]], who: Mapping[str, Any] | None) -> None:
+        """Refuse what is too much."""
+        numbers: dict[str, int] = {}
+        for one in said:
+            name = json.dumps(who, sort_keys=True) if who else str(session(one))
+            numbers[name] = numbers.get(name, 0) + 1
+        seconds = self._addresses.spend(request.client.host if request.client else "", len(said))
+        for name, number in numbers.items():
+            seconds = seconds or self._visitors.spend(name, number)
+        if seconds:
+            refuse(429, "too many statements", Retry_After=str(seconds))
+
+
+def origin(request: Request, settings: Settings) -> str:
+    """Return the origin of the page that sends."""
+    found = request.headers.get("origin", "")
+    if found not in settings.xapi_tracker_origins:
+        refuse(403, f"pages of {found or 'nowhere'} may not send statements: see AMPHIPOD_XAPI_TRACKER_ORIGINS")
+    return found
+
+
+def actor(word: str, settings: Settings) -> dict[str, Any] | None:
+    """Return who watches, as the portal has signed it; None for a visitor whom it doesn't know."""
+    if not word:
+        return None
+    if settings.xapi_visitor_key is None:
+        refuse(403, "no key to read the visitor's word with: set AMPHIPOD_XAPI_VISITOR_KEY")
+    try:
+        return visitor_token.read(settings.xapi_visitor_key.get_secret_value(), word)
+    except BadCall as error:
+        refuse(403, str(error))
+
+
+async def body(request: Request) -> bytes:
+    read = bytearray()
+    async for chunk in request.stream():
+        read += chunk
+        if len(read) > LARGEST:
+            refuse(413, f"more than {LARGEST} bytes")
+    return bytes(read)
+
+
+def parsed(text: bytes, visitor: str) -> Said:
+    """Read `{visitor, statements}`, a statement, or an array of them; `visitor` is the word of the address."""
+    if is_too_deep(text):
+        refuse(400, f"nested more than {DEEPEST} deep")
+    try:
+        said = json.loads(text)
+    except ValueError:
+        refuse(400, "not JSON")
+    if isinstance(said, dict) and "statements" in said:
+        visitor = said.get("visitor") or visitor
+        said = said["statements"]
+    several = said if isinstance(said, list) else [said]
+    if not isinstance(visitor, str):
+        refuse(400, "the visitor's word is a text")
+    if not all(isinstance(one, dict) for one in several) or not 0 < len(several) <= _MOST:
+        refuse(400, f"a statement, or an array of up to {_MOST}")
+    return Said(several, visitor)
+
+
+def completed(said: Mapping[str, Any], who: Mapping[str, Any] | None, origin: str, settings: Settings) -> Statement:
+    """Return the statement with its actor, and with an id that a repetition has too, but nobody else's statement.
+
+    The session's id is that of its `initialized`, so that it changes with it.
+    """
+    _check(said, settings)
+    known = who or {"account": {"homePage": origin, "name": f"anonymous-{session(said) or uuid.uuid4()}"}}
+    given = {field: _only(said[field], names) for field, names in _FIELDS.items() if field in said}
+    if begun := session(said):
+        context = given["context"]
+        given["context"] = {**context, "extensions": {**context["extensions"], _SESSION: _id(known, begun)}}
+    own = said.get("id") if isinstance(said.get("id"), str) else str(uuid.uuid4())
+    who_and_when = {"actor": {"objectType": "Agent", **known}, "timestamp": _not_later_than_now(said.get("timestamp"))}
+    return {"id": _id(known, str(own)), **who_and_when, **given}
+
+
+def session(said: Mapping[str, Any]) -> str | None:
+    """Return the id of a statement's session, as the browser has it."""
+    value: Any = said
+    for name in ("context", "extensions", _SESSION):
+        value = value.get(name) if isinstance(value, Mapping) else None
+    return value if isinstance(value, str) and len(value) <= 64 else None
+
+
+def _check(said: Mapping[str, Any], settings: Settings) -> None:
+    verb, activity = (_id_of(said.get(field)) for field in ("verb", "object"))
+    if verb not in _VERBS:
+        refuse(400, f"{verb[:200] or 'nothing'} is no verb of a player")
+    allowed = settings.xapi_tracker_activities or tuple(f"{one}/" for one in settings.xapi_tracker_origins)
+    if not activity.startswith(allowed):
+        refuse(403, f"{activity[:200] or 'nothing'} is not to be spoken of: see AMPHIPOD_XAPI_TRACKER_ACTIVITIES")
+
+
+def _id_of(value: object) -> str:
+    found = value.get("id") if isinstance(value, Mapping) else None
+    return found if isinstance(found, str) else ""
+
+
+def _only(value: Any, names: Sequence[str]) -> Any:
+    return {name: value[name] for name in names if name in value} if isinstance(value, Mapping) else value
+
+
+def _id(who: Mapping[str, Any], own: str) -> str:
+    """Return an id for what a person's browser calls so: a version 4 UUID, the only one that the Profile takes."""
+    digest = hashlib.sha256(json.dumps([who, own], sort_keys=True).encode()).digest()
+    return str(uuid.UUID(bytes=digest[:16], version=4))
+
+
+def _not_later_than_now(said: object) -> str:
+    """Return a timestamp; a browser's clock may be wrong, and a store keeps what lies ahead at the top for ever."""
+    now = datetime.now(UTC)
+    try:
+        when = datetime.fromisoformat(said) if isinstance(said, str) else now
+        return str(said) if isinstance(said, str) and when.tzinfo and when <= now else now.isoformat()
+    except ValueError:
+        return now.isoformat()

@@ -1,0 +1,270 @@
+"""The CRF with which each rendition of this very film looks as good as a slower encoder's: found on samples.
+
+No fixed CRF serves all content: a fast preset loses little on slides and much on noise. So samples of the film are
+encoded as Esup-Pod does it and, at two CRFs, as the profile does; in between, decibels are a line.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from plugins.encode.profiles import POD, Preset
+from plugins.encode.quality.metrics import Score, pooled
+from plugins.encode.quality.presets import FASTEST, slower, work
+from plugins.encode.quality.samples import LENGTH, POD_RUN_UP, places, sample_at
+from plugins.encode.quality.trial import Trial, encode_sample
+from plugins.encode.video.ladder import renditions_for
+
+if TYPE_CHECKING:
+    from core import Context
+    from plugins.encode.film import Film
+    from plugins.encode.profiles import Profile, Quality
+    from plugins.encode.quality.samples import Sample
+    from plugins.encode.video.ladder import Rendition
+
+#: CRFs of the first sample, around those of the profile; later ones look more closely around what the first says.
+_WIDE, _CLOSE = 3.0, 1.5
+
+#: CRFs that are ever chosen; beyond them a line is no more to be trusted.
+_LOWEST, _HIGHEST, _HIGHEST_AV1 = 10.0, 34.0, 60.0
+
+#: SVT-AV1's CRF of the first sample: its scale is another.
+_AV1 = 32.0
+
+#: Between CRFs.
+_STEP = 0.5
+
+#: Seconds; a shorter lecture has the profile's own CRFs.
+_SHORTEST = 10
+
+#: Decibels that may be missing before a slower preset is tried: a CRF's step is some tenths.
+_NEAR = 0.1
+
+#: Of Esup-Pod's bytes, with which a faster preset has a chance: it needs half as many again.
+_ROOM = 0.6
+
+#: How far beyond the CRFs that were tried a line is trusted.
+_BEYOND = 3.0
+
+
+@dataclass(frozen=True)
+class Aim:
+    """What is known of one rendition before it is encoded. Bytes and processor seconds are those of the samples."""
+
+    rendition: str
+    crf: float
+    preset: Preset
+    #: What Esup-Pod's encode reaches, and what ours is expected to.
+    target: Score
+    expected: Score
+    bytes: float
+    pod_bytes: float
+    cpu: float
+    pod_cpu: float
+    #: Processor seconds that it took to find this out, each rendition's share.
+    looking: float = 0.0
+
+    @property
+    def missing(self) -> float:
+        """Decibels that are missing of the aim."""
+        return max(self.target.ssim - self.expected.ssim, self.target.xpsnr - self.expected.xpsnr, 0.0)
+
+    @property
+    def size(self) -> float:
+        """Bytes of Esup-Pod's."""
+        return self.bytes / self.pod_bytes
+
+    @property
+    def will_do(self) -> bool:
+        return self.missing <= _NEAR and self.size <= 1
+
+
+@dataclass(frozen=True)
+class _Point:
+    crf: float
+    trial: Trial
+
+
+@dataclass(frozen=True)
+class _Sample:
+    """Of one rendition: Esup-Pod's encode, and ours at two CRFs."""
+
+    pod: Trial
+    low: _Point
+    high: _Point
+
+    def score(self, crf: float) -> Score:
+        low, high, share = self.low.trial.score, self.high.trial.score, self._share(crf)
+        return Score(low.ssim + share * (high.ssim - low.ssim), low.xpsnr + share * (high.xpsnr - low.xpsnr))
+
+    def bytes(self, crf: float, profile: Profile) -> float:
+        """Bytes of a second; sizes are halved every so many CRFs."""
+        low, high = (_bytes_a_second(point.trial, profile) for point in (self.low, self.high))
+        return low * math.pow(high / low, self._share(crf))
+
+    def moved(self, trial: Trial, beside: _Sample, crf: float) -> _Sample:
+        """Return what another preset makes of this sample, if it gains what it gains on one beside it."""
+        before, rate = beside.score(crf), beside.bytes_of(crf)
+        factor = (trial.keyframe + trial.rest) / rate
+        speed = trial.cpu / max(beside.low.trial.cpu, 1e-3)
+
+        def move(point: _Point) -> _Point:
+            old = point.trial
+            score = Score(
+                old.score.ssim + trial.score.ssim - before.ssim, old.score.xpsnr + trial.score.xpsnr - before.xpsnr
+            )
+            sizes = round(old.keyframe * factor), round(old.rest * factor)
+            return _Point(point.crf, Trial(score, *sizes, old.cpu * speed))
+
+        return _Sample(self.pod, move(self.low), move(self.high))
+
+    def bytes_of(self, crf: float) -> float:
+        low, high = (point.trial.keyframe + point.trial.rest for point in (self.low, self.high))
+        return low * math.pow(high / low, self._share(crf))
+
+    def _share(self, crf: float) -> float:
+        return (crf - self.low.crf) / (self.high.crf - self.low.crf)
+
+
+def aim_at(film: Film, profile: Profile, context: Context) -> tuple[Aim, ...]:
+    """Find for each rendition the CRF that is as good as profile `pod`; nothing for what has no pictures to look at."""
+    video, begun = film.media.video, time.process_time()
+    if video is None or profile.quality == "off" or film.lecture.length < _SHORTEST:
+        return ()
+    renditions = renditions_for(video, profile)
+    context.doing("looking at samples of the pictures")
+    found: dict[str, list[_Sample]] = {rendition.name: [] for rendition in renditions}
+    sample: Sample | None = None
+    for begin in places(film):
+        sample = None  # two would be too much to hold
+        sample = sample_at(begin, film, renditions, profile, context)
+        # One after the other: an encoder at preset slow holds half a hundred frames.
+        for number, rendition in enumerate(renditions):
+            _look(sample, number, rendition, film, profile, found[rendition.name])
+            context.raise_if_cancelled()
+    if sample is None or not all(found.values()):
+        return ()
+    aims = [_aim(rendition, found[rendition.name], profile, profile.preset) for rendition in renditions]
+    for number, rendition in enumerate(renditions):
+        if rendition.spec.codec == "h264" and sample.shown:
+            _choose_preset(number, rendition, sample, found[rendition.name], film, profile, renditions, aims)
+    looking = (time.process_time() - begun) / len(renditions)
+    return tuple(replace(aim, looking=looking) for aim in aims)
+
+
+def aimed(renditions: Sequence[Rendition], aims: Sequence[Aim]) -> tuple[Rendition, ...]:
+    """Return the renditions with the CRFs and presets that were found."""
+    by_name = {aim.rendition: aim for aim in aims}
+    return tuple(_aimed(one, by_name[one.name]) if one.name in by_name else one for one in renditions)
+
+
+def _aimed(rendition: Rendition, aim: Aim) -> Rendition:
+    spec = rendition.spec.model_copy(update={"crf": aim.crf, "preset": aim.preset})
+    return replace(rendition, spec=spec)
+
+
+def _look(
+    sample: Sample, number: int, rendition: Rendition, film: Film, profile: Profile, known: list[_Sample]
+) -> None:
+    """Add what is found on one sample of a rendition."""
+    if not sample.shown:
+        return
+    start, end = sample.begin - POD_RUN_UP, sample.begin + LENGTH
+    pods = replace(sample, shown=[one for one in sample.shown if start <= one.time < end])
+    pod = encode_sample(pods, number, _as_pod(rendition), film, POD)
+    is_av1 = rendition.spec.codec == "av1"
+    first = (_AV1, 2 * _WIDE) if is_av1 else (rendition.spec.crf, _WIDE)
+    middle, reach = (_crf(known, profile.quality, is_av1=is_av1), _CLOSE) if known else first
+    points = []
+    for crf in (middle - reach, middle + reach):
+        tried = replace(rendition, spec=rendition.spec.model_copy(update={"crf": crf}))
+        points.append(_Point(crf, encode_sample(sample, number, tried, film, profile)))
+    known.append(_Sample(pod, *points))
+
+
+def _choose_preset(
+    number: int,
+    rendition: Rendition,
+    sample: Sample,
+    known: Sequence[_Sample],
+    film: Film,
+    profile: Profile,
+    renditions: Sequence[Rendition],
+    aims: list[Aim],
+) -> None:
+    """Put a slower preset's aim in the place of one that isn't good or small enough, or a faster one's if that will do.
+
+    Each is tried on one sample, and what it gains there is taken to hold for the others.
+    """
+    first = aims[number]
+    tried = [first]
+    presets = slower(first.preset) if not first.will_do else (FASTEST,) if first.size <= _ROOM else ()
+    for preset in presets:
+        chosen = {aim.rendition: aim.preset for aim in aims} | {rendition.name: preset}
+        if work(renditions, chosen) > profile.budget:
+            break
+        spec = rendition.spec.model_copy(update={"crf": tried[-1].crf, "preset": preset})
+        trial = encode_sample(sample, number, replace(rendition, spec=spec), film, profile)
+        moved = [one.moved(trial, known[-1], tried[-1].crf) for one in known]
+        tried.append(_aim(rendition, moved, profile, preset))
+        if tried[-1].will_do:
+            break
+    able = [aim for aim in tried[1:] if aim.will_do]
+    if able:
+        aims[number] = able[-1]
+    elif not first.will_do:
+        # No better one was found: the nearest by looks, of those alike the one that costs least.
+        aims[number] = min(tried, key=lambda aim: round(aim.missing, 1))
+
+
+def _as_pod(rendition: Rendition) -> Rendition:
+    """Return what Esup-Pod makes of this size, by its rung of the nearest height."""
+    nearest = min(POD.renditions, key=lambda rung: abs(rung.height - rendition.height))
+    spec = nearest.model_copy(update={"max_rate": rendition.spec.max_rate})
+    return replace(rendition, spec=spec)
+
+
+def _crf(samples: Sequence[_Sample], quality: Quality, *, is_av1: bool) -> float:
+    """Return the highest CRF that is as good as Esup-Pod's on all samples together, by both measures.
+
+    Where the rate cap rules, none may be: then the one that comes nearest.
+    """
+    target = _target(samples, quality)
+    lowest = max(min(sample.low.crf for sample in samples) - _BEYOND, _LOWEST)
+    highest = min(max(sample.high.crf for sample in samples) + _BEYOND, _HIGHEST_AV1 if is_av1 else _HIGHEST)
+
+    def missing(crf: float) -> float:
+        score = pooled(sample.score(crf) for sample in samples)
+        return max(target.ssim - score.ssim, target.xpsnr - score.xpsnr, 0.0)
+
+    # Coarse, because x264 doesn't encode a sample twice to the same bytes (its macroblock tree).
+    steps = [step * _STEP for step in range(math.ceil(lowest / _STEP), math.floor(highest / _STEP) + 1)]
+    return -min((missing(crf), -crf) for crf in steps)[1]
+
+
+def _target(samples: Sequence[_Sample], quality: Quality) -> Score:
+    """Return what is to be reached; of a number the XPSNR alone."""
+    return Score(0.0, quality) if isinstance(quality, float) else pooled(sample.pod.score for sample in samples)
+
+
+def _aim(rendition: Rendition, samples: Sequence[_Sample], profile: Profile, preset: Preset) -> Aim:
+    crf = _crf(samples, profile.quality, is_av1=rendition.spec.codec == "av1")
+    return Aim(
+        rendition=rendition.name,
+        crf=crf,
+        preset=preset,
+        target=_target(samples, profile.quality),
+        expected=pooled(sample.score(crf) for sample in samples),
+        bytes=sum(sample.bytes(crf, profile) for sample in samples),
+        pod_bytes=sum(_bytes_a_second(sample.pod, POD) for sample in samples),
+        cpu=sum(sample.low.trial.cpu + sample.high.trial.cpu for sample in samples) / 2,
+        pod_cpu=sum(sample.pod.cpu for sample in samples),
+    )
+
+
+def _bytes_a_second(trial: Trial, profile: Profile) -> float:
+    return trial.keyframe / profile.keyframe_seconds + trial.rest

@@ -1,0 +1,3 @@
+// The plain script: `AmphipodXapi.track(...)`.
+export * from "./amphipod-xapi.mjs";
+export as namespace AmphipodXapi;
