@@ -231,6 +231,7 @@ def test_each_answer_tells_browsers_what_to_refuse(guarded: Site) -> None:
         assert answer.status_code == status, path
         assert [name for name in HEADERS if name not in answer.headers] == [], path
         assert "frame-ancestors 'none'" in answer.headers["Content-Security-Policy"]
+        assert "no-store" in answer.headers["Cache-Control"], path
 
 
 def test_no_address_and_no_cookie_makes_a_page_stumble(site: Site) -> None:

@@ -36,6 +36,8 @@ SECURITY: Mapping[str, str] = {
     "referrer-policy": "same-origin",
     "cross-origin-opener-policy": "same-origin",
     "cross-origin-resource-policy": "same-origin",
+    # What is said about jobs is kept by no proxy and no browser; files and static ones say otherwise.
+    "cache-control": "no-store",
 }
 
 #: A proxy on this machine says whose browser sends statements; nobody is let in by its word.

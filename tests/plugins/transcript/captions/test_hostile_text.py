@@ -25,3 +25,8 @@ def test_a_wrong_word_of_punctuation_alone_is_looked_up_at_once() -> None:
     right = corrections.correct(heard, {"a" + "(" * _MANY + "a": "x", "world": "lecture", "«»": "x"})
     assert time.monotonic() - begun < 2
     assert right.segments[0].text == "Hello (lecture)."
+
+
+def test_a_time_of_five_thousand_digits_is_a_fault_on_its_line() -> None:
+    _, faults = webvtt_file.read(f"WEBVTT\n\n{'9' * 5000}:00:00.000 --> 00:01.000\nx\n")
+    assert "line 3: no times of a caption" in faults[0]
