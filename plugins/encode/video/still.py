@@ -29,6 +29,11 @@ NEAR = 2
 #: some wait for the next frame before they show one.
 LONGEST_GAP = Fraction(1)
 
+#: Frames before each keyframe that are always encoded. A transport stream doesn't say how long a frame is shown, and
+#: hls.js takes the last of a segment for as long as the one before: too long a one would push the next segment out of
+#: the player's buffer. Nor must two keyframes follow each other, where the second may begin another part.
+_LAST = 2
+
 #: Lines are compared in so many bands, the middle ones first: where much moves, the first band tells.
 _BANDS = 16
 
@@ -57,9 +62,11 @@ class StillFilter:
 
     def __init__(self, unchanged: Unchanged, keyframe_seconds: float, rate: Fraction) -> None:
         self._most = difference(unchanged)
-        self._gap = min(LONGEST_GAP, Fraction(keyframe_seconds).limit_denominator(1000) / 2)
+        self._interval = Fraction(keyframe_seconds).limit_denominator(1000)
+        self._gap = min(LONGEST_GAP, self._interval / 2)
         self._usual = longest_usual(rate)
-        #: The last frame that is to be encoded, and what is left out since.
+        self._before_keyframe = (_LAST + Fraction(1, 2)) / rate
+        #: The last frame that is to be encoded, and the last one that is left out since.
         self._held: VideoFrame | None = None
         self._samples: Samples | None = None
         self._repeat: VideoFrame | None = None
@@ -74,19 +81,13 @@ class StillFilter:
         if self._most is None:
             yield frame
             return
-        samples, is_keyframe = Samples(frame) if is_new is None else None, frame.pict_type == PictureType.I
+        samples = Samples(frame) if is_new is None else None
         if samples:
             is_new = not (self._samples and samples.are(self._samples, self._most))
-        is_soon = not is_keyframe and self._held and _between(self._held, frame) < self._gap
-        if is_soon and not is_new:
+        if not is_new and not self._is_due(frame):
             self._repeat = frame
             self.left_out += 1
             return
-        if is_keyframe and self._held and self._held.pict_type == PictureType.I and self._repeat:
-            # Two keyframes on end would be one too many for a decoder, where the second begins another part.
-            yield self._let_go(self._repeat)
-            self._held, self._repeat = self._repeat, None
-            self.left_out -= 1
         if self._held:
             yield self._let_go(frame)
         self._held, self._samples, self._repeat = frame, samples, None
@@ -96,6 +97,13 @@ class StillFilter:
         if self._held:
             yield self._let_go(None)
         self._held = self._repeat = None
+
+    def _is_due(self, frame: VideoFrame) -> bool:
+        """Tell whether a frame must be encoded whatever it shows."""
+        if not self._held or frame.pict_type == PictureType.I or _between(self._held, frame) >= self._gap:
+            return True
+        time = _time(frame)
+        return (time // self._interval + 1) * self._interval - time <= self._before_keyframe
 
     def _let_go(self, following: VideoFrame | None) -> VideoFrame:
         held, last = self._held, self._repeat or self._held
@@ -122,10 +130,13 @@ def longest_usual(rate: Fraction) -> Fraction:
 
 
 def _between(one: VideoFrame, other: VideoFrame) -> Fraction:
-    assert one.pts is not None
-    assert other.pts is not None
-    assert one.time_base is not None
-    return (other.pts - one.pts) * one.time_base
+    return _time(other) - _time(one)
+
+
+def _time(frame: VideoFrame) -> Fraction:
+    assert frame.pts is not None
+    assert frame.time_base is not None
+    return frame.pts * frame.time_base
 
 
 def _alike(one: NDArray[np.uint8], other: NDArray[np.uint8], most: int) -> bool:

@@ -69,11 +69,7 @@ def test_a_person_who_does_everything(watch: Watch, profile: BrowserContext, arr
 
     said = everything(arrived, sessions=2)
     for deed, _ in [*deeds, ("the tab crashes; comes back, plays to the end, leaves", print)]:
-<<<<<<< HEAD
-        print(f"* {deed}")  # noqa: T201  # the table is looked at
-=======
         print(f"* {deed}")  # noqa: T201  # the table is what one runs it for
->>>>>>> 64b8461df9a86dd3aa3d7e867ba4a825dbf61f27
     for one in said:
         print(f"{one['timestamp'][11:23]} {name_of(one):12} {told(one)}")  # noqa: T201
     first = verbs(said)[: verbs(said).index("terminated") + 1]
