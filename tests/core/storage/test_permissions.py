@@ -88,8 +88,9 @@ def test_uploads_and_waiting_statements_are_private(umask: int, settings: Settin
 
     for path in (upload.path, settings.jobs_root / "statements"):
         assert mode(path) == 0o770 & ~umask
-    for path in (upload.part, upload.about, *spool.files()):
+    for path in (upload.part, upload.about):
         assert mode(path) == 0o660 & ~umask
+    assert {mode(path) for path in spool.files()} == {0o600}
 
 
 @pytest.fixture
