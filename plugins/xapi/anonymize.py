@@ -10,16 +10,20 @@ import hashlib
 import hmac
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from functools import lru_cache
+from typing import Any, Literal, TypeGuard
 from urllib.parse import unquote, urlsplit
 
 from core import Statement
-from plugins.xapi.personal_data import Names, words
+from plugins.xapi.personal_data import REDACTED, Names, is_personal, words
 
 #: Whoever has one of these is an agent or a group, wherever in a statement it stands.
-_IDENTIFIERS = ("mbox", "mbox_sha1sum", "openid", "account")
+_IDENTIFIERS = frozenset(("mbox", "mbox_sha1sum", "openid", "account"))
+
+#: Of these fields of an agent nobody is known.
+_OF_NOBODY = ("objectType", "homePage")
 
 #: Fields that hold an agent or a group even when nothing identifies it.
 _ROLES = ("actor", "authority", "instructor", "team")
@@ -53,6 +57,9 @@ _IRI = re.compile(r"(?!mailto:)[a-z][a-z0-9+.-]*:[^\s\"<>]+", re.IGNORECASE)
 _TERM = re.compile(rf"{_IRI.pattern}|[^\s@\"<>]+", re.IGNORECASE)
 _SCHEME_AND_HOST = re.compile(r"[a-z][a-z0-9+.-]*:(?://[^/?#]*)?", re.IGNORECASE)
 
+#: A person's number, of a student say; a smaller one is no telling one.
+_LEAST_NUMBER = 10_000
+
 _OF_ADDRESSES = frozenset({"http", "https", "urn", "www"})
 
 
@@ -64,6 +71,8 @@ class Scheme:
     form: Literal["account", "mailbox"]
     #: Home page of the pseudonyms' accounts; its host is that of their mailboxes.
     home: str
+    #: Tells the pseudonyms of one key from those of another.
+    key_id: str = ""
 
     def pseudonym(self, agent: Mapping[str, Any]) -> str:
         return hmac.new(self.key, _identity(agent).encode(), hashlib.sha256).hexdigest()[:32]
@@ -77,8 +86,10 @@ class Scheme:
             return kind | group
         name = self.pseudonym(agent)
         if self.form == "mailbox":
-            return kind | {"name": name, "mbox": f"mailto:{name}@{urlsplit(self.home).hostname}"} | group
-        return kind | {"account": {"homePage": self.home, "name": name}} | group
+            own = f"{name}.{self.key_id}" if self.key_id else name
+            return kind | {"name": own, "mbox": f"mailto:{own}@{urlsplit(self.home).hostname}"} | group
+        home = f"{self.home.rstrip('/')}/{self.key_id}" if self.key_id else self.home
+        return kind | {"account": {"homePage": home, "name": name}} | group
 
 
 def anonymised(statement: Statement, scheme: Scheme) -> dict[str, Any]:
@@ -86,13 +97,24 @@ def anonymised(statement: Statement, scheme: Scheme) -> dict[str, Any]:
 
     The vocabulary stays as it is: IRIs of verbs, types, categories and attachments, keys of extensions and of fields.
     """
-    changed: dict[str, Any] = _Pass(scheme, Names(_said_of(statement)), vocabulary_of(statement)).over(statement)
+    changed: dict[str, Any] = _Pass(scheme, _names(frozenset(_said_of(statement))), statement).over(statement)
     return changed
+
+
+@lru_cache(maxsize=1024)
+def _names(said: frozenset[str]) -> Names:
+    """Return what names these people; those who watch say many things one after the other."""
+    return Names(said)
 
 
 def vocabulary_of(statement: Statement) -> frozenset[str]:
     """Return the words of the terms that a statement uses, and of any address, in lower case."""
-    return _OF_ADDRESSES.union(word for term in _terms(statement) for word in words(unquote(_path(term))))
+    return _OF_ADDRESSES.union(*map(_words_of, _terms(statement)))
+
+
+@lru_cache(maxsize=4096)
+def _words_of(term: str) -> frozenset[str]:
+    return frozenset(words(unquote(_path(term))))
 
 
 def _path(term: str) -> str:
@@ -101,101 +123,138 @@ def _path(term: str) -> str:
 
 
 def _terms(value: object, field: str = "") -> Iterator[str]:
-    if isinstance(value, Mapping):
+    if isinstance(value, str):
+        return
+    if _is_mapping(value):
         for key, below in value.items():
-            if key == "extensions" and isinstance(below, Mapping):
+            if isinstance(below, str):
+                if (field, key) in _VOCABULARY:
+                    yield below
+            elif key == "extensions" and _is_mapping(below):
                 yield from below
-            elif isinstance(below, str) and (field, key) in _VOCABULARY:
-                yield below
             elif key not in _ROLES:
                 yield from _terms(below, key)
     elif _is_list(value):
-        for below in value:  # type: ignore[attr-defined]
+        for below in value:
             yield from _terms(below, field)
 
 
 def _identity(agent: Mapping[str, Any]) -> str:
     if isinstance(mailbox := agent.get("mbox"), str):
-        return f"mailbox {hashlib.sha1(mailbox.encode()).hexdigest()}"  # noqa: S324  # nosec  # as xAPI defines mbox_sha1sum
+        return f"mailbox {hashlib.sha1(mailbox.lower().encode()).hexdigest()}"  # noqa: S324  # nosec  # as xAPI defines mbox_sha1sum
     if isinstance(digest := agent.get("mbox_sha1sum"), str):
         return f"mailbox {digest.lower()}"
-    known = {field: agent[field] for field in ("openid", "account") if field in agent}
+    known = {field: _plain(agent[field]) for field in ("openid", "account") if field in agent}
     return json.dumps(known or {"name": agent.get("name")}, sort_keys=True, default=str)
 
 
-def _is_list(value: object) -> bool:
+def _plain(value: Any) -> Any:
+    """Return an address without what makes no other address of it: its last slash, the case of its host."""
+    if isinstance(value, Mapping):
+        return {**value, "homePage": _plain(value["homePage"])} if "homePage" in value else value
+    if not isinstance(value, str):
+        return value
+    host = _SCHEME_AND_HOST.match(value)
+    return (host[0].lower() + value[host.end() :] if host else value).rstrip("/")
+
+
+def _is_list(value: Any) -> TypeGuard[Sequence[Any]]:
     return isinstance(value, list | tuple)
 
 
-def _is_agent(value: object) -> bool:
-    return isinstance(value, Mapping) and (
-        any(field in value for field in _IDENTIFIERS) or value.get("objectType") in ("Agent", "Group")
-    )
+def _is_mapping(value: Any) -> TypeGuard[Mapping[str, Any]]:
+    return isinstance(value, dict) or (not isinstance(value, str | list) and isinstance(value, Mapping))
 
 
-def _said_of(value: object, *, agent: bool = False) -> Iterator[str]:
+def _is_agent(value: Any) -> bool:
+    return _is_mapping(value) and (not _IDENTIFIERS.isdisjoint(value) or value.get("objectType") in ("Agent", "Group"))
+
+
+def _said_of(value: Any, *, agent: bool = False) -> Iterator[str]:
     """Yield all that names someone: what their agents say, but for where they have their account."""
-    if isinstance(value, Mapping):
+    if isinstance(value, str):
+        if agent:
+            yield value
+    elif _is_mapping(value):
+        all_of_it = agent or _is_agent(value)
         for field, below in value.items():
-            personal = field not in ("objectType", "homePage")
-            yield from _said_of(below, agent=personal and (agent or _is_agent(value) or field in _ROLES))
+            named = all_of_it or field in _ROLES or is_personal(field)
+            if (named or not isinstance(below, str)) and field not in _OF_NOBODY:
+                yield from _said_of(below, agent=named)
     elif _is_list(value):
-        for below in value:  # type: ignore[attr-defined]
+        for below in value:
             yield from _said_of(below, agent=agent)
-    elif agent and isinstance(value, str):
-        yield value
+    elif agent and type(value) is int and value >= _LEAST_NUMBER:
+        yield str(value)
 
 
 class _Pass:
     """One pass over a statement."""
 
-    def __init__(self, scheme: Scheme, names: Names, vocabulary: frozenset[str]) -> None:
+    def __init__(self, scheme: Scheme, names: Names, statement: Statement) -> None:
         self._scheme = scheme
         self._names = names
-        self._vocabulary = vocabulary
+        self._vocabulary = vocabulary_of(statement)
 
     def over(self, value: Any, field: str = "") -> Any:
         """Return what stands in a field of xAPI."""
-        if _is_person(value, field):
-            return self._scheme.rename(value)
-        if isinstance(value, Mapping):
+        if isinstance(value, str):
+            return self._names.redact(value)
+        if _is_mapping(value):
+            if _is_person(value, field):
+                return self._scheme.rename(value)
             return _with_keys(map(self._term, value), [self._below(field, key, below) for key, below in value.items()])
-        if _is_list(value):
-            return [self.over(below, field) for below in value]
-        return self._names.redact(value) if isinstance(value, str) else value
+        return [self.over(below, field) for below in value] if _is_list(value) else value
 
     def _below(self, field: str, key: str, value: Any) -> Any:
-        if key == "extensions" and isinstance(value, Mapping):
-            return _with_keys(map(self._term, value), map(self._free, value.values()))
-        if (field, key) == ("verb", "display") and isinstance(value, Mapping):
-            return _with_keys(map(self._term, value), map(self._beside_vocabulary, value.values()))
         if isinstance(value, str):
             if key in _FIXED.get(field, ()):
                 return self._term(value)
-            if key in _ADDRESSES:
-                return self._beside_vocabulary(value)
-        return self.over(value, key)
+            if is_personal(key):
+                return _nothing_of(value)
+            return self._beside_vocabulary(value) if key in _ADDRESSES else self._names.redact(value)
+        if key == "extensions" and _is_mapping(value):
+            return _with_keys(map(self._term, value), [self._free(below, key) for key, below in value.items()])
+        if (field, key) == ("verb", "display") and _is_mapping(value):
+            return _with_keys(map(self._term, value), map(self._beside_vocabulary, value.values()))
+        return _nothing_of(value) if is_personal(key) and not _is_person(value, key) else self.over(value, key)
 
     def _free(self, value: Any, field: str = "") -> Any:
         """Return what stands in an extension, where nothing but an IRI is known to be no person's."""
         if _is_person(value, field):
             return self._scheme.rename(value)
-        if isinstance(value, Mapping):
+        if is_personal(field):
+            return _nothing_of(value)
+        if isinstance(value, str):
+            return self._names.redact(value)
+        if _is_mapping(value):
             keys = (key if _IRI.fullmatch(key) else self._names.redact(key) for key in value)
             return _with_keys(keys, [self._free(below, key) for key, below in value.items()])
-        if _is_list(value):
-            return [self._free(below, field) for below in value]
-        return self._names.redact(value) if isinstance(value, str) else value
+        return [self._free(below, field) for below in value] if _is_list(value) else value
 
     def _term(self, text: str) -> str:
-        return text if _TERM.fullmatch(text) else self._names.redact(text)
+        return text if _is_term(text) else self._names.redact(text)
 
     def _beside_vocabulary(self, text: Any) -> Any:
         return self._names.redact(text, but=self._vocabulary) if isinstance(text, str) else self.over(text)
 
 
-def _is_person(value: object, field: str) -> bool:
-    return _is_agent(value) or (field in _ROLES and isinstance(value, Mapping))
+@lru_cache(maxsize=4096)
+def _is_term(text: str) -> bool:
+    return _TERM.fullmatch(text) is not None
+
+
+def _nothing_of(value: Any) -> Any:
+    """Return what is said under a key that names a person, without it; that there is something may matter."""
+    if isinstance(value, Mapping):
+        return {key if _IRI.fullmatch(key) else REDACTED: _nothing_of(below) for key, below in value.items()}
+    if _is_list(value):
+        return [_nothing_of(below) for below in value]
+    return value if value is None or isinstance(value, bool) else REDACTED
+
+
+def _is_person(value: Any, field: str) -> bool:
+    return _is_agent(value) or (field in _ROLES and _is_mapping(value))
 
 
 def _with_keys(keys: Iterable[str], values: Iterable[Any]) -> dict[str, Any]:

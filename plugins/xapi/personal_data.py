@@ -1,17 +1,20 @@
-"""Finds in any text what names people: the names that a statement gives, mailboxes, IP addresses.
+"""Finds in any text what names people: the names that a statement gives, mailboxes, numbers, IP addresses.
 
-The text and the names come from anybody, so everything here takes time in proportion to their length: no pattern can
-go back over what it has read, and all names are looked for in one pass (Aho and Corasick), however many there are.
+A name is looked for by its words, whatever stands between them, their case and their accents, and in either order, so
+that `Ada Lévêque` is found in `LEVEQUE, Ada` and in `cours-ada-leveque.mp4`. The text and the names come from anybody,
+so everything here takes time in proportion to their length: no pattern can go back over what it has read, and all names
+are looked for in one pass.
 """
 
 from __future__ import annotations
 
 import ipaddress
 import re
-from collections import deque
-from collections.abc import Iterable, Iterator
+import unicodedata
+from collections.abc import Iterable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, field
+from functools import lru_cache
+from itertools import pairwise
 from urllib.parse import quote
 
 _SCHEME = "mailto:"
@@ -22,8 +25,20 @@ REDACTED = "redacted"
 #: A name of one or two letters would be found in every other word.
 _SHORTEST = 3
 
-#: A word, or any other character; what a name is made of. Case doesn't count.
-_TOKEN = re.compile(r"\w+|\W")
+#: Words of a name that are looked for; of a longer one the first. And of one that is looked for in other orders.
+_MOST_WORDS = 12
+_MOST_TURNED = 5
+
+#: Letters of two words of a name that are found as one: jeandupont.
+_SHORTEST_JOINED = 8
+
+#: Characters that may stand between two words of a name.
+_GAP = 3
+
+#: What no name has; the words of an address stand in one order only.
+_ADDRESS = re.compile(r"[@/:]")
+
+_WORD = re.compile(r"[^\W_]+")
 
 #: What may be a mailbox; whether it is one is looked at afterwards.
 _CHUNK = re.compile(rf"(?:{_SCHEME})?[^\s\"'<>(),;:/\[\]\\]+", re.IGNORECASE)
@@ -36,20 +51,28 @@ _IPV6 = re.compile(r"(?<![\w:.])[0-9a-fA-F:][0-9a-fA-F:.]*")
 #: The longest IPv6 address, with an IPv4 one in it.
 _LONGEST_ADDRESS = 45
 
+#: Phone numbers as they are written to be dialled from abroad, and in France; France's number of a student (INE), old
+#: and new; whatever a text calls a student's number.
+_NUMBERS = re.compile(
+    r"(?<![\w.+])(?:\+|00)[1-9]\d{0,2}(?:[ .()-]{0,2}\d){7,12}(?!\w)"
+    r"|(?<![\w.\[-])0[1-9](?:(?: \d\d){4}|(?:\.\d\d){4}|(?:-\d\d){4}|\d{8})(?![\w.]\d|\w)"
+    r"|(?<!\w)(?:\d{10}[A-Z]|\d{9}[A-Z]{2})(?!\w)"
+    r"|(?i:(?<=\bmatricule )|(?<=étudiant )|(?<=étudiant n°)|(?<=étudiant n° )|(?<=student )|(?<=student no )"
+    r"|(?<=student number )|(?<=student id ))[A-Z]{0,3}\d{5,12}(?!\w)"
+)
 
-#: Characters of the longest name that is looked for in its quoted forms as well.
-_LONGEST_QUOTED = 1000
-
-
-@dataclass(slots=True)
-class _Node:
-    """Where a search stands after some tokens of a name."""
-
-    next: dict[str, _Node] = field(default_factory=dict)
-    #: Where it stands instead when the next token doesn't fit: the longest end of the same tokens that begins a name.
-    fallback: _Node | None = None
-    #: Tokens of the longest name that ends here; 0: none does.
-    length: int = 0
+#: What a key of an extension, or the last word of its IRI, says of its value: that it names a person.
+# fmt: off
+_PERSONAL = frozenset((
+    "actor", "address", "author", "birthdate", "contact", "courriel", "displayname", "email", "emailaddress",
+    "eppn", "etudiant", "familyname", "firstname", "fullname", "givenname", "identifiant", "ine",
+    "instructor", "lastname", "learner", "learnerid", "login", "loginname", "mail", "mailbox", "matricule",
+    "mbox", "mobile", "nickname", "nom", "nometudiant", "nomcomplet", "numeroetudiant", "owner", "person",
+    "personname", "phone", "phonenumber", "prenom", "pseudo", "realname", "speaker", "student", "studentid",
+    "studentname", "studentnumber", "supannetuid", "surname", "teacher", "telephone", "uid", "user",
+    "useremail", "userid", "userlogin", "username", "utilisateur",
+))
+# fmt: on
 
 
 class Names:
@@ -57,94 +80,122 @@ class Names:
 
     def __init__(self, said: Iterable[str]) -> None:
         """Take whatever the agents of a statement say of themselves."""
-        self._root = _Node()
-        for name in {variant for one in said for variant in _variants(one)}:
-            self._add([token.lower() for token in _trimmed(_TOKEN.findall(name))])
-        self._link()
+        self._said = frozenset(said)
+        self._names: set[tuple[str, ...]] = set()
+        #: How many words the names have that begin with a word, the most first.
+        self._lengths: dict[str, list[int]] = {}
+        self._has_quoted = False
+        for one in self._said:
+            for part in _parts(one):
+                for words in _orders(_words(part), is_name=not _ADDRESS.search(part)):
+                    self._add(words)
 
     def redact(self, text: str, *, but: AbstractSet[str] = frozenset()) -> str:
         """Return the text without people; a name that is one of the words `but`, in lower case, stays."""
-        text = self._without_names(text, but)
-        text = _CHUNK.sub(_redact_mailbox, text)
-        text = _IPV4.sub(_redact_address, text)
-        return _IPV6.sub(_redact_address, text) if text.count(":") > 1 else text
+        if self._lengths:
+            if not self._has_quoted and "%" in text:
+                self._add_quoted()
+            text = self._without_names(text, but)
+        if "@" in text or "%40" in text:
+            text = _CHUNK.sub(_redact_mailbox, text)
+        if len(text) < len("::1"):
+            return text
+        if text.count(".") > 2:
+            text = _IPV4.sub(_redact_address, text)
+        if text.count(":") > 1:
+            text = _IPV6.sub(_redact_address, text)
+        return _NUMBERS.sub(REDACTED, text)
 
-    def _add(self, tokens: list[str]) -> None:
-        if sum(map(len, tokens)) < _SHORTEST:
+    def _add(self, name: Sequence[str]) -> None:
+        words = tuple(name[:_MOST_WORDS])
+        if sum(map(len, words)) < _SHORTEST or words in self._names:
             return
-        node = self._root
-        for token in tokens:
-            node = node.next.setdefault(token, _Node())
-        node.length = len(tokens)
+        self._names.add(words)
+        lengths = self._lengths.setdefault(words[0], [])
+        if len(words) not in lengths:
+            lengths.append(len(words))
+            lengths.sort(reverse=True)
 
-    def _link(self) -> None:
-        waiting = deque([self._root])
-        while waiting:
-            node = waiting.popleft()
-            for token, below in node.next.items():
-                above = node.fallback
-                while above and token not in above.next:
-                    above = above.fallback
-                below.fallback = above.next[token] if above else self._root
-                below.length = below.length or below.fallback.length
-                waiting.append(below)
+    def _add_quoted(self) -> None:
+        """Add the names as they stand in an address that quotes what is no plain letter."""
+        self._has_quoted = True
+        for one in self._said:
+            for part in _parts(one):
+                self._add(_words(quote(part)))
+                self._add(_words(quote(part, safe="")))
 
     def _without_names(self, text: str, but: AbstractSet[str]) -> str:
-        if not self._root.next:
+        if self._lengths.keys().isdisjoint(_words(text)):
             return text
-        tokens = _TOKEN.findall(text)
-        kept: list[str] = []
-        end = 0
-        for first, last in _merged(self._found(tokens, but)):
-            kept += [*tokens[end:first], REDACTED]
-            end = last
-        return "".join([*kept, *tokens[end:]]) if end else text
+        text = unicodedata.normalize("NFC", text)
+        found = list(_WORD.finditer(text))
+        words = [_folded(one[0]) for one in found]
+        spans = [one.span() for one in found]
+        kept, end, covered = [], 0, 0
+        for number, word in enumerate(words):
+            for length in self._lengths.get(word, ()):
+                if self._is_name(words, spans, number, length, but):
+                    if number >= covered:
+                        kept += [text[end : spans[number][0]], REDACTED]
+                    covered = max(covered, number + length)
+                    end = spans[covered - 1][1]
+                    break
+        return "".join([*kept, text[end:]])
 
-    def _found(self, tokens: list[str], but: AbstractSet[str]) -> Iterator[tuple[int, int]]:
-        """Yield for each token that ends a name where the longest such name begins, and where it ends."""
-        node = self._root
-        for number, token in enumerate(map(str.lower, tokens), 1):
-            while token not in node.next and node.fallback:
-                node = node.fallback
-            node = node.next.get(token, self._root)
-            if node.length > 1 or (node.length and token not in but):
-                yield number - node.length, number
+    def _is_name(
+        self, words: list[str], spans: list[tuple[int, int]], first: int, length: int, but: AbstractSet[str]
+    ) -> bool:
+        some = tuple(words[first : first + length])
+        if len(some) < length or some not in self._names or (length == 1 and some[0] in but):
+            return False
+        return all(begin - end <= _GAP for (_, end), (begin, _) in pairwise(spans[first : first + length]))
+
+
+@lru_cache(maxsize=4096)
+def is_personal(key: str) -> bool:
+    """Tell whether the value of this key, or of an extension with this IRI, names a person."""
+    last = re.split(r"[/#:]", key[-200:].rstrip("/#"))[-1]
+    return "".join(_words(last)) in _PERSONAL
 
 
 def words(text: str) -> set[str]:
-    """Return the words of a text in lower case, as they are told apart here."""
-    return {token.lower() for token in _TOKEN.findall(text) if _is_word(token)}
+    """Return the words of a text in lower case and without accents, as they are told apart here."""
+    return set(_words(text))
 
 
-def _variants(said: str) -> Iterator[str]:
-    """Yield how one thing that names somebody may stand in a text: whole, or its telling part, plain or in a URL."""
+def _words(text: str) -> list[str]:
+    if text.isascii():
+        return _WORD.findall(text.lower())
+    return [_folded(one) for one in _WORD.findall(unicodedata.normalize("NFC", text))]
+
+
+def _folded(word: str) -> str:
+    """Return a word without case and accents."""
+    if word.isascii():
+        return word.lower()
+    return "".join(one for one in unicodedata.normalize("NFKD", word) if not unicodedata.combining(one)).casefold()
+
+
+def _parts(said: str) -> Iterator[str]:
+    """Yield how one thing that names somebody may stand in a text: whole, or its telling part."""
     whole = said.strip()
     bare = whole[len(_SCHEME) :] if whole.lower().startswith(_SCHEME) else whole
-    for one in {whole, bare, bare.partition("@")[0], bare.rstrip("/").rpartition("/")[2]}:
-        yield one
-        if len(one) <= _LONGEST_QUOTED:
-            yield from (quote(one), quote(one, safe=""))
+    local = bare.partition("@")[0]
+    yield from {bare, local, local.partition("+")[0], bare.rstrip("/").rpartition("/")[2]}
 
 
-def _trimmed(tokens: list[str]) -> list[str]:
-    """Leave out what stands around the first and the last word."""
-    ends = [number for number, token in enumerate(tokens) if _is_word(token)]
-    return tokens[ends[0] : ends[-1] + 1] if ends else []
-
-
-def _is_word(token: str) -> bool:
-    return token.isalnum() or "_" in token
-
-
-def _merged(spans: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
-    """Join what overlaps; the spans come in the order of their ends."""
-    joined: list[tuple[int, int]] = []
-    for begin, last in spans:
-        first = begin
-        while joined and begin < joined[-1][1]:
-            first = min(first, joined.pop()[0])
-        joined.append((first, last))
-    return joined
+def _orders(name: list[str], *, is_name: bool) -> Iterator[Sequence[str]]:
+    """Yield the words of a name as they come, the last ones first, first and last alone, and two as one."""
+    yield name
+    if not 1 < len(name) <= _MOST_TURNED or not is_name:
+        return
+    for number in range(1, len(name)):
+        yield name[number:] + name[:number]
+    for pair in ([name[0], name[-1]], [name[-1], name[0]]):
+        if min(map(len, pair)) > 1:
+            yield pair
+        if len("".join(pair)) >= _SHORTEST_JOINED:
+            yield ["".join(pair)]
 
 
 def _redact_mailbox(found: re.Match[str]) -> str:
