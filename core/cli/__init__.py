@@ -36,7 +36,7 @@ COMMANDS: Mapping[str, str] = {
     "show": "core.cli.jobs.show",
     "dead": "core.cli.jobs.list",
     "workers": "core.cli.workers.list",
-    "emit": "core.cli.statements",
+    "emit": "core.cli.emit",
     "statements": "core.cli.statements",
     "worker": "core.cli.workers.worker",
     "bridge": "core.cli.workers.bridge",

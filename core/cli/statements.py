@@ -1,10 +1,10 @@
-"""`amphipod emit` and `amphipod statements`: put statements in, see what became of them, try the dead ones again."""
+"""`amphipod statements`: see what became of them, try the dead ones again, and forget a person's."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
-from pathlib import Path
+from collections.abc import Mapping, Sequence
+from itertools import islice
 from typing import Annotated, Any, cast
 
 import typer
@@ -13,86 +13,82 @@ from core.cli.terminal.options import Call, JsonOption
 from core.errors import BadCall
 from core.plugin_host.manager import Manager
 from core.redis import connection
-from core.statements import dead_letters
+from core.statements import dead_letters, forget, people
 from core.statements import submit as waiting
+from core.statements.dead_letters import Choice
 from core.statements.outbox import Outbox
 
-#: Statements that are read from a file before they are sent.
-_AT_ONCE = 1000
-
-
-def emit(
-    context: typer.Context,
-    file: Annotated[Path, typer.Argument(help="Statements, one JSON object a line; - reads standard input.")],
-) -> None:
-    """Send statements to every record store. Safe to repeat: a statement that has an id is stored once."""
-    settings = cast("Call", context.obj).settings()
-    connection.url(settings)
-    sent = 0
-    batch: list[Mapping[str, Any]] = []
-    for statement in _read(file):
-        batch.append(statement)
-        if len(batch) == _AT_ONCE:
-            sent += len(waiting.submit_statements(batch, settings=settings))
-            batch.clear()
-    sent += len(waiting.submit_statements(batch, settings=settings))
-    typer.echo(f"{sent} statements wait for delivery")
-
-
-def _read(file: Path) -> Iterator[Mapping[str, Any]]:
-    try:
-        with open(0, encoding="utf-8", closefd=False) if str(file) == "-" else file.open(encoding="utf-8") as lines:
-            for number, line in enumerate(lines, 1):
-                if line.strip():
-                    yield _parsed(line, f"{file}, line {number}")
-    except OSError as error:
-        raise BadCall(f"{file}: {error.strerror}") from error
-
-
-def _parsed(line: str, where: str) -> Mapping[str, Any]:
-    try:
-        statement = json.loads(line)
-    except (ValueError, RecursionError) as error:
-        raise BadCall(
-            f"{where}: not JSON ({error})", remedy="mend the line; those before it may have been sent"
-        ) from error
-    if not isinstance(statement, dict):
-        raise BadCall(f"{where}: not a JSON object", remedy="write one statement a line")
-    return statement
+#: Dead statements on a page.
+_PAGE = 100
 
 
 def statements(
     context: typer.Context,
-    what: Annotated[str | None, typer.Argument(metavar="[dead]", help="dead: those that can't be delivered.")] = None,
+    what: Annotated[
+        str | None, typer.Argument(metavar="[dead|forget]", help="dead: undeliverable ones; forget: all of a person's.")
+    ] = None,
+    which: Annotated[
+        list[str] | None, typer.Argument(help="Ids of dead statements; whom to forget: a mailbox, a login, JSON.")
+    ] = None,
     store: Annotated[str | None, typer.Option("--store", help="Of this record store only.")] = None,
+    reason: Annotated[str, typer.Option("--reason", help="Dead ones whose reason has these words.")] = "",
+    page: Annotated[int, typer.Option("--page", min=1, help=f"Of {_PAGE} dead ones each.")] = 1,
     show: Annotated[bool, typer.Option("--show", help="Print the dead statements whole.")] = False,
-    retry: Annotated[bool, typer.Option("--retry", help="Send the dead statements again.")] = False,
+    export: Annotated[bool, typer.Option("--export", help="Print them all, one JSON object a line.")] = False,
+    retry: Annotated[bool, typer.Option("--retry", help="Send them again.")] = False,
+    drop: Annotated[bool, typer.Option("--drop", help="Remove them for good; all of them takes --all.")] = False,
+    everything: Annotated[bool, typer.Option("--all", help="Yes, drop all.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Show for each record store how many statements were sent, wait, were retried or are dead, and what is wrong."""
-    if what not in (None, "dead"):
-        raise BadCall(f"no {what!r} here", remedy="write `amphipod statements` or `amphipod statements dead`")
+    """Show for each record store how many statements were sent, wait, were retried or are dead, and what is wrong.
+
+    Exits 1 while something keeps a store from taking statements.
+    """
+    if what not in (None, "dead", "forget"):
+        raise BadCall(f"no {what!r} here", remedy="write `amphipod statements`, `... dead` or `... forget ACTOR`")
+    if drop and not (which or reason or everything):
+        raise BadCall("--drop alone would remove all", remedy="name some by id or --reason, or add --all")
     settings = cast("Call", context.obj).settings()
     with connection.opened(settings) as client:
-        known = [destination.name for destination in Manager(settings).statement_destinations()]
+        manager = Manager(settings)
+        known = [destination.name for destination in manager.statement_destinations()]
         names = waiting.stores(client, settings, known)
-        boxes = [waiting.outbox(client, name, settings) for name in names if store in (None, name)]
+        boxes = [waiting.outbox(client, name, settings) for name in names if store in (None, _label(name))]
         if not boxes:
             raise BadCall(f"no record store {store!r}", remedy="see `amphipod statements`")
+        choice = dead_letters.chosen(frozenset(which) if which else None, reason)
         if what is None:
             _overview(boxes, as_json=as_json)
+        elif what == "forget":
+            agent = people.agent_of(" ".join(which or ()))
+            number = sum(forget.everywhere(agent, boxes, manager, settings).values())
+            _tell("forgotten", number, "forgotten", as_json=as_json)
         elif retry:
-            number = sum(dead_letters.retry(box) for box in boxes)
-            typer.echo(json.dumps({"retried": number}) if as_json else f"{number} statements sent again")
+            _tell("retried", sum(dead_letters.retry(box, choice) for box in boxes), "sent again", as_json=as_json)
+        elif drop:
+            _tell("removed", sum(dead_letters.drop(box, choice) for box in boxes), "removed", as_json=as_json)
+        elif export:
+            for letter in (letter for box in boxes for letter in dead_letters.each(box, choice)):
+                typer.echo(json.dumps(letter | {"store": _label(letter["store"])}))
         else:
-            _dead(boxes, show=show, as_json=as_json)
+            _dead(boxes, choice, page, show=show, as_json=as_json)
 
 
-def _overview(boxes: list[Outbox], *, as_json: bool) -> None:
+def _tell(name: str, number: int, words: str, *, as_json: bool) -> None:
+    typer.echo(json.dumps({name: number}) if as_json else f"{number} statements {words}")
+
+
+def _overview(boxes: Sequence[Outbox], *, as_json: bool) -> None:
     reports = {_label(box.name): box.report() for box in boxes}
     if as_json:
         typer.echo(json.dumps(reports, indent=2))
-        return
+    else:
+        _table(reports)
+    if any(report["alarm"] for report in reports.values()):
+        raise typer.Exit(1)
+
+
+def _table(reports: Mapping[str, Mapping[str, Any]]) -> None:
     columns = ("sent", "waiting", "on_disk", "retried", "dropped", "dead", "rate")
     typer.echo(f"{'store':<16}" + "".join(f"{name.replace('_', ' '):>10}" for name in columns))
     for name, report in reports.items():
@@ -102,8 +98,10 @@ def _overview(boxes: list[Outbox], *, as_json: bool) -> None:
             typer.secho(f"{name}: {report['alarm']}", fg="red")
 
 
-def _dead(boxes: list[Outbox], *, show: bool, as_json: bool) -> None:
-    letters = [letter | {"store": _label(letter["store"])} for box in boxes for letter in dead_letters.read(box)]
+def _dead(boxes: Sequence[Outbox], choice: Choice, page: int, *, show: bool, as_json: bool) -> None:
+    every = (letter for box in boxes for letter in dead_letters.each(box, choice))
+    letters = [one | {"store": _label(one["store"])} for one in islice(every, (page - 1) * _PAGE, page * _PAGE + 1)]
+    letters, more = letters[:_PAGE], letters[_PAGE:]
     if as_json:
         typer.echo(json.dumps(letters, indent=2))
         return
@@ -115,6 +113,8 @@ def _dead(boxes: list[Outbox], *, show: bool, as_json: bool) -> None:
             typer.echo(json.dumps(statement, indent=2))
     if not letters:
         typer.echo("no dead statements")
+    if more:
+        typer.echo(f"more: --page {page + 1}")
 
 
 def _label(name: str) -> str:

@@ -238,6 +238,11 @@ class Settings(BaseModel):
         description="times that a store may fail one statement, and take others in between, before it is set aside",
     )
     xapi_statement_patience: float = Field(default=60.0, ge=0, description="seconds for which that goes on at least")
+    xapi_dead_days: float | None = Field(
+        default=None,
+        gt=0,
+        description="days after which a dead statement is removed, with a line in the log; none: never",
+    )
     xapi_tracker_origins: Names = Field(
         default=(), description="comma-separated origins whose pages may send statements, https://pod.univ.fr"
     )

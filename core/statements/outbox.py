@@ -10,7 +10,7 @@ What Redis has no room for waits in a `Spool`; until that is read back, all that
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,6 +57,10 @@ if ARGV[5] == '' then redis.call('hdel', KEYS[4], ARGV[4]) else redis.call('hset
 PUT_AT_ONCE = 500
 
 
+#: As Redis answers them: key, and the text as its field `s`.
+Lines = Sequence[tuple[str, Mapping[str, str]]]
+
+
 @dataclass(frozen=True)
 class Entry:
     """One line of a partition."""
@@ -84,8 +88,14 @@ class Head:
 class Outbox:
     """The partitions of one destination, or of the intake. Holds no state of its own."""
 
-    def __init__(self, client: redis.Redis, name: str, folder: Path, limit: int) -> None:
-        """Make the outbox `name`; `folder` is the jobs' root, `limit` what may wait in Redis."""
+    def __init__(
+        self, client: redis.Redis, name: str, folder: Path, limit: int, overflow_mode: int = spool.OWN
+    ) -> None:
+        """Make the outbox `name`; `folder` is the jobs' root, `limit` what may wait in Redis.
+
+        `overflow_mode` is that of the files that what Redis has no room for waits in.
+        """
+        self._mode = overflow_mode
         self.client = client
         self.name = name
         self._folder = folder / FOLDER / name
@@ -98,7 +108,7 @@ class Outbox:
         return f"{self._key(partition)}:spooled"
 
     def _spool(self, partition: str) -> Spool:
-        return Spool(self._folder / partition)
+        return Spool(self._folder / partition, self._mode)
 
     @property
     def dead(self) -> Spool:
@@ -201,6 +211,25 @@ class Outbox:
     def sent(self) -> int:
         """Return how many statements the store has taken, from whichever worker."""
         return int(self.client.hget(self._counts_key, "sent") or 0)
+
+    def take_out(self, partition: str, is_meant: Callable[[str], bool]) -> int:
+        """Remove for good what waits and is meant, on disk and in Redis. Call it with the lease held."""
+        spooled, removed = self._spool(partition), 0
+        for path in list(spooled.files()):
+            texts = spool.lines(path)
+            if len(kept := [text for text in texts if not is_meant(text)]) < len(texts):
+                spooled.keep(path, kept)
+                removed += len(texts) - len(kept)
+        keys = [key for key, fields in self._lines(partition) if is_meant(fields["s"])]
+        for start in range(0, len(keys), PUT_AT_ONCE):
+            self.client.xdel(self._key(partition), *keys[start : start + PUT_AT_ONCE])
+        return removed + len(keys)
+
+    def _lines(self, partition: str) -> Iterator[tuple[str, Mapping[str, str]]]:
+        after = "-"
+        while found := cast("Lines", self.client.xrange(self._key(partition), min=after, count=PUT_AT_ONCE)):
+            yield from found
+            after = f"({found[-1][0]}"
 
     # What a person sees
 

@@ -15,7 +15,7 @@ from core.plugin_host.manager import Manager
 from core.queue import lease
 from core.redis import connection
 from core.settings import Settings
-from core.statements import submit
+from core.statements import dead_letters, submit
 from core.statements.outbox import PARTITIONS
 from core.statements.router import Route, pass_on
 from core.statements.sender import Partition, Store
@@ -25,6 +25,9 @@ _LOOK_EVERY = 0.05
 
 #: Seconds between two looks at what waits on disk without Redis' knowing.
 _REMEMBER_EVERY = 10.0
+
+#: Seconds between two looks for dead statements that are too old.
+_EXPIRE_EVERY = 3600.0
 
 #: Seconds for each of the first statements that a process prepares.
 _FIRST_LIMIT = 60.0
@@ -50,6 +53,7 @@ class Flusher:
         ]
         self._threads: list[threading.Thread] = []
         self._remembers_at = 0.0
+        self._expires_at = 0.0
         self._warm = False
         #: Notified when the intake of this process has put something; other processes' are found by looking.
         self._put = threading.Condition()
@@ -114,6 +118,10 @@ class Flusher:
             submit.remember_store(box.client, box.name)
             for partition in PARTITIONS:
                 box.find_spooled(partition)
+        if self._settings.xapi_dead_days and time.monotonic() >= self._expires_at:
+            for box in (self._intake, *(route.outbox for route in self._routes)):
+                dead_letters.expire(box, self._settings.xapi_dead_days)
+            self._expires_at = time.monotonic() + _EXPIRE_EVERY
 
     def _pass_on(self, partition: str) -> bool:
         try:

@@ -9,12 +9,17 @@ from pathlib import Path
 
 from core.storage import files as storage_files
 
+#: Statements say who watched what: nobody but their worker reads them.
+OWN = 0o600
+
 
 class Spool:
     """One folder, a file each time that something is put."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, mode: int = OWN) -> None:
+        """Take the folder, and who may read its files."""
         self._folder = folder
+        self._mode = mode
 
     def put(self, lines: Sequence[str]) -> None:
         """Keep lines without a line break in them; on return they are on stable storage.
@@ -27,7 +32,8 @@ class Spool:
         with storage_files.disk_errors(self._folder):
             storage_files.make_folder(self._folder)
             name = f"{self._stamp():020}-{secrets.token_hex(4)}-{len(lines)}.jsonl"
-            storage_files.write_once(self._folder / name, "".join(f"{line}\n" for line in lines))
+            text = "".join(f"{line}\n" for line in lines)
+            storage_files.write_once(self._folder / name, text, mode=self._mode)
 
     def _stamp(self) -> int:
         """Return the time, or where the clock was set back a moment after the newest file: names keep the order."""
@@ -37,6 +43,15 @@ class Spool:
     def files(self) -> Iterator[Path]:
         """Return the files, the oldest first; whoever has taken one over removes it."""
         yield from sorted(self._folder.glob("*.jsonl"))
+
+    def keep(self, path: Path, lines: Sequence[str]) -> None:
+        """Leave only these lines of one of the files, at its place in the order. A crash may leave all of them."""
+        if lines:
+            stamp = path.name.partition("-")[0]
+            name = f"{stamp}-{secrets.token_hex(4)}-{len(lines)}.jsonl"
+            text = "".join(f"{line}\n" for line in lines)
+            storage_files.write_once(self._folder / name, text, mode=self._mode)
+        path.unlink()
 
     def __len__(self) -> int:
         """Return how many lines wait; their files' names tell."""

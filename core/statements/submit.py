@@ -19,7 +19,9 @@ from core.redis import connection, scripts
 from core.redis.keys import NAMESPACE
 from core.settings import Settings
 from core.settings.redaction import discreet
+from core.statements import spool
 from core.statements.outbox import FOLDER, PARTITIONS, PUT_AT_ONCE, Outbox
+from core.storage import files as storage_files
 
 if TYPE_CHECKING:
     import redis
@@ -87,7 +89,9 @@ class PartlyKept(OutOfReach):
 
 
 def outbox(client: redis.Redis, name: str, settings: Settings) -> Outbox:
-    return Outbox(client, name, settings.jobs_root, settings.xapi_waiting_limit)
+    """Return an outbox; the intake's overflow is written by portals, and read by a worker that may be another user."""
+    mode = storage_files.PRIVATE if name == INTAKE else spool.OWN
+    return Outbox(client, name, settings.jobs_root, settings.xapi_waiting_limit, mode)
 
 
 def identified(statement: Any, *, seed: str | None = None, at: datetime | None = None) -> dict[str, Any]:

@@ -128,7 +128,7 @@ def share(path: Path) -> None:
             os.chown(path, -1, wanted)
 
 
-def write_once(path: Path, text: str) -> None:
+def write_once(path: Path, text: str, *, mode: int = PRIVATE) -> None:
     """Create `path` with `text`, whole and durable, unless it exists.
 
     `link` and not `rename`, because rename replaces. On NFS a link can succeed and still report EEXIST when its
@@ -137,7 +137,7 @@ def write_once(path: Path, text: str) -> None:
     Raises:
         FileExistsError: somebody was first; the file is theirs.
     """
-    temporary = _write_temporary(path, text)
+    temporary = _write_temporary(path, text, mode)
     try:
         try:
             os.link(temporary, path)

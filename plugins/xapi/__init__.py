@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from core import DROP, Destination, Finding, Job, Manifest, PluginUnavailable, Receipt, Statement, hookimpl
 
 if TYPE_CHECKING:
+    import typer
     from pydantic import BaseModel
 
     from core.settings import Settings
@@ -96,6 +97,12 @@ class Plugin:
         from plugins.xapi import lrs
 
         return [lrs.examine(store, self._clients[name]) for name, store in self._stores.items()]
+
+    @hookimpl
+    def register_commands(self, cli: typer.Typer) -> None:
+        from plugins.xapi.commands import pseudonyms
+
+        cli.command()(pseudonyms)
 
 
 plugin = Plugin()

@@ -74,6 +74,13 @@ class Scheme:
     #: Tells the pseudonyms of one key from those of another.
     key_id: str = ""
 
+    @property
+    def place(self) -> str:
+        """Where the pseudonyms are: the home page of their accounts, or the ending of their mailboxes."""
+        if self.form == "mailbox":
+            return f"{f'.{self.key_id}' if self.key_id else ''}@{urlsplit(self.home).hostname}"
+        return f"{self.home.rstrip('/')}/{self.key_id}" if self.key_id else self.home
+
     def pseudonym(self, agent: Mapping[str, Any]) -> str:
         return hmac.new(self.key, _identity(agent).encode(), hashlib.sha256).hexdigest()[:32]
 
@@ -86,10 +93,9 @@ class Scheme:
             return kind | group
         name = self.pseudonym(agent)
         if self.form == "mailbox":
-            own = f"{name}.{self.key_id}" if self.key_id else name
-            return kind | {"name": own, "mbox": f"mailto:{own}@{urlsplit(self.home).hostname}"} | group
-        home = f"{self.home.rstrip('/')}/{self.key_id}" if self.key_id else self.home
-        return kind | {"account": {"homePage": home, "name": name}} | group
+            mailbox = f"{name}{self.place}"
+            return kind | {"name": mailbox.partition("@")[0], "mbox": f"mailto:{mailbox}"} | group
+        return kind | {"account": {"homePage": self.place, "name": name}} | group
 
 
 def anonymised(statement: Statement, scheme: Scheme) -> dict[str, Any]:

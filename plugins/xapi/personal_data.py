@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from functools import lru_cache
 from itertools import pairwise
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 _SCHEME = "mailto:"
 
@@ -51,6 +51,9 @@ _IPV6 = re.compile(r"(?<![\w:.])[0-9a-fA-F:][0-9a-fA-F:.]*")
 #: The longest IPv6 address, with an IPv4 one in it.
 _LONGEST_ADDRESS = 45
 
+#: What an address may have unquoted, and what a text around it may.
+_OF_ADDRESSES = "%/:?#[]@!$&'()*+,;=~ \""
+
 #: Phone numbers as they are written to be dialled from abroad, and in France; France's number of a student (INE), old
 #: and new; whatever a text calls a student's number.
 _NUMBERS = re.compile(
@@ -80,12 +83,10 @@ class Names:
 
     def __init__(self, said: Iterable[str]) -> None:
         """Take whatever the agents of a statement say of themselves."""
-        self._said = frozenset(said)
         self._names: set[tuple[str, ...]] = set()
         #: How many words the names have that begin with a word, the most first.
         self._lengths: dict[str, list[int]] = {}
-        self._has_quoted = False
-        for one in self._said:
+        for one in said:
             for part in _parts(one):
                 for words in _orders(_words(part), is_name=not _ADDRESS.search(part)):
                     self._add(words)
@@ -93,8 +94,8 @@ class Names:
     def redact(self, text: str, *, but: AbstractSet[str] = frozenset()) -> str:
         """Return the text without people; a name that is one of the words `but`, in lower case, stays."""
         if self._lengths:
-            if not self._has_quoted and "%" in text:
-                self._add_quoted()
+            if "%" in text:
+                text = self._without_quoted_names(text, but)
             text = self._without_names(text, but)
         if "@" in text or "%40" in text:
             text = _CHUNK.sub(_redact_mailbox, text)
@@ -116,14 +117,6 @@ class Names:
             lengths.append(len(words))
             lengths.sort(reverse=True)
 
-    def _add_quoted(self) -> None:
-        """Add the names as they stand in an address that quotes what is no plain letter."""
-        self._has_quoted = True
-        for one in self._said:
-            for part in _parts(one):
-                self._add(_words(quote(part)))
-                self._add(_words(quote(part, safe="")))
-
     def _without_names(self, text: str, but: AbstractSet[str]) -> str:
         if self._lengths.keys().isdisjoint(_words(text)):
             return text
@@ -141,6 +134,12 @@ class Names:
                     end = spans[covered - 1][1]
                     break
         return "".join([*kept, text[end:]])
+
+    def _without_quoted_names(self, text: str, but: AbstractSet[str]) -> str:
+        """Take names out of an address that quotes what is no plain letter."""
+        plain = unquote(text)
+        left = self._without_names(plain, but)
+        return text if left == plain else quote(left, safe=_OF_ADDRESSES)
 
     def _is_name(
         self, words: list[str], spans: list[tuple[int, int]], first: int, length: int, but: AbstractSet[str]

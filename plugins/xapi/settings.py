@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -63,6 +64,14 @@ class XapiSettings(BaseModel):
     )
     anonymize_key: SecretStr | None = Field(
         default=None, description="secret that the pseudonyms depend on; keep it, a new key makes new people"
+    )
+    anonymize_key_id: str = Field(
+        default="",
+        pattern=r"^[A-Za-z0-9_-]{0,16}$",
+        description="name of that key, which stands in the pseudonyms' home page; give each new key another",
+    )
+    anonymize_old_keys: Mapping[str, SecretStr] = Field(
+        default={}, description="earlier keys by their names, as JSON, for `amphipod pseudonyms`"
     )
     pseudonym_form: Literal["account", "mailbox"] = Field(
         default="account", description="how a pseudonym is written; mailbox is Esup-Pod's form"

@@ -54,6 +54,12 @@ def _check_scheme(settings: XapiSettings) -> None:
             "take XAPI_ANONYMIZE_ACTOR out of our settings",
             step="emit",
         )
+    if settings.anonymize_key_id in settings.anonymize_old_keys:
+        raise BadSettings(
+            f"the key in force and an earlier one have one name, {settings.anonymize_key_id!r}",
+            remedy="give the new key another AMPHIPOD_XAPI_ANONYMIZE_KEY_ID",
+            step="emit",
+        )
     home = urlsplit(settings.pseudonym_home)
     if not home.hostname or (settings.pseudonym_form == "mailbox" and home.hostname.endswith(".invalid")):
         raise BadSettings(
@@ -70,7 +76,16 @@ def scheme(settings: XapiSettings) -> Scheme:
         settings.anonymize_key.get_secret_value().encode(),
         settings.pseudonym_form,
         settings.pseudonym_home,
+        settings.anonymize_key_id,
     )
+
+
+def schemes(settings: XapiSettings) -> list[Scheme]:
+    """Return how people are renamed now, and were under the earlier keys."""
+    now = [scheme(settings)] if settings.anonymize_key else []
+    form, home = settings.pseudonym_form, settings.pseudonym_home
+    old = settings.anonymize_old_keys.items()
+    return now + [Scheme(key.get_secret_value().encode(), form, home, name) for name, key in old]
 
 
 def wants(store: RecordStore, statement: Statement) -> bool:

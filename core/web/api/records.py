@@ -110,12 +110,12 @@ def dead_list(services: Services, name: str, limit: int) -> list[Dead]:
 def retry_dead(services: Services, name: str, ids: list[str] | None) -> int:
     """Send dead statements again; as `dead_list`."""
     with connection.errors(services.settings):
-        return dead_letters.retry(_box(services, name), None if ids is None else frozenset(ids))
+        return dead_letters.retry(_box(services, name), dead_letters.chosen(None if ids is None else frozenset(ids)))
 
 
 def drop_dead(services: Services, name: str, ids: list[str] | None) -> int:
     """Remove dead statements; as `dead_list`."""
-    return dead_letters.drop(_box(services, name), None if ids is None else frozenset(ids))
+    return dead_letters.drop(_box(services, name), dead_letters.chosen(None if ids is None else frozenset(ids)))
 
 
 def _boxes(services: Services) -> list[Outbox]:

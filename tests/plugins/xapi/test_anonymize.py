@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import unicodedata
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -236,3 +238,148 @@ def test_the_portal_where_somebody_has_an_account_is_nobody() -> None:
 def test_what_is_taken_out_of_a_text(said: str, left: str) -> None:
     ada = {"name": "Ada Min", "mbox": "mailto:ada.min@univ-demo.fr"}
     assert anonymised({"actor": ada, "result": {"response": said}}, ACCOUNT)["result"] == {"response": left}
+
+
+# What docs/xapi.md says of anonymising: each row of its table is a test.
+
+SOMEBODY = {"mbox": "mailto:5f1d2c@univ-demo.fr"}
+ADA = {"name": "Ada Lévêque", "mbox": "mailto:ada.leveque@univ-demo.fr"}
+NOTES = "https://univ-demo.fr/xapi/notes"
+
+#: The row; who acts; what is said in an extension; what leaves.
+ROWS: dict[str, tuple[dict[str, Any], Any, Any]] = {
+    "names of agents, in either order, whatever their case and accents": (
+        ADA,
+        ["LEVEQUE, Ada", "ada lévêque", "von Ada Leveque"],
+        ["redacted", "redacted", "von redacted"],
+    ),
+    "the same in slugs, file names and addresses": (
+        ADA,
+        ["cours-ada-leveque.mp4", "leveque_ada_2026.pdf", "https://pod.fr/adaleveque/", "?by=L%C3%A9v%C3%AAque%20Ada"],
+        ["cours-redacted.mp4", "redacted_2026.pdf", "https://pod.fr/redacted/", "?by=redacted"],
+    ),
+    "logins, mailboxes' first part, account names, also where they are numbers": (
+        {"account": {"homePage": "https://cas.univ-demo.fr", "name": "21904567"}},
+        ["seen by 21904567", "ada 21904567.mp4"],
+        ["seen by redacted", "ada redacted.mp4"],
+    ),
+    "values of keys that name people, of whoever acts, and those values elsewhere": (
+        SOMEBODY,
+        {"username": "amin7", "fullname": "Ada Min", "studentNumber": 21904567, "seen": "by amin7, Min Ada, 21904567"},
+        {
+            "username": "redacted",
+            "fullname": "redacted",
+            "studentNumber": "redacted",
+            "seen": "by redacted, redacted, redacted",
+        },
+    ),
+    "mailboxes": (SOMEBODY, "ask bob@x.org", "ask redacted"),
+    "IP addresses": (SOMEBODY, "from 10.1.2.3 and 2001:db8::1", "from redacted and redacted"),
+    "phone numbers": (
+        SOMEBODY,
+        ["call +33 6 12 34 56 78", "01 23 45 67 89", "0123456789", "0049 (30) 1234-5678"],
+        ["call redacted", "redacted", "redacted", "redacted"],
+    ),
+    "numbers of students": (
+        SOMEBODY,
+        ["INE 1234567890A", "étudiant n° 21904567", "student id 21904567"],
+        ["INE redacted", "étudiant n° redacted", "student id redacted"],
+    ),
+    "times, lengths, segments, versions and ids of films stay": (
+        ADA,
+        ["0.000[.]12.000[,]3.500[.]41.250", "00:01:02", "version 1.2.3", "0042-algebra", "PT218.5S", "2026-11-24"],
+        ["0.000[.]12.000[,]3.500[.]41.250", "00:01:02", "version 1.2.3", "0042-algebra", "PT218.5S", "2026-11-24"],
+    ),
+    "a first name or a surname alone, and words that a name is part of, stay": (
+        ADA,
+        ["Ada said so", "the Lévêque bridge", "Adaleveques"],
+        ["Ada said so", "the Lévêque bridge", "Adaleveques"],
+    ),
+}
+
+
+@pytest.mark.parametrize("row", ROWS)
+def test_each_row_of_the_table(row: str) -> None:
+    actor, said, left = ROWS[row]
+    changed = anonymised({"actor": actor, "result": {"extensions": {NOTES: said}}}, ACCOUNT)
+    assert changed["result"]["extensions"][NOTES] == left
+
+
+def test_the_table_is_that_of_the_docs() -> None:
+    page = (Path(__file__).parents[3] / "docs/xapi.md").read_text(encoding="utf-8")
+    assert not [row for row in ROWS if f"| {row} |" not in page]
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ({"mbox": "mailto:Ada.Min@Univ-demo.fr"}, {"mbox": "mailto:ada.min@univ-demo.fr"}),
+        ({"openid": "https://ID.univ-demo.fr/ada/"}, {"openid": "https://id.univ-demo.fr/ada"}),
+        (
+            {"account": {"homePage": "https://POD.univ-demo.fr/", "name": "ada"}},
+            {"account": {"homePage": "https://pod.univ-demo.fr", "name": "ada"}},
+        ),
+    ],
+)
+def test_case_and_a_last_slash_make_no_second_person(one: dict[str, Any], other: dict[str, Any]) -> None:
+    assert ACCOUNT.pseudonym(one) == ACCOUNT.pseudonym(other)
+
+
+def test_pseudonyms_of_two_keys_are_told_apart() -> None:
+    ada = {"mbox": "mailto:ada@univ-demo.fr"}
+    account = Scheme(b"new", "account", "https://pseudonym.invalid", "2026").rename(ada)["account"]
+    assert account["homePage"] == "https://pseudonym.invalid/2026"
+    assert Scheme(b"new", "mailbox", "https://univ.fr", "2026").rename(ada)["mbox"].endswith(".2026@univ.fr")
+
+
+#: First names, surnames and logins that are words, verbs, slugs, hosts and numbers as well.
+FIRST = ["Rose", "Mark", "Will", "Grace", "Max", "Video", "Played", "Paul-Éric", "Zoé", "Lou"]
+LAST = ["Length", "Paused", "Leroy Session", "O'Time", "D'Été"]
+
+
+@pytest.mark.parametrize("number", range(50))
+def test_fifty_people_whose_names_are_words_too(number: int) -> None:
+    first, last = FIRST[number % 10], LAST[number // 10]
+    login = ["video", "played", "0042", "algebra", "xapi"][number % 5] + str(number // 5)
+    words = {
+        "name": f"{first} {last}",
+        "number": f"2190{number:04}",
+        "login": login,
+        "mailbox": f"{login}@univ-demo.fr",
+    }
+    actor = {"name": words["name"], "mbox": f"mailto:{words['mailbox']}"}
+    told = f"{last.upper()} {first} ({words['login']}, {words['number']}) at {words['mailbox']}"
+    around = {**POD[number % len(POD)], "actor": actor}
+    around["result"] = {
+        **around.get("result", {}),
+        "response": told,
+        "extensions": {
+            **around.get("result", {}).get("extensions", {}),
+            NOTES: {"studentNumber": words["number"], "file": f"{last}-{first}.mp4", "seen": [told]},
+        },
+    }
+    changed = anonymised(around, ACCOUNT)
+    text = json.dumps(changed, ensure_ascii=False).lower()
+    gone = [words["number"], words["mailbox"], words["name"], f"{last} {first}", f"{last}-{first}"]
+    assert not [one for one in gone if survives(one, text)]
+    assert not survives(words["login"], changed["result"]["response"])
+    assert changed["verb"] == around["verb"]
+    assert {**changed["object"], "id": 0} == {**around["object"], "id": 0}
+    assert changed["object"]["id"].replace("redacted", "127.0.0.1") == around["object"]["id"]
+    assert changed["context"].keys() == around["context"].keys()
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    st.lists(st.text("abcdeéèüñçß", min_size=3, max_size=7).map(lambda one: f"qz{one}"), min_size=2, max_size=4),
+    st.sampled_from([" ", "-", "_", ".", ", ", "%20"]),
+    st.sampled_from([str, str.upper, str.title, lambda one: unicodedata.normalize("NFD", one)]),
+    st.integers(0, 3),
+)
+def test_a_name_is_found_however_it_is_written(
+    name: list[str], between: str, form: Callable[[str], str], turned: int
+) -> None:
+    turned %= len(name)
+    said = form(between.join(name[turned:] + name[:turned]))
+    changed = anonymised({"actor": {"name": " ".join(name)}, "result": {"response": f"see {said}."}}, ACCOUNT)
+    assert changed["result"]["response"] == "see redacted."

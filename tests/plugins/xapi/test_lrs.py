@@ -93,9 +93,7 @@ def test_certificates_of_a_store_come_before_those_of_the_environment(
     server: Listening, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     key, certificate = tmp_path / "key", tmp_path / "certificate"
-    options = (
-        "-newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=a -addext subjectAltName=IP:127.0.0.1"
-    )
+    options = "-newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=a -addext subjectAltName=IP:127.0.0.1"
     command = ["openssl", "req", "-x509", *options.split(), "-keyout", str(key), "-out", str(certificate)]
     subprocess.run(command, check=True, capture_output=True)
     context = SSLContext(PROTOCOL_TLS_SERVER)
