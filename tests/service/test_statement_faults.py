@@ -9,8 +9,11 @@ import json
 import os
 import threading
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from datetime import datetime
+from email.message import Message
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -46,13 +49,47 @@ def ids(batch: Batch) -> Answer:
     return 200, [one["id"] for one in batch]
 
 
+def breaches(headers: Message, batch: Any) -> list[str]:
+    """Return what a client must not do by xAPI 1.0.3 (2.1, 2.2 of its data, 2.1, 3.1 and 3.3 of its communication)."""
+    found = []
+    if headers.get("X-Experience-API-Version") != "1.0.3":
+        found.append("the version is not said")
+    if headers.get_content_type() != "application/json":
+        found.append("the content is not said to be JSON")
+    if not isinstance(batch, list) or not 0 < len(batch) <= 100:
+        return [*found, "not an array of statements"]
+    ids = [one.get("id") for one in batch]
+    found += [f"{one} is no UUID" for one in ids if str(uuid.UUID(one)) != one]
+    if len(set(ids)) != len(ids):
+        found.append("an id twice in one request")
+    for one in batch:
+        found += [f"no {field}" for field in ("actor", "verb", "object") if field not in one]
+        if datetime.fromisoformat(one["timestamp"]).tzinfo is None:
+            found.append("a timestamp without a time zone")
+        found += [f"{field} is the store's to set" for field in ("stored", "authority") if field in one]
+        found += [f"{path} is null" for path in _nulls(one)]
+    return found
+
+
+def _nulls(value: Any, path: str = "") -> Iterator[str]:
+    """Yield where null stands outside of extensions, where only it may."""
+    if value is None:
+        yield path
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for name, below in items:
+        if name != "extensions":
+            yield from _nulls(below, f"{path}.{name}")
+
+
 class Store:
-    """A store whose answers are a function that a test may change while it runs."""
+    """A store that minds xAPI, and whose answers are a function that a test may change while it runs."""
 
     def __init__(self) -> None:
         self.answers: Callable[[Batch], Answer] = ids
         self.taken: Batch = []
         self.requests = 0
+        #: What was asked against xAPI.
+        self.breaches: list[str] = []
         self.connections = 0
         #: An answer's body comes a byte at a time, and never ends.
         self.drips = False
@@ -67,6 +104,7 @@ class Store:
 
             def do_POST(self) -> None:
                 batch = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+                store.breaches += breaches(self.headers, batch)
                 if store.drips:
                     self.drip()
                     return
@@ -114,6 +152,7 @@ def store() -> Iterator[Store]:
     yield one
     one.server.shutdown()
     one.server.server_close()
+    assert one.breaches == []
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from importlib.metadata import distribution
@@ -147,3 +148,12 @@ print(*{"ralph", "dramatiq", "requests", "fastapi"}.intersection(sys.modules))
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert (done.stdout, done.stderr) == ("\n", "")
+
+
+def test_the_table_of_conformance_names_tests_that_are_there() -> None:
+    root = Path(__file__).parents[3]
+    named = set(re.findall(r"`(_[a-z]+|breaches|test_[a-z0-9_]+)`", (root / "docs/xapi-conformance.md").read_text()))
+    code = "".join(
+        path.read_text() for folder in ("plugins/xapi", "service") for path in (root / "tests" / folder).glob("*.py")
+    )
+    assert not [name for name in named if f"def {name}(" not in code]
