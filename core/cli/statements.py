@@ -13,6 +13,7 @@ from core.cli.terminal.options import Call, JsonOption
 from core.errors import BadCall
 from core.plugin_host.manager import Manager
 from core.redis import connection
+from core.settings import Settings
 from core.statements import dead_letters, forget, people
 from core.statements import submit as waiting
 from core.statements.dead_letters import Choice
@@ -60,9 +61,7 @@ def statements(
         if what is None:
             _overview(boxes, as_json=as_json)
         elif what == "forget":
-            agent = people.agent_of(" ".join(which or ()))
-            number = sum(forget.everywhere(agent, boxes, manager, settings).values())
-            _tell("forgotten", number, "forgotten", as_json=as_json)
+            _forget(" ".join(which or ()), boxes, manager, settings, as_json=as_json)
         elif retry:
             _tell("retried", sum(dead_letters.retry(box, choice) for box in boxes), "sent again", as_json=as_json)
         elif drop:
@@ -72,6 +71,14 @@ def statements(
                 typer.echo(json.dumps(letter | {"store": _label(letter["store"])}))
         else:
             _dead(boxes, choice, page, show=show, as_json=as_json)
+
+
+def _forget(who: str, boxes: Sequence[Outbox], manager: Manager, settings: Settings, *, as_json: bool) -> None:
+    agent = people.agent_of(who)
+    number = sum(forget.everywhere(agent, boxes, manager, settings).values())
+    _tell("forgotten", number, "forgotten", as_json=as_json)
+    if "homePage" not in agent.get("account", {"homePage": ""}):
+        typer.echo("a pseudonym depends on the account's home page, too: name the agent as JSON", err=True)
 
 
 def _tell(name: str, number: int, words: str, *, as_json: bool) -> None:

@@ -60,7 +60,8 @@ def router(loaded: Settings, manager: Manager) -> APIRouter:
     @routes.post(PATH, response_model=None)
     async def take(request: Request, visitor: str = "") -> Response:
         """Take statements: a tracker's, without an actor, or those of a system that shows a login, as a store does."""
-        if "authorization" in request.headers:
+        # A portal behind Basic auth of its own has its pages' browsers show that login here, too.
+        if "authorization" in request.headers and not tracker.is_of_a_page(request, loaded):
             ready = await clients.read(request)
             await run_in_threadpool(_submit, ready, loaded, manager)
             return record_store.answer(JSONResponse([one["id"] for one in ready]))

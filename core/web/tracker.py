@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -42,6 +43,9 @@ _FIELDS: Mapping[str, tuple[str, ...]] = {
     "context": ("registration", "language", "platform", "contextActivities", "extensions"),
 }
 
+#: Of what Python reads as a time, what each store does.
+_ISO = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)", re.ASCII)
+
 _SESSION = "https://w3id.org/xapi/video/extensions/session-id"
 
 
@@ -78,10 +82,14 @@ class Limits:
             refuse(429, "too many statements", Retry_After=str(seconds))
 
 
+def is_of_a_page(request: Request, settings: Settings) -> bool:
+    return request.headers.get("origin", "") in settings.xapi_tracker_origins
+
+
 def origin(request: Request, settings: Settings) -> str:
     """Return the origin of the page that sends."""
     found = request.headers.get("origin", "")
-    if found not in settings.xapi_tracker_origins:
+    if not is_of_a_page(request, settings):
         refuse(403, f"pages of {found or 'nowhere'} may not send statements: see AMPHIPOD_XAPI_TRACKER_ORIGINS")
     return found
 
@@ -179,6 +187,8 @@ def _not_later_than_now(said: object) -> str:
     now = datetime.now(UTC)
     try:
         when = datetime.fromisoformat(said) if isinstance(said, str) else now
-        return str(said) if isinstance(said, str) and when.tzinfo and when <= now else now.isoformat()
+        if not when.tzinfo or when > now:
+            return now.isoformat()
+        return str(said) if _ISO.fullmatch(str(said)) else when.isoformat()
     except ValueError:
         return now.isoformat()

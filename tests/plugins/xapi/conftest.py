@@ -48,6 +48,7 @@ PAGE = """<!doctype html><title>Algebra</title><video id="v" src="clip.webm" mut
   window.tracker = AmphipodXapi.track(document.getElementById("v"), {
     endpoint: query.get("to"),
     threshold: number("threshold", 1),
+    csrfToken: query.get("csrf") || undefined,
     registration: query.get("registration") || undefined,
     visitor: query.get("words") ? async () => (await fetch("words/" + query.get("words"))).text() : undefined,
     activity: { id: "https://pod.univ-demo.fr/video/0042-algebra/", name: "Algebra", language: "en" },
@@ -62,6 +63,10 @@ class Server:
     url: str
     settings: dict[str, str]
     log: Path
+
+
+CSRF = "a token"
+taken_by_pod: list[dict[str, Any]] = []
 
 
 class Ranges(SimpleHTTPRequestHandler):
@@ -82,32 +87,49 @@ class Ranges(SimpleHTTPRequestHandler):
         self.wfile.write(data[start : end + 1])
         return None
 
+    def do_POST(self) -> None:
+        """Take one statement as Esup-Pod's `/xapi/video/` does: of its own pages, with the token of its form."""
+        said = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        is_ours = self.path == "/xapi/video/" and self.headers["X-CSRFToken"] == CSRF and isinstance(said, dict)
+        if is_ours:
+            taken_by_pod.append(said)
+        self.send_response(200 if is_ours else 403)
+        self.end_headers()
+
     def log_message(self, *_: Any) -> None: ...
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
+def origin() -> str:
+    """Of the portal's pages, which the endpoint hears of before anything is there."""
+    return f"http://127.0.0.1:{free_port()}"
+
+
+@pytest.fixture(scope="session")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What the portal serves."""
-    return tmp_path_factory.mktemp("portal")
-
-
-@pytest.fixture(scope="module")
-def portal(folder: Path) -> Iterator[str]:
-    """The origin of a page with the tracker and a video."""
+    folder = tmp_path_factory.mktemp("portal")
     make_clip(folder / "clip.webm", seconds=SECONDS)
+    make_clip(folder / "short.webm", seconds=2)
     (folder / "page.html").write_text(PAGE)
     (folder / "other.html").write_text("<!doctype html><title>Elsewhere</title>")
-    make_clip(folder / "short.webm", seconds=2)
     for script in SCRIPTS.glob("*.*js"):
         (folder / script.name).write_bytes(script.read_bytes())
-    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Ranges, directory=str(folder)))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def portal(folder: Path, origin: str) -> Iterator[str]:
+    """Pages with the tracker and a video."""
+    port = int(origin.rpartition(":")[2])
+    server = ThreadingHTTPServer(("127.0.0.1", port), partial(Ranges, directory=str(folder)))
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_address[1]}"
+    yield origin
     server.shutdown()
     server.server_close()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def shared_redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
     server = RedisServer(tmp_path_factory.mktemp("redis"))
     server.start()
@@ -121,13 +143,13 @@ def redis_server(shared_redis: RedisServer) -> RedisServer:
     return shared_redis
 
 
-@pytest.fixture(scope="module")
-def server(portal: str, shared_redis: RedisServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+@pytest.fixture(scope="session")
+def server(origin: str, shared_redis: RedisServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """The endpoint as a process of its own."""
     settings = {
         "AMPHIPOD_BROKER_URL": shared_redis.url,
         "AMPHIPOD_JOBS_ROOT": str(tmp_path_factory.mktemp("root")),
-        "AMPHIPOD_XAPI_TRACKER_ORIGINS": portal,
+        "AMPHIPOD_XAPI_TRACKER_ORIGINS": origin,
         "AMPHIPOD_XAPI_TRACKER_ACTIVITIES": LECTURES,
         "AMPHIPOD_XAPI_TRACKER_RATE": "20",
         "AMPHIPOD_XAPI_CLIENTS": json.dumps([{"login": MOODLE[0], "password": MOODLE[1], "activities": [LECTURES]}]),
@@ -185,7 +207,7 @@ CHROMIUM = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", 
 NOT_PAGES_IN_MEMORY = ["--disable-back-forward-cache"]
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def chromium() -> Iterator[Browser]:
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(

@@ -14,9 +14,9 @@ from .conftest import KEY, LECTURES, MOODLE, VISITOR, Arrived, Server
 
 
 class TestEndpoint:
-    def post(self, endpoint: str, portal: str, body: Any, **options: Any) -> requests.Response:
+    def post(self, endpoint: str, page: str, body: Any, **options: Any) -> requests.Response:
         data = body if isinstance(body, str) else json.dumps(body)
-        return requests.post(endpoint, data=data, headers={"Origin": portal}, timeout=10, **options)
+        return requests.post(endpoint, data=data, headers={"Origin": page}, timeout=10, **options)
 
     def said(self, **fields: Any) -> dict[str, Any]:
         return {
@@ -32,10 +32,10 @@ class TestEndpoint:
         }
 
     def test_what_the_browser_says_of_the_actor_is_not_heard(
-        self, endpoint: str, portal: str, arrived: Arrived
+        self, endpoint: str, origin: str, arrived: Arrived
     ) -> None:
         forged = {"mbox": "mailto:dean@univ-demo.fr"}
-        answer = self.post(endpoint, portal, self.said(actor=forged, authority=forged, stored="2020-01-01T00:00:00Z"))
+        answer = self.post(endpoint, origin, self.said(actor=forged, authority=forged, stored="2020-01-01T00:00:00Z"))
         assert (answer.status_code, answer.text) == (204, "")
         (one,) = arrived()
         assert one["actor"]["account"]["name"].startswith("anonymous-")
@@ -43,13 +43,13 @@ class TestEndpoint:
         assert "stored" not in one
 
     def test_a_repetition_has_the_same_id_and_nobody_else_s_statement_has_it(
-        self, endpoint: str, portal: str, arrived: Arrived
+        self, endpoint: str, origin: str, arrived: Arrived
     ) -> None:
         words = [
             visitor_token.sign(KEY, {"account": {**VISITOR["account"], "name": name}}) for name in ("ada", "ada", "bob")
         ]
         for word in words:
-            self.post(f"{endpoint}?visitor={word}", portal, self.said())
+            self.post(f"{endpoint}?visitor={word}", origin, self.said())
         ids = {
             name: {one["id"] for one in arrived() if one["actor"]["account"]["name"] == name} for name in ("ada", "bob")
         }
@@ -58,7 +58,7 @@ class TestEndpoint:
         assert ids["ada"] != ids["bob"]
 
     @pytest.mark.parametrize(
-        ("origin", "body", "status", "words"),
+        ("page", "body", "status", "words"),
         [
             ("http://evil.example", {}, 403, "pages of http://evil.example may not send statements"),
             (None, "x" * 200_000, 413, "more than 131072 bytes"),
@@ -67,22 +67,22 @@ class TestEndpoint:
         ],
     )
     def test_it_refuses(
-        self, endpoint: str, portal: str, arrived: Arrived, origin: str | None, body: Any, status: int, words: str
+        self, endpoint: str, origin: str, arrived: Arrived, page: str | None, body: Any, status: int, words: str
     ) -> None:
-        answer = self.post(endpoint, origin or portal, body)
+        answer = self.post(endpoint, page or origin, body)
         assert answer.status_code == status
         assert words in answer.json()["detail"]
         assert arrived() == []
 
-    def test_a_forged_or_old_word_of_the_visitor_is_refused(self, endpoint: str, portal: str) -> None:
+    def test_a_forged_or_old_word_of_the_visitor_is_refused(self, endpoint: str, origin: str) -> None:
         forged = visitor_token.sign("another key", VISITOR)
         old = visitor_token.sign(KEY, VISITOR, seconds=-1)
         for word, reason in ((forged, "not signed with our key"), (old, "too old"), ("x", "not signed")):
-            answer = self.post(f"{endpoint}?visitor={word}", portal, self.said())
+            answer = self.post(f"{endpoint}?visitor={word}", origin, self.said())
             assert (answer.status_code, reason in answer.text) == (403, True)
 
-    def test_one_browser_can_t_flood_it(self, endpoint: str, portal: str) -> None:
-        answers = [self.post(endpoint, portal, [self.said()] * 100) for _ in range(8)]
+    def test_one_browser_can_t_flood_it(self, endpoint: str, origin: str) -> None:
+        answers = [self.post(endpoint, origin, [self.said()] * 100) for _ in range(8)]
         assert answers[-1].status_code == 429
         assert int(answers[-1].headers["Retry-After"]) >= 1
 
@@ -94,33 +94,36 @@ class TestEndpoint:
         ],
     )
     def test_a_player_says_what_a_player_says_of_our_lectures(
-        self, endpoint: str, portal: str, arrived: Arrived, fields: dict[str, Any], status: int, words: str
+        self, endpoint: str, origin: str, arrived: Arrived, fields: dict[str, Any], status: int, words: str
     ) -> None:
-        answer = self.post(endpoint, portal, self.said(**fields))
+        answer = self.post(endpoint, origin, self.said(**fields))
         assert (answer.status_code, words in answer.text) == (status, True)
         assert answer.headers["Access-Control-Allow-Origin"] == "*", "the tracker can read why"
         assert arrived() == []
 
     def test_what_a_player_does_not_know_and_times_to_come_are_not_heard(
-        self, endpoint: str, portal: str, arrived: Arrived
+        self, endpoint: str, origin: str, arrived: Arrived
     ) -> None:
         dean = {"name": "dean", "mbox": "mailto:dean@univ-demo.fr"}
         context = {**self.said()["context"], "instructor": dean, "team": {**dean, "objectType": "Group"}}
-        self.post(endpoint, portal, self.said(context=context, timestamp="2999-01-01T00:00:00Z", attachments=[]))
+        self.post(endpoint, origin, self.said(context=context, timestamp="2999-01-01T00:00:00Z", attachments=[]))
         (one,) = arrived()
         assert "dean" not in json.dumps(one)
         assert one["timestamp"] < "2999"
         assert "attachments" not in one
 
-    def test_a_lecture_hall_behind_one_address_is_no_flood(self, endpoint: str, portal: str) -> None:
+    def test_a_login_of_the_portal_s_own_is_no_system_s(self, endpoint: str, origin: str) -> None:
+        assert self.post(endpoint, origin, self.said(), auth=("somebody", "of the portal")).status_code == 204
+
+    def test_a_lecture_hall_behind_one_address_is_no_flood(self, endpoint: str, origin: str) -> None:
         for number in range(30):
             word = visitor_token.sign(KEY, {"account": {**VISITOR["account"], "name": f"student {number}"}})
-            answer = self.post(endpoint, portal, {"visitor": word, "statements": [self.said()] * 25})
+            answer = self.post(endpoint, origin, {"visitor": word, "statements": [self.said()] * 25})
             assert answer.status_code == 204
 
-    def test_the_visitor_s_word_is_in_no_log(self, endpoint: str, portal: str, server: Server) -> None:
+    def test_the_visitor_s_word_is_in_no_log(self, endpoint: str, origin: str, server: Server) -> None:
         word = visitor_token.sign(KEY, VISITOR)
-        assert self.post(f"{endpoint}?visitor={word}", portal, self.said()).status_code == 204
+        assert self.post(f"{endpoint}?visitor={word}", origin, self.said()).status_code == 204
         assert "?visitor=... " in server.log.read_text()
         assert word not in server.log.read_text()
 

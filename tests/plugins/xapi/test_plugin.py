@@ -153,7 +153,6 @@ print(*{"ralph", "dramatiq", "requests", "fastapi"}.intersection(sys.modules))
 def test_the_table_of_conformance_names_tests_that_are_there() -> None:
     root = Path(__file__).parents[3]
     named = set(re.findall(r"`(_[a-z]+|breaches|test_[a-z0-9_]+)`", (root / "docs/xapi-conformance.md").read_text()))
-    code = "".join(
-        path.read_text() for folder in ("plugins/xapi", "service") for path in (root / "tests" / folder).glob("*.py")
-    )
+    tests = [path for folder in ("plugins/xapi", "service") for path in (root / "tests" / folder).glob("*.py")]
+    code = "".join(path.read_text() for path in tests)
     assert not [name for name in named if f"def {name}(" not in code]

@@ -55,7 +55,7 @@ def test_seeking_to_the_end_does_not_complete(watch: Watch, arrived: Arrived) ->
 
 
 def test_it_completes_at_its_threshold_and_once(watch: Watch, arrived: Arrived) -> None:
-    page = watch(threshold=0.5)
+    page = watch(src="short.webm", threshold=0.5)
     play(page)
     leave(page)
 
@@ -90,6 +90,7 @@ def test_a_film_of_two_seconds_that_loops_is_completed_and_nobody_seeked(watch: 
     assert result(said, "completed")["progress"] == 1
 
 
+@pytest.mark.long
 def test_another_source_is_another_session_and_stop_ends_it(watch: Watch, arrived: Arrived) -> None:
     page = watch()
     play(page, until_time=0.5)

@@ -10,7 +10,7 @@ from playwright.sync_api import BrowserContext
 from core.statements import visitor_token
 
 from ...service.conftest import RedisServer, until
-from .conftest import KEY, VISITOR, Arrived, Server, Watch
+from .conftest import CSRF, KEY, VISITOR, Arrived, Server, Watch, taken_by_pod
 from .watching import crash, everything, leave, play, verbs
 
 
@@ -51,6 +51,7 @@ def test_what_a_crash_has_left_unsaid_is_said_by_the_next_page(
     assert verbs(said) == ["initialized", "played", "paused", "terminated", "initialized", "terminated"]
 
 
+@pytest.mark.long
 def test_a_refused_statement_is_dropped_with_a_warning_and_the_others_go_on(watch: Watch, arrived: Arrived) -> None:
     page = watch()
     warnings: list[str] = []
@@ -96,3 +97,14 @@ def test_nobody_sends_what_another_has_watched_in_the_same_browser(
     assert {one["actor"]["account"]["name"] for one in arrived()} == {"bob"}
     leave(watch(to=f"{endpoint}?visitor={words['ada']}"))
     until(lambda: {one["actor"]["account"]["name"] for one in arrived()} == {"ada", "bob"}, what="ada's arrive")
+
+
+@pytest.mark.long
+def test_esup_pod_s_own_address_gets_one_statement_after_the_other_with_its_token(watch: Watch, portal: str) -> None:
+    taken_by_pod.clear()
+    page = watch(to=f"{portal}/xapi/video/", csrf=CSRF, src="short.webm")
+    play(page)
+    leave(page)
+    until(lambda: "terminated" in verbs(taken_by_pod), what="the last one arrives")
+    assert set(verbs(taken_by_pod)) == {"initialized", "played", "completed", "paused", "terminated"}
+    assert len({one["id"] for one in taken_by_pod}) == 5
