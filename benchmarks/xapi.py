@@ -166,11 +166,7 @@ def compare(folder: Path, queue: RedisServer, pods: RedisServer, store: RecordSt
     enqueue = enqueueing(delay, loaded)
     validating()
     hidden = anonymising()
-<<<<<<< HEAD
-    drained = draining(queue, store, ours, folder)
-=======
     drained = statistics.median(draining(queue, store, ours, folder) for _ in range(rounds))
->>>>>>> 2e8825fdadd8246c816aa590af4f099a3c82c42e
     waiting(queue, ours, folder)
     sys.exit(ratio < GATE or enqueue < 1 or hidden < ANONYMIZED or drained < DRAIN)
 
@@ -262,11 +258,7 @@ def draining(queue: RedisServer, store: RecordStoreServer, command: list[str], f
             time.sleep(0.005)
         began = time.perf_counter()
         while store.count() < DRAINED:
-<<<<<<< HEAD
-            time.sleep(0.005)
-=======
             time.sleep(0.1)  # counting reads the whole of it
->>>>>>> 2e8825fdadd8246c816aa590af4f099a3c82c42e
         drained = (DRAINED - begun) / (time.perf_counter() - began)
     print(f"draining {DRAINED}: {drained:.0f} statements/s, {drained / own:.2f} of its {own:.0f} (gate {DRAIN})")
     return drained / own
