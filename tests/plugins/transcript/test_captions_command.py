@@ -166,7 +166,8 @@ def test_a_file_that_is_no_captions_changes_nothing(published: Published, data: 
 def test_a_kill_leaves_the_old_or_the_new_whole(published: Published, settings: Settings) -> None:
     published()
     random, command = Random(15), [sys.executable, "-m", "core.cli", "captions", "import"]
-    before, outcomes = "enter pea", set()
+    before = "enter pea"
+    outcomes: set[bool] = set()
     for number in range(100):
         if number >= 20 and outcomes == {True, False}:
             break
