@@ -39,6 +39,9 @@ _AV1 = 32.0
 #: noisy camera it was nearest to Esup-Pod's 20.
 _AT_THE_CAP, _CAPPED = 1.03, 19.5
 
+#: Decibels that one sample may be below Esup-Pod's where the others make up for it.
+_UNEVEN = 0.2
+
 #: Between CRFs.
 _STEP = 0.5
 
@@ -109,6 +112,10 @@ class _Sample:
         """Bytes of a second; sizes are halved every so many CRFs."""
         low, high = (_bytes_a_second(point.trial, profile) for point in (self.low, self.high))
         return low * math.pow(high / low, self._share(crf))
+
+    def missing(self, crf: float) -> float:
+        score, target = self.score(crf), self.pod.score
+        return max(target.ssim - score.ssim, target.xpsnr - score.xpsnr)
 
     def moved(self, trial: Trial, beside: _Sample, crf: float) -> _Sample:
         """Return what another preset makes of this sample, if it gains what it gains on one beside it."""
@@ -245,7 +252,9 @@ def _crf(samples: Sequence[_Sample], quality: Quality, *, is_av1: bool) -> float
 
     def missing(crf: float) -> float:
         score = pooled(sample.score(crf) for sample in samples)
-        return max(target.ssim - score.ssim, target.xpsnr - score.xpsnr, 0.0)
+        # What moves must not pay for what stands still, which is the better the longer it stands.
+        worst = 0.0 if isinstance(quality, float) else max(sample.missing(crf) for sample in samples) - _UNEVEN
+        return max(target.ssim - score.ssim, target.xpsnr - score.xpsnr, worst, 0.0)
 
     # Coarse, because x264 doesn't encode a sample twice to the same bytes (its macroblock tree).
     steps = [step * _STEP for step in range(math.ceil(lowest / _STEP), math.floor(highest / _STEP) + 1)]
