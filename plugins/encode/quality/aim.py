@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from plugins.encode.profiles import POD, Preset
 from plugins.encode.quality.metrics import Score, pooled
-from plugins.encode.quality.presets import FASTEST, slower, work
+from plugins.encode.quality.presets import slower, work
 from plugins.encode.quality.samples import LENGTH, POD_RUN_UP, places, sample_at
 from plugins.encode.quality.trial import Trial, encode_sample
 from plugins.encode.video.ladder import renditions_for
@@ -50,9 +50,6 @@ _SHORTEST = 10
 
 #: Decibels that may be missing before a slower preset is tried: a CRF's step is some tenths.
 _NEAR = 0.1
-
-#: Of Esup-Pod's bytes, with which a faster preset has a chance: it needs half as many again.
-_ROOM = 0.6
 
 #: How far beyond the CRFs that were tried a line is trusted.
 _BEYOND = 3.0
@@ -207,14 +204,14 @@ def _choose_preset(
     renditions: Sequence[Rendition],
     aims: list[Aim],
 ) -> None:
-    """Put a slower preset's aim in the place of one that isn't good or small enough, or a faster one's if that will do.
+    """Put a slower preset's aim in the place of one that isn't good or small enough.
 
-    Each is tried on one sample, and what it gains there is taken to hold for the others.
+    No faster one is tried: below veryfast x264 has no macroblock tree, and its quantisers follow a longer history than a
+    sample's. Each is tried on one sample, and what it gains there is taken to hold for the others.
     """
     first = aims[number]
     tried = [first]
-    presets = slower(first.preset) if not first.will_do else (FASTEST,) if first.size <= _ROOM else ()
-    for preset in presets:
+    for preset in () if first.will_do else slower(first.preset):
         chosen = {aim.rendition: aim.preset for aim in aims} | {rendition.name: preset}
         if work(renditions, chosen) > profile.budget:
             break
