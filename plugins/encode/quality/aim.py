@@ -206,8 +206,8 @@ def _choose_preset(
 ) -> None:
     """Put a slower preset's aim in the place of one that isn't good or small enough.
 
-    No faster one is tried: below veryfast x264 has no macroblock tree, and its quantisers follow a longer history than a
-    sample's. Each is tried on one sample, and what it gains there is taken to hold for the others.
+    No faster one is tried: below veryfast x264 has no macroblock tree, and its quantisers follow a longer history than
+    a sample's. Each is tried on one sample, and what it gains there is taken to hold for the others.
     """
     first = aims[number]
     tried = [first]
