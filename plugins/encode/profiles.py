@@ -122,7 +122,8 @@ class Profile(BaseModel):
     storyboard: Storyboard = Storyboard()
     #: Of thumbnails and storyboard; Esup-Pod knows PNG.
     images: Literal["png", "webp"] = "png"
-    #: Scale each rung from the one above instead of from the source: cheaper, a little softer.
+    #: Scale each rung from the one above instead of from the source: cheaper, and softer: on sharp
+    #: strokes by 3 dB at 360 lines (XPSNR).
     cascade: bool = False
     #: How good the renditions are: "off" is by their CRFs. "pod" is by the CRFs with which they are as good as profile
     #: `pod` on samples of this film; a number is the XPSNR that they reach there, in decibels.
@@ -163,7 +164,6 @@ LECTURE = Profile(
     name="lecture",
     preset="veryfast",
     keyframe_seconds=2,
-    cascade=True,
     unchanged="identical",
     quality="pod",
     renditions=(

@@ -39,8 +39,8 @@ def stills(site_folder: Path) -> Path:
     return site_folder / "stills"
 
 
-def goals(count: int, seconds: float = STANDS * PICTURES) -> list[float]:
-    """Return times that lie more than a frame from each change.
+def goals(count: int, seconds: float = STANDS * (PICTURES - 1)) -> list[float]:
+    """Return times that lie more than a frame from each change, and before the last, of which the source has one frame.
 
     hls.js begins with the first time of decoding, so what it shows comes some frames later, as with any B-frames.
     """

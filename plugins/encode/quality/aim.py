@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from plugins.encode.profiles import POD, Preset
 from plugins.encode.quality.metrics import Score, pooled
-from plugins.encode.quality.presets import FASTEST, slower, work
+from plugins.encode.quality.presets import slower, work
 from plugins.encode.quality.samples import LENGTH, POD_RUN_UP, places, sample_at
 from plugins.encode.quality.trial import Trial, encode_sample
 from plugins.encode.video.ladder import renditions_for
@@ -35,6 +35,13 @@ _LOWEST, _HIGHEST, _HIGHEST_AV1 = 10.0, 34.0, 60.0
 #: SVT-AV1's CRF of the first sample: its scale is another.
 _AV1 = 32.0
 
+#: A CRF of one less gives a tenth more bytes or more; so much less where the cap rules, where CRF 19.5 is taken: on a
+#: noisy camera it was nearest to Esup-Pod's 20.
+_AT_THE_CAP, _CAPPED = 1.03, 19.5
+
+#: Decibels that one sample may be below Esup-Pod's where the others make up for it.
+_UNEVEN = 0.2
+
 #: Between CRFs.
 _STEP = 0.5
 
@@ -43,9 +50,6 @@ _SHORTEST = 10
 
 #: Decibels that may be missing before a slower preset is tried: a CRF's step is some tenths.
 _NEAR = 0.1
-
-#: Of Esup-Pod's bytes, with which a faster preset has a chance: it needs half as many again.
-_ROOM = 0.6
 
 #: How far beyond the CRFs that were tried a line is trusted.
 _BEYOND = 3.0
@@ -105,6 +109,10 @@ class _Sample:
         """Bytes of a second; sizes are halved every so many CRFs."""
         low, high = (_bytes_a_second(point.trial, profile) for point in (self.low, self.high))
         return low * math.pow(high / low, self._share(crf))
+
+    def missing(self, crf: float) -> float:
+        score, target = self.score(crf), self.pod.score
+        return max(target.ssim - score.ssim, target.xpsnr - score.xpsnr)
 
     def moved(self, trial: Trial, beside: _Sample, crf: float) -> _Sample:
         """Return what another preset makes of this sample, if it gains what it gains on one beside it."""
@@ -196,14 +204,14 @@ def _choose_preset(
     renditions: Sequence[Rendition],
     aims: list[Aim],
 ) -> None:
-    """Put a slower preset's aim in the place of one that isn't good or small enough, or a faster one's if that will do.
+    """Put a slower preset's aim in the place of one that isn't good or small enough.
 
-    Each is tried on one sample, and what it gains there is taken to hold for the others.
+    No faster one is tried: below veryfast x264 has no macroblock tree, and its quantisers follow a longer history than
+    a sample's. Each is tried on one sample, and what it gains there is taken to hold for the others.
     """
     first = aims[number]
     tried = [first]
-    presets = slower(first.preset) if not first.will_do else (FASTEST,) if first.size <= _ROOM else ()
-    for preset in presets:
+    for preset in () if first.will_do else slower(first.preset):
         chosen = {aim.rendition: aim.preset for aim in aims} | {rendition.name: preset}
         if work(renditions, chosen) > profile.budget:
             break
@@ -231,19 +239,32 @@ def _as_pod(rendition: Rendition) -> Rendition:
 def _crf(samples: Sequence[_Sample], quality: Quality, *, is_av1: bool) -> float:
     """Return the highest CRF that is as good as Esup-Pod's on all samples together, by both measures.
 
-    Where the rate cap rules, none may be: then the one that comes nearest.
+    Where the rate cap rules, CRFs make no difference but an uneven one: a low one spends at once what is missing later.
     """
+    if not is_av1 and _is_capped(samples):
+        return _CAPPED
     target = _target(samples, quality)
     lowest = max(min(sample.low.crf for sample in samples) - _BEYOND, _LOWEST)
     highest = min(max(sample.high.crf for sample in samples) + _BEYOND, _HIGHEST_AV1 if is_av1 else _HIGHEST)
 
     def missing(crf: float) -> float:
         score = pooled(sample.score(crf) for sample in samples)
-        return max(target.ssim - score.ssim, target.xpsnr - score.xpsnr, 0.0)
+        # What moves must not pay for what stands still, which is the better the longer it stands.
+        worst = 0.0 if isinstance(quality, float) else max(sample.missing(crf) for sample in samples) - _UNEVEN
+        return max(target.ssim - score.ssim, target.xpsnr - score.xpsnr, worst, 0.0)
 
     # Coarse, because x264 doesn't encode a sample twice to the same bytes (its macroblock tree).
     steps = [step * _STEP for step in range(math.ceil(lowest / _STEP), math.floor(highest / _STEP) + 1)]
     return -min((missing(crf), -crf) for crf in steps)[1]
+
+
+def _is_capped(samples: Sequence[_Sample]) -> bool:
+    """Tell whether a lower CRF gives hardly more bytes."""
+    low, high = (
+        sum(point.trial.keyframe + point.trial.rest for point in points)
+        for points in ([sample.low for sample in samples], [sample.high for sample in samples])
+    )
+    return low < high * math.pow(_AT_THE_CAP, samples[0].high.crf - samples[0].low.crf)
 
 
 def _target(samples: Sequence[_Sample], quality: Quality) -> Score:

@@ -13,15 +13,12 @@ if TYPE_CHECKING:
 #: Processor time for that of preset slow, on the clips of `benchmarks.clips` that constants are chosen on; roughly, and
 #: not measured anew for each film, so that the same film always gets the same preset.
 _SHARES: Mapping[Preset, float] = {
-    "superfast": 0.2,
     "veryfast": 0.25,
     "faster": 0.4,
     "fast": 0.5,
     "medium": 0.6,
     "slow": 1.0,
 }
-
-FASTEST: Preset = "superfast"
 
 
 def slower(preset: Preset) -> Sequence[Preset]:

@@ -64,7 +64,7 @@ class Sample:
 def places(film: Film) -> list[Fraction]:
     """Return when samples begin, in seconds of the source.
 
-    They are spread over the lecture, half by time, half by how much changes, as its packets' sizes tell.
+    They are spread over the lecture, one by how much changes, as its packets' sizes tell, the next by time.
     """
     scene = film.lecture
     begin, end = float(scene.start), float(scene.start + scene.length)
@@ -77,9 +77,8 @@ def places(film: Film) -> list[Fraction]:
     for number in range(count):
         share = (number + 0.5) / count
         time = begin + share * (end - begin)
-        if mass:
-            busy = next(at for (at, _), so_far in zip(sizes, mass, strict=True) if so_far >= share * mass[-1])
-            time = (time + busy) / 2
+        if mass and number % 2 == 0:
+            time = next(at for (at, _), so_far in zip(sizes, mass, strict=True) if so_far >= share * mass[-1])
         # Not over each other, and whole.
         earliest = chosen[-1] + float(LENGTH) if chosen else begin
         chosen.append(min(max(time - float(LENGTH) / 2, earliest), end - float(LENGTH) * (count - number)))

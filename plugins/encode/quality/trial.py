@@ -6,7 +6,7 @@ import gc
 import math
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, cast
 
@@ -32,6 +32,10 @@ _LOOK_AT = 3
 
 #: Seconds before the stretch that is looked at, at least.
 _BEFORE = 4
+
+#: Of the rate buffer: nearly empty, as it is in the midst of a film whose rate is at its cap. In any other film the
+#: second before the stretch that is looked at fills it.
+_FILL = 0.1
 
 #: Times that differ by less are one: clocks are rounded.
 _INSTANT = Fraction(1, 1000)
@@ -59,7 +63,7 @@ def encode_sample(sample: Sample, number: int, rendition: Rendition, film: Film,
     video = film.media.video
     assert video
     begun = time.thread_time()
-    context = Encoder(rendition, video, profile, threads=1).stream.codec_context
+    context = Encoder(replace(rendition, fill=_FILL), video, profile, threads=1).stream.codec_context
     assert context.time_base
     still = StillFilter(profile.unchanged, profile.keyframe_seconds, rendition.rate)
     # The stretch that is looked at begins with a keyframe.

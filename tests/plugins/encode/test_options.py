@@ -41,7 +41,7 @@ def test_renditions_replace_the_profiles_and_keep_the_rest_of_it() -> None:
     ladder = EncodeOptions.model_validate(
         {"profile": "lecture", "renditions": [{"height": 480, "max_rate": "1500k"}]}
     ).ladder
-    assert ([rung.height for rung in ladder.renditions], ladder.cascade) == ([480], True)
+    assert ([rung.height for rung in ladder.renditions], ladder.keyframe_seconds) == ([480], 2)
 
 
 @pytest.mark.parametrize(

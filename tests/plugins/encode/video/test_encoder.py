@@ -72,7 +72,7 @@ def test_a_lane_that_waits_for_frames_can_be_abandoned(encoder: RenditionEncoder
 
 
 def test_a_lane_with_a_full_queue_can_be_abandoned(encoder: RenditionEncoder) -> None:
-    feed(encoder, frames=12)
+    feed(encoder, frames=8)
     encoder.start()
     encoder.abandon()
     assert not encoder.is_alive()
