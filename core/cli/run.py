@@ -34,9 +34,6 @@ from core.pipeline.planning import Host, default_steps, missing_steps
 from core.plugin_host.manager import Manager
 from core.web.player import stand_alone
 
-#: Where nothing is said. A portal's jobs keep the engine's own default, which is Esup-Pod's ladder.
-_OPTIONS = {"profile": "lecture"}
-
 
 def run(
     context: typer.Context,
@@ -66,8 +63,7 @@ def run(
     get a folder each under --out, and a line of JSON each with --json. Ctrl-C keeps what is done.
     """
     state: Call = context.obj
-    told = () if verbose else ("failed",)
-    host = state.host(log_level=None if verbose else "error", told=told, options=_OPTIONS)
+    host = state.host(log_level=None if verbose else "error", told=() if verbose else ("failed",))
     _tell_broken(host.manager)
     roots = host.settings.media_roots
     takes = sources_of(file, presentation, roots)

@@ -165,7 +165,6 @@ LECTURE = Profile(
     preset="veryfast",
     keyframe_seconds=2,
     unchanged="identical",
-    quality="pod",
     renditions=(
         RenditionSpec(height=360, crf=14, max_rate=1_000_000, audio_rate=96_000),
         RenditionSpec(height=720, crf=16.5, max_rate=3_000_000, audio_rate=128_000),

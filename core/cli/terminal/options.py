@@ -65,17 +65,13 @@ class Call:
         given = {name: value for name, value in overrides.items() if value is not None}
         return settings.load(self.config, **given)
 
-    def host(self, *, told: Sequence[str] = (), options: Mapping[str, Any] | None = None, **overrides: Any) -> Host:
-        """Read the settings, set up logging and load the plugins; events in `told` are not logged here.
-
-        :param options: of jobs, where the setting of that name says nothing.
-        """
+    def host(self, *, told: Sequence[str] = (), **overrides: Any) -> Host:
+        """Read the settings, set up logging and load the plugins; events in `told` are not logged here."""
         from core import logs
         from core.pipeline.planning import Host
         from core.plugin_host.manager import Manager
 
         loaded = self.settings(**overrides)
-        loaded = loaded.model_copy(update={"options": {**(options or {}), **loaded.options}})
         logs.configure(loaded, told=told)
         host = Host(loaded, Manager(loaded))
         logs.configure(loaded, told=told, own=host.manager.own_settings.values())

@@ -13,7 +13,6 @@ from typing import Any
 
 import pytest
 
-from core.cli.terminal.options import Call
 from core.storage.job_folder import JobFolder
 
 from ...conftest import TOY_ENGINE, InstallPlugin
@@ -338,9 +337,3 @@ def test_names_in_bytes_that_are_not_utf_8_work(do: dict[str, Any]) -> None:
         shown = amphipod(command, *([folder.name] if command != "jobs" else []))
         assert (shown.returncode, shown.stderr) == (0, "")
     assert json.loads(amphipod("show", folder.name, "--json").stdout)["row"]["source"] == "cours d'?t?.mp4"
-
-
-def test_options_of_the_command_give_way_to_those_of_the_host(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert Call(None).host(options={"profile": "lecture"}).settings.options == {"profile": "lecture"}
-    monkeypatch.setenv("AMPHIPOD_OPTIONS", '{"profile": "pod"}')
-    assert Call(None).host(options={"profile": "lecture"}).settings.options == {"profile": "pod"}

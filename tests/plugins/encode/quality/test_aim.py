@@ -40,7 +40,7 @@ def test_the_same_film_has_the_same_aim_whatever_the_threads(noisy: Path, tmp_pa
 
 
 def test_every_part_is_told_the_crf_that_was_found_once(noisy: Path, tmp_path: Path) -> None:
-    options = {"profile": "lecture", "part_seconds": 6}
+    options = {"profile": "lecture", "quality": "pod", "part_seconds": 6}
     context = fake_context(tmp_path / "divide", noisy)
     division = plugins.encode.plugin.divide(Source(path=noisy), options, context)
     told = [part.facts["aims"] for part in Division.model_validate_json(division.to_json()).parts]
