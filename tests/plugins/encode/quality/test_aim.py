@@ -15,7 +15,7 @@ from plugins.encode.options import EncodeOptions
 from plugins.encode.quality.aim import Aim, aim_at
 from plugins.encode.quality.samples import places
 
-LECTURE = EncodeOptions.model_validate({"profile": "lecture"})
+LECTURE = EncodeOptions.model_validate({"profile": "lecture", "quality": "pod"})
 
 
 @pytest.fixture(scope="module")
