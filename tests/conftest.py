@@ -11,6 +11,7 @@ from pathlib import Path
 from textwrap import dedent
 from typing import Any
 
+import hypothesis
 import pytest
 
 from core.model import Artifact, Job, State, StepResult, now
@@ -22,6 +23,10 @@ from core.storage import commit
 from core.storage.job_folder import JobFolder
 
 InstallPlugin = Callable[..., None]
+
+# How long an example takes is the machine's affair, and it has others to do.
+hypothesis.settings.register_profile("ours", deadline=None)
+hypothesis.settings.load_profile("ours")
 
 
 #: The files that take longest come first, so that no process is left alone with one in the end; in turn one that waits

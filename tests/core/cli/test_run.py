@@ -307,12 +307,16 @@ def test_a_plugin_s_own_frames_are_shown_when_asked_for(
 
 
 def test_what_a_file_is_called_is_neither_markup_nor_escape_sequence() -> None:
-    name = "[red] \x1b]52;c;eA==\x07.mp4"
-    done = amphipod("run", "a.mp4", write_files={name: "x"})
+    done = amphipod("run", "a.mp4", write_files={"[red] a.mp4": "x"})
 
     assert done.returncode == 0
     assert "[red]" in done.stdout
-    assert "\x1b" not in done.stdout + done.stderr
+
+    refused = amphipod("run", "a.mp4", write_files={"\x1b]52;c;eA==\x07.mp4": "x"})
+
+    assert refused.returncode == 1
+    assert "is no name of a file: control characters" in refused.stderr
+    assert "\x1b" not in refused.stdout + refused.stderr
 
 
 def test_a_refusal_repeats_no_escape_sequence() -> None:

@@ -207,7 +207,8 @@ CHROMIUM = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", 
 NOT_PAGES_IN_MEMORY = ["--disable-back-forward-cache"]
 
 
-@pytest.fixture(scope="session")
+# Ended with its module: while it runs, nobody else in this process can have a loop of events.
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(

@@ -79,6 +79,7 @@ def test_changes_of_speed_and_volume_are_told(watch: Watch, arrived: Arrived) ->
     assert (told["speed"], told["volume"], told["full-screen"]) == ("2x", 0.5, False)
 
 
+@pytest.mark.long
 def test_a_film_of_two_seconds_that_loops_is_completed_and_nobody_seeked(watch: Watch, arrived: Arrived) -> None:
     page = watch(src="short.webm", loop=1)
     page.evaluate("v.play()")

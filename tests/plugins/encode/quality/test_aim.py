@@ -39,6 +39,7 @@ def test_the_same_film_has_the_same_aim_whatever_the_threads(noisy: Path, tmp_pa
     assert found[0].expected.as_good_as(found[0].target, 0.1)
 
 
+@pytest.mark.long
 def test_every_part_is_told_the_crf_that_was_found_once(noisy: Path, tmp_path: Path) -> None:
     options = {"profile": "lecture", "quality": "pod", "part_seconds": 6}
     context = fake_context(tmp_path / "divide", noisy)
