@@ -115,7 +115,7 @@ ENCODED = {
 @pytest.mark.parametrize(
     "row",
     [
-        pytest.param(row, id=name, marks=[pytest.mark.long] if name == "dressed" else [])
+        pytest.param(row, id=name, marks=[pytest.mark.long] if name in ("dressed", "silent", "cut") else [])
         for name, row in ENCODED.items()
     ],
 )

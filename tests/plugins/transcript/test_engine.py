@@ -18,7 +18,7 @@ from plugins.transcript.sound.windows import RATE
 from .conftest import LONG, SHORT, Transcribe, clip, load, music, noise, said, save, silence
 
 
-@pytest.mark.parametrize("asked", ["given", "auto"])
+@pytest.mark.parametrize("asked", [pytest.param("given", marks=pytest.mark.long), "auto"])
 @pytest.mark.parametrize("name", SHORT)
 def test_short_recordings_word_by_word(name: str, asked: str, transcribe: Transcribe) -> None:
     known = clip(name)
@@ -36,7 +36,9 @@ def test_short_recordings_word_by_word(name: str, asked: str, transcribe: Transc
         assert len(heard.facts["language_alternatives"]) == 3
 
 
-@pytest.mark.parametrize("name", LONG)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.long] if name.startswith("fr") else []) for name in LONG]
+)
 def test_recordings_of_several_windows(name: str, transcribe: Transcribe) -> None:
     known = clip(name)
 

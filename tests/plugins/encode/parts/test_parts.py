@@ -184,7 +184,7 @@ def test_a_watermark_is_on_every_part(
 
 
 #: What the others show too, each in its way.
-_SEEN_TO = ("no sound", "turned", "cut between two frames")
+_SEEN_TO = ("no sound", "turned", "cut between two frames", "subtitles", "cut", "variable rate")
 
 
 @pytest.mark.parametrize(
