@@ -117,6 +117,7 @@ def transcode(
             sounds.append(Sound(film.scenes[0], own, hearers, [], number))
         # Playlists of sound are as long as those of the pictures.
         reading = read(film, pictures, sounds, subtitles, context, fill=bool(tracks))
+        notes = judge(film, reading)  # of a source that gave nothing there are no files to close
         for video in videos:
             video.put(None)
         for file in files:
@@ -134,7 +135,7 @@ def transcode(
             audio_tracks=tuple(tracks),
             duration=end,
             frame_rate=pictures.timeline.rate if pictures else Fraction(0),
-            notes=judge(film, reading),
+            notes=notes,
             missing=reading.missing,
         )
 

@@ -64,6 +64,11 @@ def test_a_file_that_ends_with_its_head_is_refused(encode: Encode) -> None:
         encode(DAMAGED / "nothing-but-a-head.ogg")
 
 
+def test_sound_of_which_nothing_decodes_is_refused(encode: Encode) -> None:
+    with pytest.raises(BadSource, match=r"aac-nothing-decodes\.mkv holds nothing that can be decoded: upload it again"):
+        encode(DAMAGED / "aac-nothing-decodes.mkv")
+
+
 @pytest.mark.parametrize("kind", ["audio", "noisy audio"])
 def test_a_hole_in_the_sound_is_said(clip: Clip, encode: Encode, tmp_path: Path, kind: str) -> None:
     source = clip("a.mkv", seconds=6, width=160, height=90)
