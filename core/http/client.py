@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-import threading
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from core import backoff
-from core.http.sessions import Line, session
+from core.http.sessions import Line, as_it_is, session
 from core.settings import Settings
 
 if TYPE_CHECKING:
@@ -90,7 +89,8 @@ def _request(
     until = time.monotonic() + settings.callback_time_limit
     try:
         with (
-            _ended(settings.callback_time_limit) as line,
+            closing(Line()) as line,
+            line.cut_after(settings.callback_time_limit),
             session(only_public=only_public, line=line) as asking,
             asking.request(
                 method,
@@ -98,7 +98,7 @@ def _request(
                 data=body,
                 # Nothing is unpacked: some bytes may unfold to gigabytes.
                 headers={"User-Agent": "amphipod", "Accept-Encoding": "identity", **headers},
-                auth=_as_it_is,
+                auth=as_it_is,
                 timeout=(_CONNECT_LIMIT, settings.callback_time_limit),
                 allow_redirects=False,
                 stream=True,
@@ -115,20 +115,6 @@ def _request(
             )
     except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
         return _unanswered(error, settings.callback_time_limit, until)
-
-
-@contextmanager
-def _ended(seconds: float) -> Iterator[Line]:
-    """Yield what cuts the connection after so many seconds: a limit of requests is that of each piece of the head."""
-    line = Line()
-    timer = threading.Timer(seconds, line.cut)
-    timer.daemon = True
-    timer.start()
-    try:
-        yield line
-    finally:
-        timer.cancel()
-        line.close()
 
 
 def _unanswered(error: Exception, limit: float, until: float) -> Answer:
@@ -151,11 +137,6 @@ def _body(response: requests.Response, until: float) -> bytes:
             break
         found += some
     return found
-
-
-def _as_it_is(request: requests.PreparedRequest) -> requests.PreparedRequest:
-    """Keep requests from replacing our Authorization by one of ~/.netrc."""
-    return request
 
 
 def _never_left(error: requests.RequestException) -> bool:

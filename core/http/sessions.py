@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import socket
 import threading
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from core.http import addresses
@@ -46,6 +47,17 @@ class Line:
             self._is_cut = True
             self._shut()
 
+    @contextmanager
+    def cut_after(self, seconds: float) -> Iterator[None]:
+        """Cut the connections if the block takes longer: a limit of requests is that of each piece of an answer."""
+        timer = threading.Timer(seconds, self.cut)
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
+
     def close(self) -> None:
         """Let go of the connections; those of the session itself are its own."""
         with self._lock:
@@ -56,6 +68,11 @@ class Line:
         for end in self._ends:
             with suppress(OSError):
                 end.shutdown(socket.SHUT_RDWR)
+
+
+def as_it_is(request: requests.PreparedRequest) -> requests.PreparedRequest:
+    """Keep requests from replacing our Authorization by one of ~/.netrc."""
+    return request
 
 
 def session(*, only_public: bool, line: Line | None = None) -> requests.Session:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import binascii
 import hmac
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
@@ -13,12 +12,11 @@ from fastapi import Request
 from starlette.responses import Response
 
 from core.model import Statement
-from core.model.nesting import DEEPEST, is_too_deep
 from core.settings import Settings
 from core.settings.values import StatementClient
 from core.statements import submit
 from core.web.http.limits import Buckets
-from core.web.tracker import refuse
+from core.web.tracker import read_json, refuse
 
 #: Versions of xAPI whose statements are taken.
 VERSIONS = ("1.0.3", "2.0.0")
@@ -79,12 +77,7 @@ def _basic(header: str) -> tuple[str, str]:
 
 
 def _parsed(text: bytes) -> Sequence[Mapping[str, Any]]:
-    if is_too_deep(text):
-        refuse(400, f"nested more than {DEEPEST} deep")
-    try:
-        said = json.loads(text)
-    except ValueError:
-        refuse(400, "not JSON")
+    said = read_json(text)
     several = said if isinstance(said, list) else [said]
     if not all(isinstance(one, dict) for one in several):
         refuse(400, "a statement, or an array of statements")

@@ -115,14 +115,19 @@ async def body(request: Request) -> bytes:
     return bytes(read)
 
 
-def parsed(text: bytes, visitor: str) -> Said:
-    """Read `{visitor, statements}`, a statement, or an array of them; `visitor` is the word of the address."""
+def read_json(text: bytes) -> Any:
+    """Read JSON; refuse what is none, or nested too deep."""
     if is_too_deep(text):
         refuse(400, f"nested more than {DEEPEST} deep")
     try:
-        said = json.loads(text)
+        return json.loads(text)
     except ValueError:
         refuse(400, "not JSON")
+
+
+def parsed(text: bytes, visitor: str) -> Said:
+    """Read `{visitor, statements}`, a statement, or an array of them; `visitor` is the word of the address."""
+    said = read_json(text)
     if isinstance(said, dict) and "statements" in said:
         visitor = said.get("visitor") or visitor
         said = said["statements"]

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-import threading
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from core.http.sessions import Line, session
+from core.http.sessions import Line, as_it_is, session
 
 if TYPE_CHECKING:
     import requests
@@ -85,7 +83,7 @@ class Connection:
         if self._store.ca_file:  # said here, or the environment's bundle would come before it
             about["verify"] = str(self._store.ca_file)
         try:
-            with _cut_after(line, seconds):
+            with line.cut_after(seconds):
                 response = asking.request(method, url or self._store.url, **about)
                 try:
                     body = _read(response, until)
@@ -115,28 +113,12 @@ class Connection:
         store, line = self._store, Line()
         new = session(only_public=False, line=line)
         new.headers.update({"X-Experience-API-Version": store.version, "Content-Type": "application/json"})
-        new.auth = _as_it_is
+        new.auth = as_it_is
         if store.token:
             new.headers["Authorization"] = f"Bearer {store.token.get_secret_value()}"
         elif store.login is not None:
             new.auth = (store.login, store.password.get_secret_value() if store.password else "")
         return new, line
-
-
-def _as_it_is(request: requests.PreparedRequest) -> requests.PreparedRequest:
-    """Keep requests from replacing our Authorization by one of ~/.netrc."""
-    return request
-
-
-@contextmanager
-def _cut_after(line: Line, seconds: float) -> Iterator[None]:
-    timer = threading.Timer(seconds, line.cut)
-    timer.daemon = True
-    timer.start()
-    try:
-        yield
-    finally:
-        timer.cancel()
 
 
 def _read(response: requests.Response, until: float) -> bytes:
