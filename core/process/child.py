@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import json
 import logging
 import os
@@ -24,15 +23,13 @@ from core.context import Context, Progress
 from core.errors import AmphipodError, HookFailed
 from core.model import Division
 from core.plugin_host.manager import Manager
-from core.process import dispatch, fence
+from core.process import dispatch, fence, parent
 from core.process.messages import StepAnswer, StepRequest
 from core.process.supervisor import COMPLAINTS
 from core.storage import commit
 from core.storage.files import disk_errors
 from core.storage.job_folder import JobFolder
 from core.storage.scratch_folder import Scratch
-
-_PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 #: Characters of an error's trace that reach the parent's log; its end says most.
 _TRACE_LIMIT = 6_000
@@ -46,8 +43,7 @@ Send = Callable[[dict[str, Any]], None]
 def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    if ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL) != 0:
-        raise OSError(ctypes.get_errno(), "prctl(PR_SET_PDEATHSIG)")
+    parent.be_sent(signal.SIGKILL)
     requests: queue.SimpleQueue[bytes] = queue.SimpleQueue()
     threading.Thread(target=_follow_parent, args=[requests], name="parent-watch", daemon=True).start()
     request = StepRequest.model_validate_json(requests.get())
