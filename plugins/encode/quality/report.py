@@ -31,7 +31,8 @@ def report(aims: Sequence[Aim], renditions: Sequence[Encoded]) -> dict[str, Any]
     }
     missing = max(max(a.target.ssim - a.expected.ssim, a.target.xpsnr - a.expected.xpsnr) for _, a in told)
     looks = "as good as Pod's" if missing <= _TOLERANCE else f"within {missing:.1f} dB of Pod's"
-    return {"quality": quality, "summary": f"{looks}, {work:.0%} of its encoding work, {size:.0%} of its bytes"}
+    summary = f"by samples expected {looks}, {work:.0%} of its encoding work, {size:.0%} of its bytes"
+    return {"quality": quality, "summary": summary}
 
 
 def _rendition(encoded: Encoded, aim: Aim) -> Mapping[str, Any]:
