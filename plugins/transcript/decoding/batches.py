@@ -71,7 +71,7 @@ def listen(
                 heard = speaking.decode([sounds[place] for place in places], task, prompt) if places else []
                 written = language if task == "transcribe" else "en"
                 parts += [
-                    _part(task, place, rests[place], one, written, notebook)
+                    part_of(task, place, rests[place], one, written, notebook)
                     for place, one in zip(places, heard, strict=True)
                 ]
         notebook.add(parts)
@@ -119,7 +119,8 @@ def _prompt(listener: Listener, notebook: Notebook, language: str) -> Sequence[i
     return [*glossary, *text[len(text) - min(room, len(text)) :]]
 
 
-def _part(task: Task, place: Place, rest: Window, heard: Heard, language: str, notebook: Notebook) -> SavedPart:
+def part_of(task: Task, place: Place, rest: Window, heard: Heard, language: str, notebook: Notebook) -> SavedPart:
+    """Return what counts of what was heard in a window, and where it ends; its lane goes on there."""
     at, start = place
     segments, tokens = heard.segments, heard.tokens
     until = rest.samples

@@ -5,19 +5,19 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-from unittest.mock import Mock
 
 import pytest
 
 from core.errors import BadCall, NoSpace, WouldReplace
 from core.jobs.correction import correct, correctable
 from core.model import Artifact, Job, Manifest, Source, State, Step
-from core.pipeline import attempt, corrections, in_process, lifecycle, planning
+from core.pipeline import attempt, in_process, lifecycle, planning
 from core.pipeline.planning import Host
 from core.plugin_host.manager import Manager
 from core.settings import Settings
@@ -363,6 +363,21 @@ def test_the_command_says_it_in_one_line(install_plugin: InstallPlugin, monkeypa
     assert not Path("data/amphipod/jobs").exists()
 
 
+#: Corrects a file of a job, and is killed when it is published and not yet recorded.
+KILLED_BEFORE_THE_RECORD = """
+import os, signal, sys
+from pathlib import Path
+from core import settings
+from core.jobs.correction import correct, correctable
+from core.pipeline import corrections
+
+root, output, file = map(Path, sys.argv[1:])
+corrections.record = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+loaded = settings.load(jobs_root=root)
+correct(correctable(output, "transcribe", settings=loaded), [file], "corrected", settings=loaded)
+"""
+
+
 def captioned(host: Host, tmp_path: Path) -> str:
     """End a job as the ear does it, without a process."""
 
@@ -429,9 +444,7 @@ class TestCorrections:
         run(lecture(tmp_path / "other"), tmp_path / "out", steps=("transcribe",), replace=True)
         assert (tmp_path / "out/transcript_fr.vtt").read_text() == "Bonjour"
 
-    def test_that_a_kill_has_left_without_a_record_get_it(
-        self, host: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_that_a_kill_has_left_without_a_record_get_it(self, host: Host, tmp_path: Path) -> None:
         captioned(host, tmp_path)
         (tmp_path / "transcript_fr.vtt").write_text("Bonsoir")
         found = correctable(tmp_path / "out", "transcribe", settings=host.settings)
@@ -439,10 +452,11 @@ class TestCorrections:
             JobFolder(host.settings.jobs_root, found.manifest.job.id),
             tmp_path / "out/transcript_fr.vtt",
         )
-        with monkeypatch.context() as patch:
-            patch.setattr(corrections, "record", Mock(side_effect=KeyboardInterrupt))
-            with pytest.raises(KeyboardInterrupt):
-                correct(found, [tmp_path / "transcript_fr.vtt"], "corrected", settings=host.settings)
+        program = [sys.executable, "-c", KILLED_BEFORE_THE_RECORD]
+        places = (host.settings.jobs_root, tmp_path / "out", tmp_path / "transcript_fr.vtt")
+        assert subprocess.run([*program, *map(str, places)]).returncode == -signal.SIGKILL
+        assert not folder.correction("transcribe", 1).exists()
+        assert published.read_text() == "Bonsoir"
         published.unlink()
 
         put_back(folder, access=Access())
