@@ -135,18 +135,26 @@ class TestOnce:
             lambda: _kill(workers, start),
         ]
 
+        # Faults are spread over the run: each comes when one share more has arrived, or when nothing moves any more, and
+        # never is more fed than the share after it, so that each has something to spoil.
+        shares = len(faults) + 1
+        fed = threading.Semaphore(1)
+
         def feed() -> None:
             for begin in range(0, number, 10):
+                if begin * shares // number != (begin - 10) * shares // number:
+                    fed.acquire()
                 _insist(sent[begin : begin + 10], settings)
 
         feeder = threading.Thread(target=feed)
         feeder.start()
         for part, fault in enumerate(faults, 1):
-            # Faults are spread over the run: each comes when so many have arrived, or when nothing moves any more.
+            fed.release()
             end = time.monotonic() + 3
-            while lrs.count() < number * part // (len(faults) + 1) and time.monotonic() < end:
+            while lrs.count() < number * part // shares and time.monotonic() < end:
                 time.sleep(0.02)
             fault()
+        fed.release()
         feeder.join()
         until(lambda: lrs.count() >= number, 60 + number / 100, "all are stored")
         until(lambda: report(settings)["waiting"] == 0, 20, "nothing waits")
