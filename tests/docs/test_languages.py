@@ -47,6 +47,8 @@ def test_both_have_the_same_structure_and_the_same_code(page: Path) -> None:
     rows = [len(re.findall(r"^\|", text, re.MULTILINE)) for text in (french, other)]
     assert rows[0] == rows[1], "rows of tables"
     assert prompted(french) == prompted(other)
+    indented = [re.findall(r"^    .+$", FENCED.sub("", text), re.MULTILINE) for text in (french, other)]
+    assert indented[0] == indented[1]
     assert Counter(amphipods(french)) == Counter(amphipods(other))
     named_ones = [[block for block in blocks(text) if block[0]] for text in (french, other)]
     assert named_ones[0] == named_ones[1]
