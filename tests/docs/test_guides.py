@@ -1,7 +1,7 @@
 """README, tutorial and guides from top to bottom, as a reader follows them: each command is run, and ends well.
 
-What can't be run is in test_commands.py, with the reason. /srv and /opt are folders of the test's, the demo's lecture is the
-film, and what whisper knows are its sentences; all else is as written.
+What can't be run is in test_commands.py, with the reason. /srv and /opt are folders of the test's, the film is
+the demo's lecture, and what whisper knows are its sentences; all else is as written.
 """
 
 from __future__ import annotations
