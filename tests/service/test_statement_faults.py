@@ -147,6 +147,12 @@ class Store:
         self.url = f"http://127.0.0.1:{self.server.server_address[1]}/xAPI/statements"
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
 
+    def count(self) -> int:
+        return len(self.taken)
+
+    def stored(self) -> Batch:
+        return self.taken
+
     def names(self) -> set[str]:
         return {one["id"] for one in self.taken}
 
