@@ -22,6 +22,9 @@ _WINDOWS_A_LANE = 2
 #: the model hears as the end of a sentence.
 _KEPT_SILENCE = RATE
 
+#: Samples of a rest that may well end a sentence.
+_PAUSE = RATE // 2
+
 
 @dataclass(frozen=True)
 class Window:
@@ -110,13 +113,16 @@ def pieces(lanes: Iterable[Window]) -> list[Window]:
 def next_window(lane: Window, rests: Sequence[Span]) -> Window:
     """Return what of a lane is heard next: as much as whisper takes, up to the voice's longest rest in its last sixth.
 
-    A window that ends in a rest is written down whole; of one that ends in a word, the sentence is heard again.
+    In its last half, where those in its last sixth are short: a window that ends in a rest is written down whole; of
+    one that ends in a word, the sentence is heard again, without its beginning.
     """
     whole = lane.first(LENGTH)
     if whole.samples == lane.samples:
         return whole
     begin, stop = whole.spans[0][0], whole.spans[-1][1]
     near = rests[bisect_left(rests, (begin,)) : bisect_right(rests, (stop,))]
-    places = ((end - start, whole.place_of((start + end) // 2)) for start, end in near)
-    late = [(length, place) for length, place in places if 5 * LENGTH // 6 <= place < LENGTH]
-    return lane.first(max(late)[1]) if late else whole
+    places = [(end - start, whole.place_of((start + end) // 2)) for start, end in near]
+    longest, end = max((rest for rest in places if 5 * LENGTH // 6 <= rest[1] < LENGTH), default=(0, LENGTH))
+    if longest < _PAUSE:
+        _, end = max((rest for rest in places if LENGTH // 2 <= rest[1] < LENGTH), default=(0, end))
+    return lane.first(end)

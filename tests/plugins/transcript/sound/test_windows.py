@@ -66,6 +66,16 @@ def test_a_window_ends_in_the_longest_rest_of_its_last_sixth() -> None:
     assert next_window(Window(((0, 25 * RATE),)), rests).samples == 25 * RATE, "it is the last"
 
 
+def test_a_window_ends_in_a_pause_of_its_last_half_where_its_last_sixth_has_none() -> None:
+    lane = Window(((0, 60 * RATE),))
+    short, pause, early = (
+        (start, start + length) for start, length in ((27 * RATE, 4000), (18 * RATE, 12000), (9 * RATE, 12000))
+    )
+
+    assert next_window(lane, [pause, short]).samples == 18 * RATE + 6000
+    assert next_window(lane, [early, short]).samples == 27 * RATE + 2000, "nothing longer is late enough"
+
+
 @given(regions(), st.floats(0, 30), st.floats(0, 5))
 def test_a_word_lies_in_one_region_of_the_lecture(regions: list[tuple[int, int]], start: float, lasts: float) -> None:
     for window in pieces(share_out(regions, 2)):
