@@ -10,6 +10,7 @@ import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from fractions import Fraction  # at run time too: an aim travels to the parts as JSON
 from typing import TYPE_CHECKING
 
 from plugins.encode.profiles import POD, Preset
@@ -20,8 +21,6 @@ from plugins.encode.quality.trial import Trial, try_out
 from plugins.encode.video.ladder import renditions_for
 
 if TYPE_CHECKING:
-    from fractions import Fraction
-
     from core import Context
     from plugins.encode.film import Film
     from plugins.encode.profiles import Profile, Quality
@@ -70,13 +69,18 @@ class Aim:
     pod_bytes: float
     cpu: float
     pod_cpu: float
+    #: Seconds of the film at which they begin.
+    samples: tuple[Fraction, ...] = ()
     #: Processor seconds that it took to find this out, each rendition's share.
     looking: float = 0.0
 
     @property
     def missing(self) -> float:
-        """Decibels that are missing of the aim."""
-        return max(self.target.ssim - self.expected.ssim, self.target.xpsnr - self.expected.xpsnr, 0.0)
+        """Decibels that are expected to be missing of the aim."""
+        return self.missing_of(self.expected)
+
+    def missing_of(self, score: Score) -> float:
+        return max(self.target.ssim - score.ssim, self.target.xpsnr - score.xpsnr, 0.0)
 
     @property
     def size(self) -> float:
@@ -117,20 +121,18 @@ class _Sample:
         score, target = self.score(crf), self.pod.score
         return max(target.ssim - score.ssim, target.xpsnr - score.xpsnr)
 
-    def moved(self, trial: Trial, beside: _Sample, crf: float) -> _Sample:
-        """Return what another preset makes of this sample, if it gains what it gains on one beside it."""
-        before = beside.score(crf)
-        factor = trial.bytes / beside.bytes(crf)
-        speed = trial.cpu / max(beside.low.trial.cpu, 1e-3)
+    def moved(self, trial: Trial, crf: float) -> _Sample:
+        """Return what another preset makes of this sample, of which it is known for one CRF."""
+        before = self.score(crf)
+        ssim, xpsnr = trial.score.ssim - before.ssim, trial.score.xpsnr - before.xpsnr
+        factor = trial.bytes / self.bytes(crf)
 
         def move(point: _Point) -> _Point:
             old = point.trial
-            score = Score(
-                old.score.ssim + trial.score.ssim - before.ssim, old.score.xpsnr + trial.score.xpsnr - before.xpsnr
-            )
-            return _Point(point.crf, Trial(score, old.bytes * factor, old.cpu * speed))
+            score = Score(old.score.ssim + ssim, old.score.xpsnr + xpsnr)
+            return _Point(point.crf, Trial(score, old.bytes * factor, trial.cpu))
 
-        return _Sample(self.begin, self.pod, move(self.low), move(self.high))
+        return replace(self, low=move(self.low), high=move(self.high))
 
     def _share(self, crf: float) -> float:
         return (crf - self.low.crf) / (self.high.crf - self.low.crf)
@@ -205,15 +207,16 @@ def _slower(
     """Return a slower preset's aim, if that is good and small enough, or better at least.
 
     No faster one is tried: below veryfast x264 has no macroblock tree, and its quantisers follow a longer history than
-    a sample's. Each is tried on one sample, and what it gains there is taken to hold for the others.
+    a sample's. Each is tried at one CRF, and what it gains there is taken to hold for others.
     """
     tried = [first]
     for preset in slower(first.preset):
         if work(renditions, {**chosen, rendition.name: preset}) > profile.budget:
             break
         spec = rendition.spec.model_copy(update={"crf": tried[-1].crf, "preset": preset})
-        found = try_out(known[-1].begin, [(profile, [replace(rendition, spec=spec)])], film, context)
-        moved = [one.moved(found[0][0], known[-1], tried[-1].crf) for one in known]
+        slow = [(profile, [replace(rendition, spec=spec)])]
+        found = [(sample, try_out(sample.begin, slow, film, context)) for sample in known]
+        moved = [sample.moved(trials[0][0], tried[-1].crf) for sample, trials in found if trials]
         tried.append(_aim(rendition, moved, profile, preset))
         if tried[-1].will_do:
             return tried[-1]
@@ -276,4 +279,5 @@ def _aim(rendition: Rendition, samples: Sequence[_Sample], profile: Profile, pre
         pod_bytes=sum(sample.pod.bytes for sample in samples),
         cpu=sum(sample.low.trial.cpu + sample.high.trial.cpu for sample in samples) / 2,
         pod_cpu=sum(sample.pod.cpu for sample in samples),
+        samples=tuple(sample.begin for sample in samples),
     )

@@ -48,7 +48,7 @@ def places(film: Film) -> list[Fraction]:
     count = min(max(int((end - begin) / _ONE_MORE), _LEAST), _MOST)
     first, last = math.ceil(scene.at / LENGTH), math.floor((scene.at + scene.length) / LENGTH) - 1
     if last - first < count:
-        return [max(first, 0) * LENGTH] if last >= first else []
+        return [first * LENGTH]
     sizes = _sizes(film, begin, end)
     mass = list(itertools.accumulate(size for _, size in sizes))
     chosen: list[int] = []

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import av
 
-from plugins.encode.quality.metrics import Comparison, Score
+from plugins.encode.quality.looks import INSTANT, References, Shown, is_within
 from plugins.encode.quality.samples import LENGTH, frames
 from plugins.encode.video.encoder import Encoder
 from plugins.encode.video.pictures import Scaler, Twins
@@ -29,16 +29,11 @@ if TYPE_CHECKING:
     from core import Context
     from plugins.encode.film import Film
     from plugins.encode.profiles import Profile
+    from plugins.encode.quality.metrics import Score
     from plugins.encode.video.ladder import Rendition
-
-#: One frame of so many is looked at: neighbours are much alike, and XPSNR costs as much as encoding does.
-_LOOK_AT = 3
 
 #: Of the rate buffer, when the run-up begins: it is nearly full where little changes, nearly empty at the cap.
 _FILL = 0.5
-
-#: Times that differ by less are one: clocks are rounded.
-_INSTANT = Fraction(1, 1000)
 
 
 @dataclass(frozen=True)
@@ -62,20 +57,15 @@ def try_out(
     assert video
     pictures, twins = _Pictures(tried), Twins()
     attempts = [_Attempts(profile, renditions, film, begin) for profile, renditions in tried]
-    references: list[tuple[Fraction, VideoFrame]] = []
+    references = References(begin, video.rate)
     clock = Timeline(1, video.rate, video.time_base, film.lecture.shift)
-    count = 0
     for frame in frames(begin, film, context):
         picture, is_new = pictures.scaled(frame)
         for attempt in attempts:
             attempt.put(twins.copy(picture), is_new=is_new)
         clock.stamp(picture)
         assert picture.pts is not None
-        now = picture.pts * video.time_base
-        if begin - _LOOK_AT / video.rate <= now + _INSTANT < begin + LENGTH:
-            if count % _LOOK_AT == 0:
-                references.append((now, picture))
-            count += 1
+        references.add(picture.pts * video.time_base, picture)
         if all(attempt.is_done for attempt in attempts):
             break
     trials = [attempt.judged(references) for attempt in attempts] if references else []
@@ -131,7 +121,7 @@ class _Attempts:
         self._timeline.stamp(picture)
         self._encode(self._still.put(picture, is_new=is_new))
 
-    def judged(self, references: Sequence[tuple[Fraction, VideoFrame]]) -> list[Trial]:
+    def judged(self, references: References) -> list[Trial]:
         """End the encodes and compare them with scaled pictures of the source."""
         self._encode(self._still.flush())
         return [encoder.judged(references) for encoder in self._encoders]
@@ -165,25 +155,21 @@ class _SampleEncoder:
         assert picture.pts is not None
         assert picture.time_base is not None
         now = picture.pts * picture.time_base
-        self._is_past = now >= self._begin + LENGTH - _INSTANT
-        self._awaited += self._is_wanted(now)
+        self._is_past = now >= self._begin + LENGTH - INSTANT
+        self._awaited += is_within(self._begin, now)
         self._encode(picture)
 
-    def judged(self, references: Sequence[tuple[Fraction, VideoFrame]]) -> Trial:
+    def judged(self, references: References) -> Trial:
         if not self.is_done:
             self._encode(None)
             self._is_flushed = True
         unit = self._context.time_base
         assert unit
         codec = "libdav1d" if self._context.codec.name == "libsvtav1" else "h264"
-        shown = _Shown(_decoded(self._packets, codec, self._context.extradata), unit)
-        comparison, twins = Comparison(), Twins()
-        for at, reference in references:
-            # XPSNR looks at the frame before as well.
-            comparison.add(twins.copy(reference), shown.at(at), counts=at + _INSTANT >= self._begin)
+        score = references.score(Shown(_decoded(self._packets, codec, self._context.extradata, unit)))
         times = [(packet.pts or 0) * unit for packet in self._packets]
         length = max(times) - min(times) + 1 / self._rate
-        return Trial(comparison.score, self._bytes(unit), self._cpu / float(length))
+        return Trial(score, self._bytes(unit), self._cpu / float(length))
 
     def _encode(self, picture: VideoFrame | None) -> None:
         begun = time.thread_time()
@@ -192,39 +178,24 @@ class _SampleEncoder:
         unit = self._context.time_base
         assert unit
         self._packets += packets
-        self._awaited -= sum(self._is_wanted((packet.pts or 0) * unit) for packet in packets)
-
-    def _is_wanted(self, at: Fraction) -> bool:
-        return self._begin <= at + _INSTANT < self._begin + LENGTH
+        self._awaited -= sum(is_within(self._begin, (packet.pts or 0) * unit) for packet in packets)
 
     def _bytes(self, unit: Fraction) -> float:
         """Return the bytes of a second: a sample may hold no keyframe, or more than its share."""
-        wanted = [packet for packet in self._packets if self._is_wanted((packet.pts or 0) * unit)]
+        wanted = [packet for packet in self._packets if is_within(self._begin, (packet.pts or 0) * unit)]
         keyframes = [packet.size for packet in wanted if packet.is_keyframe]
         rest = sum(packet.size for packet in wanted if not packet.is_keyframe)
         keyframe = sum(keyframes) / len(keyframes) if keyframes else 0.0
         return keyframe / self._keyframe_seconds + rest / float(LENGTH)
 
 
-class _Shown:
-    """What a decoder shows, asked for from time to time."""
-
-    def __init__(self, pictures: Iterator[VideoFrame], unit: Fraction) -> None:
-        self._frames = (((frame.pts or 0) * unit, frame) for frame in pictures)
-        self._now = next(self._frames)
-        self._next = next(self._frames, None)
-
-    def at(self, time: Fraction) -> VideoFrame:
-        while self._next and self._next[0] <= time + _INSTANT:
-            self._now, self._next = self._next, next(self._frames, None)
-        return self._now[1]
-
-
-def _decoded(packets: Sequence[Packet[Any]], codec: str, extradata: bytes | None) -> Iterator[VideoFrame]:
+def _decoded(
+    packets: Sequence[Packet[Any]], codec: str, extradata: bytes | None, unit: Fraction
+) -> Iterator[tuple[Fraction, VideoFrame]]:
     decoder = cast("av.VideoCodecContext", av.CodecContext.create(codec, "r"))
     decoder.extradata = extradata
     # Threads hold a frame each.
     decoder.thread_count = 1
-    for packet in packets:
-        yield from decoder.decode(packet)
-    yield from decoder.decode(None)
+    for packet in (*packets, None):
+        for frame in decoder.decode(packet):
+            yield (frame.pts or 0) * unit, frame
