@@ -188,10 +188,10 @@ def _look(
     middle, reach = (_crf(known, profile.quality, is_av1=is_av1), _CLOSE) if known else first
     crfs = middle - reach, middle + reach
     tried = [replace(rendition, spec=rendition.spec.model_copy(update={"crf": crf})) for crf in crfs]
-    found = try_out(begin, [(POD, [_as_pod(rendition)]), (profile, tried)], film, context)
-    if found:
-        (pod,), ours = found
-        yield _Sample(begin, pod, *map(_Point, crfs, ours))
+    # One after the other: an encoder at preset slow holds half a hundred frames.
+    pod = try_out(begin, [_as_pod(rendition)], POD, film, context)
+    if pod and (ours := try_out(begin, tried, profile, film, context)):
+        yield _Sample(begin, pod[0], *map(_Point, crfs, ours))
 
 
 def _slower(
@@ -214,9 +214,9 @@ def _slower(
         if work(renditions, {**chosen, rendition.name: preset}) > profile.budget:
             break
         spec = rendition.spec.model_copy(update={"crf": tried[-1].crf, "preset": preset})
-        slow = [(profile, [replace(rendition, spec=spec)])]
-        found = [(sample, try_out(sample.begin, slow, film, context)) for sample in known]
-        moved = [sample.moved(trials[0][0], tried[-1].crf) for sample, trials in found if trials]
+        slow = [replace(rendition, spec=spec)]
+        found = [(sample, try_out(sample.begin, slow, profile, film, context)) for sample in known]
+        moved = [sample.moved(trials[0], tried[-1].crf) for sample, trials in found if trials]
         tried.append(_aim(rendition, moved, profile, preset))
         if tried[-1].will_do:
             return tried[-1]

@@ -36,12 +36,15 @@ class References:
     def __bool__(self) -> bool:
         return bool(self._pictures)
 
+    def want(self, at: Fraction) -> bool:
+        """Tell whether the picture of this time is to be looked at."""
+        if not self._before <= at + INSTANT < self._begin + LENGTH:
+            return False
+        self._count += 1
+        return self._count % _LOOK_AT == 1
+
     def add(self, at: Fraction, picture: VideoFrame) -> None:
-        """Keep a picture if it is one to be looked at."""
-        if self._before <= at + INSTANT < self._begin + LENGTH:
-            if self._count % _LOOK_AT == 0:
-                self._pictures.append((at, picture))
-            self._count += 1
+        self._pictures.append((at, picture))
 
     def score(self, shown: Shown) -> Score:
         comparison, twins = Comparison(), Twins()

@@ -52,7 +52,8 @@ def _score(begin: Fraction, encoded: Encoded, film: Film, context: Context) -> S
         at = frame.pts * video.time_base
         if at >= begin + LENGTH:
             break
-        references.add(at, scaler.scale(frame))
+        if references.want(at):
+            references.add(at, scaler.scale(frame))
     if references:
         with suppress(StopIteration):
             return references.score(Shown(_pictures(encoded.segments, encoded.begin, begin)))

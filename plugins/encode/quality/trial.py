@@ -19,7 +19,7 @@ from plugins.encode.quality.looks import INSTANT, References, Shown, is_within
 from plugins.encode.quality.samples import LENGTH, frames
 from plugins.encode.video.encoder import Encoder
 from plugins.encode.video.pictures import Scaler, Twins
-from plugins.encode.video.still import Samples, StillFilter, difference
+from plugins.encode.video.still import StillFilter
 from plugins.encode.video.timeline import Timeline
 
 if TYPE_CHECKING:
@@ -46,92 +46,48 @@ class Trial:
     cpu: float
 
 
-def try_out(
-    begin: Fraction, tried: Sequence[tuple[Profile, Sequence[Rendition]]], film: Film, context: Context
-) -> list[list[Trial]]:
-    """Encode a sample to renditions of one size, with one decode; nothing if it can't be decoded.
-
-    :param tried: renditions that differ in how they are encoded, by their profiles.
-    """
-    video = film.media.video
-    assert video
-    pictures, twins = _Pictures(tried), Twins()
-    attempts = [_Attempts(profile, renditions, film, begin) for profile, renditions in tried]
-    references = References(begin, video.rate)
-    clock = Timeline(1, video.rate, video.time_base, film.lecture.shift)
-    for frame in frames(begin, film, context):
-        picture, is_new = pictures.scaled(frame)
-        for attempt in attempts:
-            attempt.put(twins.copy(picture), is_new=is_new)
-        clock.stamp(picture)
-        assert picture.pts is not None
-        references.add(picture.pts * video.time_base, picture)
-        if all(attempt.is_done for attempt in attempts):
-            break
-    trials = [attempt.judged(references) for attempt in attempts] if references else []
+def try_out(begin: Fraction, tried: Sequence[Rendition], profile: Profile, film: Film, context: Context) -> list[Trial]:
+    """Encode a sample to renditions of one size, with one decode; nothing if it can't be decoded."""
+    trials = _try_out(begin, tried, profile, film, context)
     # A container and its streams hold each other, and hundreds of megabytes.
-    del attempts
     gc.collect()
     return trials
 
 
-class _Pictures:
-    """The source's pictures at a rendition's size."""
+def _try_out(
+    begin: Fraction, tried: Sequence[Rendition], profile: Profile, film: Film, context: Context
+) -> list[Trial]:
+    video = film.media.video
+    assert video
+    scaler, twins = Scaler(tried[0]), Twins()
+    references = References(begin, video.rate)
+    timeline = Timeline(profile.keyframe_seconds, video.rate, video.time_base, film.lecture.shift)
+    still = StillFilter(profile.unchanged, profile.keyframe_seconds, video.rate)
+    # What is found must not depend on how many threads a host has.
+    encoders = [
+        _SampleEncoder(Encoder(replace(one, fill=_FILL), video, profile, threads=1), profile, video.rate, begin)
+        for one in tried
+    ]
 
-    def __init__(self, tried: Sequence[tuple[Profile, Sequence[Rendition]]]) -> None:
-        self._scaler, self._twins = Scaler(tried[0][1][0]), Twins()
-        self._most = max((difference(profile.unchanged) or 0 for profile, _ in tried), default=0)
-        self._before: Samples | None = None
-        self._changed: Samples | None = None
-        self._picture: VideoFrame | None = None
-
-    def scaled(self, frame: VideoFrame) -> tuple[VideoFrame, bool]:
-        """Return a picture with its frame's time stamps, and whether it shows something new."""
-        samples = Samples(frame)
-        is_new = not (self._changed and samples.are(self._changed, self._most))
-        if self._picture is None or not (self._before and samples.are(self._before)):
-            self._picture = self._scaler.scale(frame)
-        self._before, self._changed = samples, samples if is_new else self._changed
-        picture = self._twins.copy(self._picture)
-        picture.pts, picture.duration, picture.time_base = frame.pts, frame.duration, frame.time_base
-        return picture, is_new
-
-
-class _Attempts:
-    """Encoders of one profile, which get the same pictures: those that change."""
-
-    def __init__(self, profile: Profile, renditions: Sequence[Rendition], film: Film, begin: Fraction) -> None:
-        video = film.media.video
-        assert video
-        self._timeline = Timeline(profile.keyframe_seconds, video.rate, video.time_base, film.lecture.shift)
-        self._still = StillFilter(profile.unchanged, profile.keyframe_seconds, video.rate)
-        self._twins = Twins()
-        # What is found must not depend on how many threads a host has.
-        self._encoders = [
-            _SampleEncoder(Encoder(replace(one, fill=_FILL), video, profile, threads=1), profile, video.rate, begin)
-            for one in renditions
-        ]
-
-    @property
-    def is_done(self) -> bool:
-        return all(encoder.is_done for encoder in self._encoders)
-
-    def put(self, picture: VideoFrame, *, is_new: bool) -> None:
-        """Take the next picture, scaled, with its time in the source."""
-        self._timeline.stamp(picture)
-        self._encode(self._still.put(picture, is_new=is_new))
-
-    def judged(self, references: References) -> list[Trial]:
-        """End the encodes and compare them with scaled pictures of the source."""
-        self._encode(self._still.flush())
-        return [encoder.judged(references) for encoder in self._encoders]
-
-    def _encode(self, changed: Iterator[VideoFrame]) -> None:
-        for picture in changed:
-            for encoder in self._encoders:
+    def encode(changed: Iterator[VideoFrame]) -> None:
+        for frame in changed:
+            picture = scaler.scale(frame)
+            for encoder in encoders:
                 if not encoder.is_done:
                     # Each encoder writes its clock into the frame that it is given.
-                    encoder.put(self._twins.copy(picture))
+                    encoder.put(twins.copy(picture))
+
+    for frame in frames(begin, film, context):
+        timeline.stamp(frame)
+        assert frame.pts is not None
+        at = frame.pts * video.time_base
+        if references.want(at):
+            references.add(at, twins.copy(scaler.scale(frame)))
+        encode(still.put(frame))
+        if all(encoder.is_done for encoder in encoders):
+            break
+    encode(still.flush())
+    return [encoder.judged(references) for encoder in encoders] if references else []
 
 
 class _SampleEncoder:
