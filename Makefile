@@ -12,7 +12,7 @@ DEBIAN_PACKAGES := redis-server ffmpeg chromium openssl $(if $(shell command -v 
 CAPTIONS = $$(ls -d .venv/lib/python3*/site-packages/whisper >/dev/null 2>&1 && \
 	  echo --language en --option model=tests/data/micro-whisper.pt.gz)
 
-.PHONY: help install assets demo demo-captions prepare test test-long bench bench-speech check lock sbom \
+.PHONY: help install assets demo demo-captions prepare test test-long bench bench-speech check docs lock sbom \
   debian-packages clean
 
 help:
@@ -21,6 +21,7 @@ help:
 	@echo "make install    set up .venv for development"
 	@echo "make assets     the player's controls and hls.js, from npm; without them it has the browser's own controls"
 	@echo "make check      lint, format, types, security, known vulnerabilities"
+	@echo "make docs       the documentation as a site in build/site, links checked"
 	@echo "make lock       renew the locks of the images, examples/pod/lock-*.txt, by constraints.txt"
 	@echo "make sbom       sbom.json, what an installation consists of, in CycloneDX"
 	@echo "make prepare    what the tests need, Debian packages included"
@@ -63,6 +64,7 @@ tests/browser/node_modules/.package-lock.json: tests/browser/package-lock.json
 
 # OpenAI's own weights hear what espeak-ng speaks, where it is installed; AMPHIPOD_TEST_WEIGHTS names base.pt, else pip
 # fetches it.
+test-long: DEBIAN_PACKAGES += firefox-esr
 test-long: .venv/dev.stamp .venv/lrs.stamp debian-packages
 	$(BIN)/python -m pytest -m long --timeout 0 $(ARGS)
 
@@ -78,6 +80,11 @@ check: .venv/dev.stamp
 	$(BIN)/mypy $(CODE)
 	$(BIN)/bandit --quiet --configfile pyproject.toml --recursive core plugins examples tools setup.py
 	$(BIN)/python -m tools.audit
+
+# Material for MkDocs gets fixes until May 2027 and says so at each build; its successor, Zensical, reads mkdocs.yml too.
+docs: .venv/dev.stamp
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs --quiet build $(ARGS)
+	@echo "The site is in build/site; open build/site/index.html"
 
 # With a hash for each file, so that an image gets what we had and nothing else. torch is left out: its builds for
 # processors and for graphics cards are different files of one version, and a site chooses.

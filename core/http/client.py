@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from core import backoff
-from core.http.sessions import Line, as_it_is, session
+from core.http.sessions import Line, as_it_is, read, session
 from core.settings import Settings
 
 if TYPE_CHECKING:
@@ -96,8 +96,7 @@ def _request(
                 method,
                 url,
                 data=body,
-                # Nothing is unpacked: some bytes may unfold to gigabytes.
-                headers={"User-Agent": "amphipod", "Accept-Encoding": "identity", **headers},
+                headers={"User-Agent": "amphipod", **headers},
                 auth=as_it_is,
                 timeout=(_CONNECT_LIMIT, settings.callback_time_limit),
                 allow_redirects=False,
@@ -106,7 +105,7 @@ def _request(
         ):
             if line.is_cut:  # half of a head reads like a whole one
                 raise requests.ReadTimeout
-            found = _body(response, until)
+            found = read(response, until=until, largest=_ANSWER_LIMIT)
             return Answer(
                 response.status_code,
                 found,
@@ -126,17 +125,6 @@ def _unanswered(error: Exception, limit: float, until: float) -> Answer:
     if isinstance(error, requests.RequestException):
         return Answer(0, fault=_reason(error), unclear=not _never_left(error))
     return Answer(0, fault=str(error), unclear=True)  # while the answer was read
-
-
-def _body(response: requests.Response, until: float) -> bytes:
-    """Return what comes of an answer until then; the limit of `requests` is that of each piece, however many come."""
-    found = b""
-    while len(found) < _ANSWER_LIMIT and time.monotonic() < until:
-        some: bytes = response.raw.read1(_ANSWER_LIMIT - len(found), decode_content=False)
-        if not some:
-            break
-        found += some
-    return found
 
 
 def _never_left(error: requests.RequestException) -> bool:

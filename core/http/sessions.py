@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
@@ -75,6 +76,20 @@ def as_it_is(request: requests.PreparedRequest) -> requests.PreparedRequest:
     return request
 
 
+def read(response: requests.Response, *, until: float, largest: int) -> bytes:
+    """Return what comes of an answer's body until then, packed as it came: some bytes may unfold to gigabytes.
+
+    The time limit of `requests` is that of each piece, however many come.
+    """
+    found = b""
+    while len(found) < largest and time.monotonic() < until:
+        some: bytes = response.raw.read1(largest - len(found), decode_content=False)
+        if not some:
+            break
+        found += some
+    return found
+
+
 def session(*, only_public: bool, line: Line | None = None) -> requests.Session:
     """Return a session; one for public addresses only connects to the very addresses that it has checked.
 
@@ -86,6 +101,7 @@ def session(*, only_public: bool, line: Line | None = None) -> requests.Session:
     import requests
 
     new = requests.Session()
+    new.headers["Accept-Encoding"] = "identity"
     if only_public:
         new.trust_env = False
     for scheme in ("http://", "https://"):

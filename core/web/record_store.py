@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import hmac
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
@@ -16,7 +17,7 @@ from core.settings import Settings
 from core.settings.values import StatementClient
 from core.statements import submit
 from core.web.http.limits import Buckets
-from core.web.tracker import read_json, refuse
+from core.web.tracker import UUID_FORM, read_json, refuse
 
 #: Versions of xAPI whose statements are taken.
 VERSIONS = ("1.0.3", "2.0.0")
@@ -25,6 +26,8 @@ VERSIONS = ("1.0.3", "2.0.0")
 _WRONG_RATE, _WRONG_BURST = 1.0, 10
 
 _HEADER = "X-Experience-API-Version"
+
+_VERSION = re.compile(r"[12]\.0(\.\d{1,3})?", re.ASCII)
 
 _R = TypeVar("_R", bound=Response)
 
@@ -44,15 +47,18 @@ class Clients:
     async def read(self, request: Request, *, only: str | None = None) -> list[Statement]:
         """Return what a system sends, each with its id; `only` is the id that a PUT names."""
         client = self._client(request)
-        if not request.headers.get(_HEADER, "").startswith(("1.0", "2.0")):
+        if not _VERSION.fullmatch(request.headers.get(_HEADER, "")):
             refuse(400, f"the header {_HEADER} must be 1.0.3 or 2.0.0")
         if not request.headers.get("content-type", "").lower().startswith("application/json"):
             refuse(400, "only application/json is taken: attachments' data are not passed on, send their fileUrl")
-        statements: list[Statement] = [submit.identified(one) for one in _parsed(await request.body())]
+        said = _parsed(await request.body())
         if only is not None:
-            statements = _named(statements, only)
+            said = _named(said, only)
+        statements: list[Statement] = [submit.identified(one) for one in said]
         for one in statements:
             _check(one, client)
+        if len({str(one["id"]).lower() for one in statements}) < len(statements):
+            refuse(400, "an id twice in one request")
         return statements
 
     def _client(self, request: Request) -> StatementClient:
@@ -84,14 +90,18 @@ def _parsed(text: bytes) -> Sequence[Mapping[str, Any]]:
     return several
 
 
-def _named(statements: list[Statement], name: str) -> list[Statement]:
+def _named(statements: Sequence[Mapping[str, Any]], name: str) -> Sequence[Mapping[str, Any]]:
     """Return the statement of a PUT under the id of its address."""
     if len(statements) != 1 or not name:
         refuse(400, "PUT takes one statement, and its id as ?statementId=")
+    if str(statements[0].get("id", name)).lower() != name.lower():
+        refuse(400, "the statement's id is not that of ?statementId=")
     return [{**statements[0], "id": name}]
 
 
 def _check(statement: Statement, client: StatementClient) -> None:
+    if not UUID_FORM.fullmatch(str(statement["id"])):
+        refuse(400, f"{str(statement['id'])[:200]} is no UUID: a statement's id is one, or is left out")
     verb, activity = (_id_of(statement.get(field)) for field in ("verb", "object"))
     if client.verbs and verb.rstrip("/").rpartition("/")[2] not in client.verbs:
         refuse(403, f"{client.login} may not say {verb[:200] or 'nothing'}")

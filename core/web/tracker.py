@@ -6,7 +6,7 @@ import hashlib
 import json
 import re
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, NoReturn
@@ -43,8 +43,43 @@ _FIELDS: Mapping[str, tuple[str, ...]] = {
     "context": ("registration", "language", "platform", "contextActivities", "extensions"),
 }
 
+UUID_FORM = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII | re.IGNORECASE)
+
+_DURATION = re.compile(r"P(\d+[YMWD])*(T(\d+[HM])*(\d+(\.\d+)?S)?)?", re.ASCII)
+
+
+def _is_table(value: object) -> bool:
+    return isinstance(value, dict)
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str)
+
+
+def _are_extensions(value: object) -> bool:
+    return isinstance(value, dict) and all(":" in name for name in value)
+
+
+#: What no store takes otherwise, whatever its checks: a stranger could fill the dead letters with it.
+_SHAPES: Mapping[tuple[str, str], Callable[[Any], bool]] = {
+    ("verb", "display"): lambda value: _is_table(value) and all(map(_is_text, value.values())),
+    ("object", "objectType"): lambda value: value == "Activity",
+    ("object", "definition"): _is_table,
+    ("result", "completion"): lambda value: isinstance(value, bool),
+    ("result", "duration"): lambda value: _is_text(value) and _DURATION.fullmatch(value) is not None,
+    ("result", "extensions"): _are_extensions,
+    ("context", "registration"): lambda value: _is_text(value) and UUID_FORM.fullmatch(value) is not None,
+    ("context", "language"): _is_text,
+    ("context", "platform"): _is_text,
+    ("context", "contextActivities"): _is_table,
+    ("context", "extensions"): _are_extensions,
+}
+
 #: Of what Python reads as a time, what each store does.
 _ISO = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)", re.ASCII)
+
+#: How JSON writes what `_is_unfit` finds; most texts have nothing that looks like it.
+_ESCAPED = re.compile(rb"\\u(0000|d[89a-f])", re.IGNORECASE)
 
 _SESSION = "https://w3id.org/xapi/video/extensions/session-id"
 
@@ -116,13 +151,25 @@ async def body(request: Request) -> bytes:
 
 
 def read_json(text: bytes) -> Any:
-    """Read JSON; refuse what is none, or nested too deep."""
+    """Read JSON; refuse what is none, or nested too deep, or has letters over which stores stumble."""
     if is_too_deep(text):
         refuse(400, f"nested more than {DEEPEST} deep")
     try:
-        return json.loads(text)
+        said = json.loads(text)
     except ValueError:
         refuse(400, "not JSON")
+    # Half of a pair of surrogates is no text in UTF-8, and PostgreSQL keeps no zero: both are a 500 from a store.
+    if _ESCAPED.search(text) and _is_unfit(said):
+        refuse(400, "a text has a zero, or half of a letter (surrogate)")
+    return said
+
+
+def _is_unfit(said: Any) -> bool:
+    if isinstance(said, str):
+        return any(letter == "\0" or "\ud800" <= letter <= "\udfff" for letter in said)
+    if isinstance(said, dict):
+        return any(map(_is_unfit, said)) or any(map(_is_unfit, said.values()))
+    return isinstance(said, list) and any(map(_is_unfit, said))
 
 
 def parsed(text: bytes, visitor: str) -> Said:
@@ -170,6 +217,12 @@ def _check(said: Mapping[str, Any], settings: Settings) -> None:
     allowed = settings.xapi_tracker_activities or tuple(f"{one}/" for one in settings.xapi_tracker_origins)
     if not activity.startswith(allowed):
         refuse(403, f"{activity[:200] or 'nothing'} is not to be spoken of: see AMPHIPOD_XAPI_TRACKER_ACTIVITIES")
+    for part in _FIELDS:
+        if part in said and not _is_table(said[part]):
+            refuse(400, f"{part} is not what xAPI has there")
+    for (part, name), fits in _SHAPES.items():
+        if name in said.get(part, {}) and not fits(said[part][name]):
+            refuse(400, f"{part}.{name} is not what xAPI has there")
 
 
 def _id_of(value: object) -> str:
@@ -177,8 +230,8 @@ def _id_of(value: object) -> str:
     return found if isinstance(found, str) else ""
 
 
-def _only(value: Any, names: Sequence[str]) -> Any:
-    return {name: value[name] for name in names if name in value} if isinstance(value, Mapping) else value
+def _only(value: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
+    return {name: value[name] for name in names if name in value}
 
 
 def _id(who: Mapping[str, Any], own: str) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from core.http.sessions import Line, as_it_is, session
+from core.http.sessions import Line, as_it_is, read, session
 
 if TYPE_CHECKING:
     import requests
@@ -130,16 +130,14 @@ def _read(response: requests.Response, until: float) -> bytes:
     import requests
     import urllib3
 
-    body = b""
     try:
-        while some := response.raw.read1(_ANSWER_LIMIT, decode_content=True):
-            body += some
-            if time.monotonic() > until:
-                raise requests.ReadTimeout("the answer did not end in time")
-            if len(body) > _ANSWER_LIMIT:
-                response.close()
-                return body
-        response.raw.drain_conn()
+        body = read(response, until=until, largest=_ANSWER_LIMIT)
+        if time.monotonic() >= until:
+            raise requests.ReadTimeout("the answer did not end in time")
+        if len(body) < _ANSWER_LIMIT:
+            response.raw.drain_conn()
+        else:
+            response.close()
     except urllib3.exceptions.ReadTimeoutError as error:
         raise requests.ReadTimeout(error) from error
     except urllib3.exceptions.HTTPError as error:

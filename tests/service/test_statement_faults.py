@@ -91,6 +91,8 @@ class Store:
         #: What was asked against xAPI.
         self.breaches: list[str] = []
         self.connections = 0
+        #: Headers of answers that take nothing.
+        self.headers: dict[str, str] = {}
         #: An answer's body comes a byte at a time, and never ends.
         self.drips = False
         store = self
@@ -116,6 +118,8 @@ class Store:
                 self.send_response(status)
                 self.send_header("Content-Type", "text/html" if isinstance(said, str) else "application/json")
                 self.send_header("Content-Length", str(len(body)))
+                for name, value in store.headers.items() if status != 200 else ():
+                    self.send_header(name, value)
                 self.end_headers()
                 self.wfile.write(body)
 
@@ -139,8 +143,15 @@ class Store:
 
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.server.daemon_threads = True
+        self.server.handle_error = lambda *_: None  # type: ignore[method-assign]  # a client has given up
         self.url = f"http://127.0.0.1:{self.server.server_address[1]}/xAPI/statements"
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def count(self) -> int:
+        return len(self.taken)
+
+    def stored(self) -> Batch:
+        return self.taken
 
     def names(self) -> set[str]:
         return {one["id"] for one in self.taken}

@@ -135,8 +135,8 @@ class TestOnce:
             lambda: _kill(workers, start),
         ]
 
-        # Faults are spread over the run: each comes when one share more has arrived, or when nothing moves any more, and
-        # never is more fed than the share after it, so that each has something to spoil.
+        # Faults are spread over the run: each comes when one share more has arrived, or when nothing moves any more,
+        # and never is more fed than the share after it, so that each has something to spoil.
         shares = len(faults) + 1
         fed = threading.Semaphore(1)
 

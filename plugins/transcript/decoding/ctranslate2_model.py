@@ -13,15 +13,14 @@ from typing import TYPE_CHECKING, Any
 import ctranslate2
 import numpy as np
 
-from plugins.transcript.decoding.model import Decoding, Request, WordTiming
+from plugins.transcript.decoding.model import Decoding, Request
+from plugins.transcript.decoding.word_times import timed
 
 if TYPE_CHECKING:
     from whisper.tokenizer import Tokenizer
 
+    from plugins.transcript.decoding.model import WordTiming
     from plugins.transcript.sound.mel import Floats
-
-#: Encoder frames a second.
-_FRAMES = 50
 
 #: Of Whisper (decoding.py): tokens of text a window may have, and the latest first time stamp, in ticks of 20 ms.
 _LONGEST, _LATEST_START = 448, 50
@@ -79,23 +78,9 @@ class ConvertedModel:
         return [_decoding(result, request) for result in results]
 
     def align(self, features: Any, tokens: Sequence[int], tokenizer: Tokenizer, frames: int) -> list[WordTiming]:
-        words, parts = tokenizer.split_to_word_tokens([*tokens, tokenizer.eot])
-        if len(parts) <= 1:
-            return []
         (found,) = self._model.align(_stacked([features]), list(tokenizer.sot_sequence), [list(tokens)], frames)
         path = np.array(found.alignments).reshape(-1, 2)
-        begins = path[np.diff(path[:, 0], prepend=-1) > 0, 1] / _FRAMES
-        ends = np.cumsum([0, *map(len, parts[:-1])])
-        return [
-            WordTiming(
-                word,
-                part,
-                float(begins[first]),
-                float(begins[last]),
-                float(np.mean(found.text_token_probs[first:last])),
-            )
-            for word, part, first, last in zip(words, parts, ends[:-1], ends[1:], strict=False)
-        ]
+        return timed(tokens, tokenizer, path, found.text_token_probs)
 
 
 def _view(array: Any) -> Any:

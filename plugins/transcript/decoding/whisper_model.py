@@ -3,38 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import wraps
 from typing import TYPE_CHECKING
 
 import torch
-from torch.nn.functional import pad
-from whisper import timing
 from whisper.decoding import DecodingOptions
 
-from plugins.transcript.decoding.model import Decoding, Request, WordTiming
+from plugins.transcript.decoding.alignment import attended, path
+from plugins.transcript.decoding.model import Decoding, Request
+from plugins.transcript.decoding.word_times import timed
 
 if TYPE_CHECKING:
     from torch import Tensor
     from whisper import Whisper
     from whisper.tokenizer import Tokenizer
 
+    from plugins.transcript.decoding.model import WordTiming
     from plugins.transcript.sound.mel import Floats
-
-
-def median_filtered(weights: Tensor, width: int) -> Tensor:
-    """Return the medians of `width` neighbours in the last dimension, on the CPU: whisper.timing.median_filter.
-
-    On a graphics processor whisper has Triton start a compiler for it, and for the alignment of what is there, which a
-    confined process may not; so it is done by torch, and what comes of it is aligned on the CPU.
-    """
-    margin = width // 2
-    if weights.shape[-1] > margin:
-        padded = pad(weights, (margin, margin), mode="reflect")
-        weights = padded.unfold(-1, width, 1).sort()[0][..., margin]
-    return weights.float().cpu()
-
-
-timing.median_filter = wraps(timing.median_filter)(median_filtered)
 
 
 class TorchModel:
@@ -82,18 +66,5 @@ class TorchModel:
         ]
 
     def align(self, features: Tensor, tokens: Sequence[int], tokenizer: Tokenizer, frames: int) -> list[WordTiming]:
-        model = _Encoded(self._model)
-        found = timing.find_alignment(model, tokenizer, list(tokens), features, frames)
-        return [WordTiming(one.word, one.tokens, one.start, one.end, one.probability) for one in found]
-
-
-class _Encoded:
-    """A model to whisper.timing, which would encode each window a second time: here the sound is encoded already."""
-
-    def __init__(self, model: Whisper) -> None:
-        self.device, self.dims = model.device, model.dims
-        self.decoder, self.alignment_heads = model.decoder, model.alignment_heads
-
-    def __call__(self, features: Tensor, tokens: Tensor) -> Tensor:
-        logits: Tensor = self.decoder(tokens, features)
-        return logits
+        matrix, probabilities = attended(self._model, features, tokens, tokenizer, frames // 2)
+        return timed(tokens, tokenizer, path(matrix), probabilities)

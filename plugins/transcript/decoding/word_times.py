@@ -9,13 +9,18 @@ from itertools import pairwise
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from core import Segment, Word
 from plugins.transcript.captions.tokens import ends_sentence
+from plugins.transcript.decoding.model import WordTiming
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
     from whisper.tokenizer import Tokenizer
 
-    from plugins.transcript.decoding.model import WordTiming
+#: Encoder frames a second.
+_FRAMES = 50
 
 #: Signs that belong to the word after and to the one before them (whisper/transcribe.py).
 _BEFORE, _AFTER = "\"'“¿([{-", "\"'.。,，!！?？:：”)]}、"
@@ -36,6 +41,22 @@ _PAUSE = 1.0
 
 #: Seconds of silence around speech that the model is given, in which it may put a word that it heard behind it.
 _AROUND = 1.0
+
+
+def timed(
+    tokens: Sequence[int], tokenizer: Tokenizer, path: NDArray[np.int64], probabilities: Sequence[float]
+) -> list[WordTiming]:
+    """Put tokens together to words and give them times (whisper/timing.py, find_alignment).
+
+    :param path: rows of a token's number and an encoder frame of its, both rising; last comes the end of the text's.
+    """
+    words, parts = tokenizer.split_to_word_tokens([*tokens, tokenizer.eot])
+    begins = path[np.diff(path[:, 0], prepend=-1) > 0, 1] / _FRAMES
+    ends = np.cumsum([0, *map(len, parts[:-1])])
+    return [
+        WordTiming(word, part, float(begins[first]), float(begins[last]), float(np.mean(probabilities[first:last])))
+        for word, part, first, last in zip(words, parts, ends[:-1], ends[1:], strict=False)
+    ]
 
 
 def place_words(

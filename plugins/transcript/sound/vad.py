@@ -42,6 +42,10 @@ _SILENCE, _SPEECH = RATE // 2, RATE // 10
 #: Samples of silence at which a region that is too long may be cut.
 _REST = 2 * _CHUNK
 
+#: A voice too low for the threshold: chunks (2 s) over which the mean probability is taken, what it reaches there
+#: (noise reaches 0.08), samples for which it goes on, and how far from what is spoken aloud it may be.
+_MEAN, _SOFT, _SOFT_SPEECH, _ASIDE = 62, 0.1, 3 * RATE // 2, 5 * RATE
+
 #: Samples around each region: a voice that sets in softly is kept, and whisper hears the end of a sentence by the pause
 #: after it.
 _PAD = RATE
@@ -63,6 +67,7 @@ def find_speech(recording: Recording, threshold: float, longest: float) -> Speec
     """Find where somebody speaks; no region is longer than `longest` seconds, cut where the voice rests."""
     probabilities = _probabilities(recording)
     spoken = spans(probabilities, threshold, _SILENCE, recording.samples)
+    spoken = sorted([*spoken, *soft(probabilities, spoken)])
     if spoken and recording.samples <= longest * RATE:
         return Speech(spoken, [(0, recording.samples)])  # one window either way, heard as it was recorded
     phrases = spans(probabilities, threshold, _REST, recording.samples)
@@ -108,6 +113,23 @@ def spans(probabilities: Sequence[float], threshold: float, silence: int, sample
     if start is not None:
         found.append((start, samples))
     return [(start, end) for start, end in found if end - start > _SPEECH]
+
+
+def soft(probabilities: Sequence[float], spoken: Sequence[Span]) -> list[Span]:
+    """Find where somebody goes on in a low voice next to what is spoken: an aside, an end that fades.
+
+    Chunk by chunk nothing tells it from noise; over seconds it does.
+    """
+    rest = np.minimum(probabilities, 0.5)
+    for start, end in spoken:
+        rest[start // _CHUNK : -(-end // _CHUNK)] = 0
+    is_soft = (np.convolve(rest, np.ones(_MEAN) / _MEAN, "same") >= _SOFT) & (rest > 0)
+    edges = np.flatnonzero(np.diff(is_soft, prepend=False, append=False)).reshape(-1, 2) * _CHUNK
+    return [
+        (start, end)
+        for start, end in edges.tolist()
+        if end - start >= _SOFT_SPEECH and any(begin - end < _ASIDE > start - stop for begin, stop in spoken)
+    ]
 
 
 def padded(spoken: Sequence[Span], margin: int, samples: int) -> list[Span]:

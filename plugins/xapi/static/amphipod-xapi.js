@@ -521,7 +521,8 @@
       const wrapped = this.wraps;
       this.seekFrom = null;
       this.wraps = false;
-      this.last = rounded(this.video.currentTime);
+      // A loop begins at the beginning, however late we hear of it.
+      this.last = wrapped ? 0 : rounded(this.video.currentTime);
       if (this.playing && !this.video.ended) this.segments.open(this.last);
       if (!wrapped && from !== this.last) this.say("seeked", { result: { "time-from": from, "time-to": this.last } });
       if (this.playing && this.video.ended) this.stopped();

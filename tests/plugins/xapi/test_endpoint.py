@@ -64,6 +64,7 @@ class TestEndpoint:
             (None, "x" * 200_000, 413, "more than 131072 bytes"),
             (None, "{", 400, "not JSON"),
             (None, "[1]", 400, "a statement, or an array of up to 100"),
+            (None, r'{"visitor": "x.\ud800", "statements": []}', 400, "half of a letter"),
         ],
     )
     def test_it_refuses(
@@ -91,6 +92,8 @@ class TestEndpoint:
         [
             ({"verb": {"id": "http://adlnet.gov/expapi/verbs/passed"}}, 400, "is no verb of a player"),
             ({"object": {"id": "https://elsewhere.example/1"}}, 403, "is not to be spoken of"),
+            ({"context": {"registration": "x"}}, 400, "context.registration is not what xAPI has there"),
+            ({"result": "x"}, 400, "result is not what xAPI has there"),
         ],
     )
     def test_a_player_says_what_a_player_says_of_our_lectures(
@@ -151,6 +154,11 @@ class TestAsAStore:
         assert self.send(endpoint, self.STATEMENT, method="PUT", params={"statementId": name}).status_code == 204
         assert name in {one["id"] for one in arrived()}
 
+    def test_an_id_twice_in_one_request_is_refused(self, endpoint: str, arrived: Arrived) -> None:
+        one = {**self.STATEMENT, "id": "6690e6c9-3ef0-4ed3-8b37-7f3964730bee"}
+        assert self.send(endpoint, [one, one]).status_code == 400
+        assert arrived() == []
+
     @pytest.mark.parametrize(
         ("options", "status", "words"),
         [
@@ -158,6 +166,8 @@ class TestAsAStore:
             ({"headers": {}}, 400, "X-Experience-API-Version"),
             ({"headers": {"X-Experience-API-Version": "1.0.3", "Content-Type": "multipart/mixed"}}, 400, "fileUrl"),
             ({"body": {"object": {"id": "https://elsewhere.example/"}}}, 403, "may not speak of"),
+            ({"body": {"id": None}}, 400, "no UUID"),
+            ({"method": "PUT", "body": {"id": "a"}, "params": {"statementId": "b"}}, 400, "not that of ?statementId="),
         ],
     )
     def test_it_refuses(

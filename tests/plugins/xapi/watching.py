@@ -55,7 +55,8 @@ def everything(arrived: Arrived, sessions: int = 1) -> list[dict[str, Any]]:
     until(lambda: len(ended(arrived())) == sessions, what="the last statement arrives")
     said = sorted({one["id"]: one for one in arrived()}.values(), key=lambda one: one["timestamp"])
     for session in ended(said):
-        assert breaches([one for one in said if extensions(one, "context")["session-id"] == session], said) == []
+        found = breaches([one for one in said if extensions(one, "context")["session-id"] == session], said)
+        assert not found, found
     assert [complaint(one) for one in said] == [None] * len(said)
     return said
 

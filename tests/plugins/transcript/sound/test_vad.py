@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from plugins.transcript.sound.audio import record
-from plugins.transcript.sound.vad import find_speech, padded, spans
+from plugins.transcript.sound.vad import find_speech, padded, soft, spans
 from plugins.transcript.sound.windows import RATE
 
 from ..conftest import DATA, Samples, load, silence
@@ -41,6 +41,38 @@ def test_a_soft_voice_is_heard(level: int, tmp_path: Path) -> None:
     assert sum(end - start for start, end in spoken(soft, tmp_path)) > 0.9 * sum(
         end - start for start, end in spoken(speech, tmp_path)
     )
+
+
+def chunks(*stretches: tuple[float, float]) -> list[float]:
+    """Return the detector's probabilities of stretches of (seconds, probability), which sway as those of a voice do."""
+    sway = np.resize([0.4, 1.0, 1.8, 1.0, 0.8], 10_000)
+    return [float(part) for seconds, level in stretches for part in level * sway[: round(seconds * RATE / 512)]]
+
+
+@pytest.mark.parametrize(
+    ("beside", "level", "is_heard"),
+    [
+        pytest.param(0.5, 0.15, True, id="an aside"),
+        pytest.param(0.5, 0.05, False, id="noise after speech"),
+        pytest.param(9.0, 0.15, False, id="far from any speech"),
+    ],
+)
+def test_a_low_voice_is_heard_next_to_what_is_spoken(beside: float, level: float, is_heard: bool) -> None:
+    probabilities = chunks((3, 0.95), (beside, 0.01), (4, level), (beside, 0.01), (3, 0.95))
+    spoken = spans(probabilities, 0.4, RATE // 2, len(probabilities) * 512)
+
+    found = soft(probabilities, spoken)
+    if not is_heard:
+        assert found == []
+        return
+    ((start, end),) = found
+    assert start / RATE == pytest.approx(3.5, abs=0.6)
+    assert end / RATE == pytest.approx(7.5, abs=0.6)
+
+
+def test_the_fringe_of_a_loud_voice_is_no_low_one() -> None:
+    probabilities = chunks((3, 0.95), (0.3, 0.3), (0.9, 0.05), (3, 0.95), (6, 0.01))
+    assert soft(probabilities, spans(probabilities, 0.4, RATE // 2, len(probabilities) * 512)) == []
 
 
 @pytest.mark.parametrize("fault", ["clipped", "eight bits", "telephone"])
