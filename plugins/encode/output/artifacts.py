@@ -15,7 +15,8 @@ from plugins.encode.output.hls import AudioChoice, Variant, bandwidths, master, 
 from plugins.encode.output.info_video import Made, pod_manifest
 from plugins.encode.output.thumbnails import Stills, save_cover
 from plugins.encode.profiles import Opus
-from plugins.encode.quality.report import report
+from plugins.encode.quality.reached import reached
+from plugins.encode.quality.report import missed, report
 from plugins.encode.video.ladder import shrunk_notes
 from plugins.media.opener import grown
 
@@ -72,10 +73,18 @@ def publish(
         write_chapters(film.chapters, output / "chapters.vtt")
     info = pod_manifest(film, options, made, done.duration, context.published, job.attributes, start)
     (output / "info_video.json").write_text(info)
+    found = reached(aims, done.renditions, film, context)
     return StepOutput(
         artifacts=tuple(_artifacts(made, film, done, output)),
-        facts=_facts(film, done) | report(aims, done.renditions),
-        notes=(*shown_notes(film), *done.notes, *lost, *_track_notes(media, options), *grown(media.path, media.size)),
+        facts=_facts(film, done) | report(aims, done.renditions, found),
+        notes=(
+            *shown_notes(film),
+            *done.notes,
+            *lost,
+            *missed(aims, found),
+            *_track_notes(media, options),
+            *grown(media.path, media.size),
+        ),
     )
 
 

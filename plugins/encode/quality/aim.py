@@ -8,22 +8,22 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from fractions import Fraction  # at run time too: an aim travels to the parts as JSON
 from typing import TYPE_CHECKING
 
 from plugins.encode.profiles import POD, Preset
 from plugins.encode.quality.metrics import Score, pooled
 from plugins.encode.quality.presets import slower, work
-from plugins.encode.quality.samples import LENGTH, POD_RUN_UP, places, sample_at
-from plugins.encode.quality.trial import Trial, encode_sample
+from plugins.encode.quality.samples import places
+from plugins.encode.quality.trial import Trial, try_out
 from plugins.encode.video.ladder import renditions_for
 
 if TYPE_CHECKING:
     from core import Context
     from plugins.encode.film import Film
     from plugins.encode.profiles import Profile, Quality
-    from plugins.encode.quality.samples import Sample
     from plugins.encode.video.ladder import Rendition
 
 #: CRFs of the first sample, around those of the profile; later ones look more closely around what the first says.
@@ -69,13 +69,18 @@ class Aim:
     pod_bytes: float
     cpu: float
     pod_cpu: float
+    #: Seconds of the film at which they begin.
+    samples: tuple[Fraction, ...] = ()
     #: Processor seconds that it took to find this out, each rendition's share.
     looking: float = 0.0
 
     @property
     def missing(self) -> float:
-        """Decibels that are missing of the aim."""
-        return max(self.target.ssim - self.expected.ssim, self.target.xpsnr - self.expected.xpsnr, 0.0)
+        """Decibels that are expected to be missing of the aim."""
+        return self.missing_of(self.expected)
+
+    def missing_of(self, score: Score) -> float:
+        return max(self.target.ssim - score.ssim, self.target.xpsnr - score.xpsnr, 0.0)
 
     @property
     def size(self) -> float:
@@ -97,6 +102,8 @@ class _Point:
 class _Sample:
     """Of one rendition: Esup-Pod's encode, and ours at two CRFs."""
 
+    #: Second of the film.
+    begin: Fraction
     pod: Trial
     low: _Point
     high: _Point
@@ -105,34 +112,27 @@ class _Sample:
         low, high, share = self.low.trial.score, self.high.trial.score, self._share(crf)
         return Score(low.ssim + share * (high.ssim - low.ssim), low.xpsnr + share * (high.xpsnr - low.xpsnr))
 
-    def bytes(self, crf: float, profile: Profile) -> float:
+    def bytes(self, crf: float) -> float:
         """Bytes of a second; sizes are halved every so many CRFs."""
-        low, high = (_bytes_a_second(point.trial, profile) for point in (self.low, self.high))
+        low, high = self.low.trial.bytes, self.high.trial.bytes
         return low * math.pow(high / low, self._share(crf))
 
     def missing(self, crf: float) -> float:
         score, target = self.score(crf), self.pod.score
         return max(target.ssim - score.ssim, target.xpsnr - score.xpsnr)
 
-    def moved(self, trial: Trial, beside: _Sample, crf: float) -> _Sample:
-        """Return what another preset makes of this sample, if it gains what it gains on one beside it."""
-        before, rate = beside.score(crf), beside.bytes_of(crf)
-        factor = (trial.keyframe + trial.rest) / rate
-        speed = trial.cpu / max(beside.low.trial.cpu, 1e-3)
+    def moved(self, trial: Trial, crf: float) -> _Sample:
+        """Return what another preset makes of this sample, of which it is known for one CRF."""
+        before = self.score(crf)
+        ssim, xpsnr = trial.score.ssim - before.ssim, trial.score.xpsnr - before.xpsnr
+        factor = trial.bytes / self.bytes(crf)
 
         def move(point: _Point) -> _Point:
             old = point.trial
-            score = Score(
-                old.score.ssim + trial.score.ssim - before.ssim, old.score.xpsnr + trial.score.xpsnr - before.xpsnr
-            )
-            sizes = round(old.keyframe * factor), round(old.rest * factor)
-            return _Point(point.crf, Trial(score, *sizes, old.cpu * speed))
+            score = Score(old.score.ssim + ssim, old.score.xpsnr + xpsnr)
+            return _Point(point.crf, Trial(score, old.bytes * factor, trial.cpu))
 
-        return _Sample(self.pod, move(self.low), move(self.high))
-
-    def bytes_of(self, crf: float) -> float:
-        low, high = (point.trial.keyframe + point.trial.rest for point in (self.low, self.high))
-        return low * math.pow(high / low, self._share(crf))
+        return replace(self, low=move(self.low), high=move(self.high))
 
     def _share(self, crf: float) -> float:
         return (crf - self.low.crf) / (self.high.crf - self.low.crf)
@@ -145,21 +145,20 @@ def aim_at(film: Film, profile: Profile, context: Context) -> tuple[Aim, ...]:
         return ()
     renditions = renditions_for(video, profile)
     context.doing("looking at samples of the pictures")
-    found: dict[str, list[_Sample]] = {rendition.name: [] for rendition in renditions}
-    sample: Sample | None = None
-    for begin in places(film):
-        sample = None  # two would be too much to hold
-        sample = sample_at(begin, film, renditions, profile, context)
-        # One after the other: an encoder at preset slow holds half a hundred frames.
-        for number, rendition in enumerate(renditions):
-            _look(sample, number, rendition, film, profile, found[rendition.name])
+    begins, aims = places(film), list[Aim]()
+    for rendition in renditions:
+        samples: list[_Sample] = []
+        for begin in begins:
+            samples += _look(begin, rendition, film, profile, samples, context)
             context.raise_if_cancelled()
-    if sample is None or not all(found.values()):
-        return ()
-    aims = [_aim(rendition, found[rendition.name], profile, profile.preset) for rendition in renditions]
-    for number, rendition in enumerate(renditions):
-        if rendition.spec.codec == "h264" and sample.shown:
-            _choose_preset(number, rendition, sample, found[rendition.name], film, profile, renditions, aims)
+        if not samples:
+            return ()
+        aim = _aim(rendition, samples, profile, profile.preset)
+        if rendition.spec.codec == "h264" and not aim.will_do:
+            chosen = {one.rendition: one.preset for one in aims}
+            others = {one.name: chosen.get(one.name, profile.preset) for one in renditions}
+            aim = _slower(aim, rendition, samples, film, profile, renditions, others, context)
+        aims.append(aim)
     looking = (time.process_time() - begun) / len(renditions)
     return tuple(replace(aim, looking=looking) for aim in aims)
 
@@ -176,57 +175,53 @@ def _aimed(rendition: Rendition, aim: Aim) -> Rendition:
 
 
 def _look(
-    sample: Sample, number: int, rendition: Rendition, film: Film, profile: Profile, known: list[_Sample]
-) -> None:
-    """Add what is found on one sample of a rendition."""
-    if not sample.shown:
-        return
-    start, end = sample.begin - POD_RUN_UP, sample.begin + LENGTH
-    pods = replace(sample, shown=[one for one in sample.shown if start <= one.time < end])
-    pod = encode_sample(pods, number, _as_pod(rendition), film, POD)
+    begin: Fraction,
+    rendition: Rendition,
+    film: Film,
+    profile: Profile,
+    known: Sequence[_Sample],
+    context: Context,
+) -> Iterator[_Sample]:
+    """Yield what is found on one sample of a rendition, if it can be decoded."""
     is_av1 = rendition.spec.codec == "av1"
     first = (_AV1, 2 * _WIDE) if is_av1 else (rendition.spec.crf, _WIDE)
     middle, reach = (_crf(known, profile.quality, is_av1=is_av1), _CLOSE) if known else first
-    points = []
-    for crf in (middle - reach, middle + reach):
-        tried = replace(rendition, spec=rendition.spec.model_copy(update={"crf": crf}))
-        points.append(_Point(crf, encode_sample(sample, number, tried, film, profile)))
-    known.append(_Sample(pod, *points))
+    crfs = middle - reach, middle + reach
+    tried = [replace(rendition, spec=rendition.spec.model_copy(update={"crf": crf})) for crf in crfs]
+    # One after the other: an encoder at preset slow holds half a hundred frames.
+    pod = try_out(begin, [_as_pod(rendition)], POD, film, context)
+    if pod and (ours := try_out(begin, tried, profile, film, context)):
+        yield _Sample(begin, pod[0], *map(_Point, crfs, ours))
 
 
-def _choose_preset(
-    number: int,
+def _slower(
+    first: Aim,
     rendition: Rendition,
-    sample: Sample,
     known: Sequence[_Sample],
     film: Film,
     profile: Profile,
     renditions: Sequence[Rendition],
-    aims: list[Aim],
-) -> None:
-    """Put a slower preset's aim in the place of one that isn't good or small enough.
+    chosen: Mapping[str, Preset],
+    context: Context,
+) -> Aim:
+    """Return a slower preset's aim, if that is good and small enough, or better at least.
 
     No faster one is tried: below veryfast x264 has no macroblock tree, and its quantisers follow a longer history than
-    a sample's. Each is tried on one sample, and what it gains there is taken to hold for the others.
+    a sample's. Each is tried at one CRF, and what it gains there is taken to hold for others.
     """
-    first = aims[number]
     tried = [first]
-    for preset in () if first.will_do else slower(first.preset):
-        chosen = {aim.rendition: aim.preset for aim in aims} | {rendition.name: preset}
-        if work(renditions, chosen) > profile.budget:
+    for preset in slower(first.preset):
+        if work(renditions, {**chosen, rendition.name: preset}) > profile.budget:
             break
         spec = rendition.spec.model_copy(update={"crf": tried[-1].crf, "preset": preset})
-        trial = encode_sample(sample, number, replace(rendition, spec=spec), film, profile)
-        moved = [one.moved(trial, known[-1], tried[-1].crf) for one in known]
+        slow = [replace(rendition, spec=spec)]
+        found = [(sample, try_out(sample.begin, slow, profile, film, context)) for sample in known]
+        moved = [sample.moved(trials[0], tried[-1].crf) for sample, trials in found if trials]
         tried.append(_aim(rendition, moved, profile, preset))
         if tried[-1].will_do:
-            break
-    able = [aim for aim in tried[1:] if aim.will_do]
-    if able:
-        aims[number] = able[-1]
-    elif not first.will_do:
-        # No better one was found: the nearest by looks, of those alike the one that costs least.
-        aims[number] = min(tried, key=lambda aim: round(aim.missing, 1))
+            return tried[-1]
+    # No better one was found: the nearest by looks, of those alike the one that costs least.
+    return min(tried, key=lambda aim: round(aim.missing, 1))
 
 
 def _as_pod(rendition: Rendition) -> Rendition:
@@ -261,7 +256,7 @@ def _crf(samples: Sequence[_Sample], quality: Quality, *, is_av1: bool) -> float
 def _is_capped(samples: Sequence[_Sample]) -> bool:
     """Tell whether a lower CRF gives hardly more bytes."""
     low, high = (
-        sum(point.trial.keyframe + point.trial.rest for point in points)
+        sum(point.trial.bytes for point in points)
         for points in ([sample.low for sample in samples], [sample.high for sample in samples])
     )
     return low < high * math.pow(_AT_THE_CAP, samples[0].high.crf - samples[0].low.crf)
@@ -280,12 +275,9 @@ def _aim(rendition: Rendition, samples: Sequence[_Sample], profile: Profile, pre
         preset=preset,
         target=_target(samples, profile.quality),
         expected=pooled(sample.score(crf) for sample in samples),
-        bytes=sum(sample.bytes(crf, profile) for sample in samples),
-        pod_bytes=sum(_bytes_a_second(sample.pod, POD) for sample in samples),
+        bytes=sum(sample.bytes(crf) for sample in samples),
+        pod_bytes=sum(sample.pod.bytes for sample in samples),
         cpu=sum(sample.low.trial.cpu + sample.high.trial.cpu for sample in samples) / 2,
         pod_cpu=sum(sample.pod.cpu for sample in samples),
+        samples=tuple(sample.begin for sample in samples),
     )
-
-
-def _bytes_a_second(trial: Trial, profile: Profile) -> float:
-    return trial.keyframe / profile.keyframe_seconds + trial.rest

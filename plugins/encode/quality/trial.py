@@ -1,9 +1,12 @@
-"""A sample of a film encoded to one rendition and looked at: what it costs, how large and how good it is."""
+"""A sample of a film encoded to one rendition and looked at: what it costs, how large and how good it is.
+
+It is encoded as it would be within the film, keyframes where the film has them: an encoder sees what comes before it
+and behind it, because x264's quantisers follow what was, and look ahead by half a hundred frames.
+"""
 
 from __future__ import annotations
 
 import gc
-import math
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -12,9 +15,10 @@ from typing import TYPE_CHECKING, Any, cast
 
 import av
 
-from plugins.encode.quality.metrics import Comparison, Score
-from plugins.encode.quality.samples import LENGTH
+from plugins.encode.quality.looks import INSTANT, References, Shown, is_within
+from plugins.encode.quality.samples import LENGTH, frames
 from plugins.encode.video.encoder import Encoder
+from plugins.encode.video.pictures import Scaler, Twins
 from plugins.encode.video.still import StillFilter
 from plugins.encode.video.timeline import Timeline
 
@@ -22,23 +26,14 @@ if TYPE_CHECKING:
     from av.packet import Packet
     from av.video.frame import VideoFrame
 
+    from core import Context
     from plugins.encode.film import Film
     from plugins.encode.profiles import Profile
-    from plugins.encode.quality.samples import Sample
+    from plugins.encode.quality.metrics import Score
     from plugins.encode.video.ladder import Rendition
 
-#: One frame of so many is looked at: neighbours are much alike, and XPSNR costs as much as encoding does.
-_LOOK_AT = 3
-
-#: Seconds before the stretch that is looked at, at least.
-_BEFORE = 4
-
-#: Of the rate buffer: nearly empty, as it is in the midst of a film whose rate is at its cap. In any other film the
-#: second before the stretch that is looked at fills it.
-_FILL = 0.1
-
-#: Times that differ by less are one: clocks are rounded.
-_INSTANT = Fraction(1, 1000)
+#: Of the rate buffer, when the run-up begins: it is nearly full where little changes, nearly empty at the cap.
+_FILL = 0.5
 
 
 @dataclass(frozen=True)
@@ -46,78 +41,117 @@ class Trial:
     """What became of a sample."""
 
     score: Score
-    #: Bytes of its keyframe, and of the other frames.
-    keyframe: int
-    rest: int
-    #: Processor seconds for a second of film.
+    #: Of a second of film: bytes, processor seconds.
+    bytes: float
     cpu: float
 
 
-def encode_sample(sample: Sample, number: int, rendition: Rendition, film: Film, profile: Profile) -> Trial:
-    """Encode a sample to a rendition as it would be encoded within the film, but in this one thread.
+def try_out(begin: Fraction, tried: Sequence[Rendition], profile: Profile, film: Film, context: Context) -> list[Trial]:
+    """Encode a sample to renditions of one size, with one decode; nothing if it can't be decoded."""
+    trials = _try_out(begin, tried, profile, film, context)
+    # A container and its streams hold each other, and hundreds of megabytes.
+    gc.collect()
+    return trials
 
-    What is found must not depend on how many threads a host has.
 
-    :param number: of the rendition among the sample's.
-    """
+def _try_out(
+    begin: Fraction, tried: Sequence[Rendition], profile: Profile, film: Film, context: Context
+) -> list[Trial]:
     video = film.media.video
     assert video
-    begun = time.thread_time()
-    context = Encoder(replace(rendition, fill=_FILL), video, profile, threads=1).stream.codec_context
-    assert context.time_base
-    still = StillFilter(profile.unchanged, profile.keyframe_seconds, rendition.rate)
-    # The stretch that is looked at begins with a keyframe.
-    zero = math.ceil(_BEFORE / profile.keyframe_seconds) * Fraction(profile.keyframe_seconds).limit_denominator(1000)
-    timeline = Timeline(
-        profile.keyframe_seconds, rendition.rate, video.time_base, film.media.origin + sample.begin - zero
-    )
-    packets: list[Packet[Any]] = []
-    for shown in sample.shown:
-        # Encoders leave their clock in a frame; its samples they only read.
-        picture = shown.pictures[number]
-        picture.pts, picture.duration, picture.time_base = shown.pts, shown.duration, video.time_base
-        timeline.stamp(picture)
-        for changed in still.put(picture, is_new=shown.is_new):
-            packets += context.encode(changed)
-    for last in still.flush():
-        packets += context.encode(last)
-    packets += context.encode(None)
-    length = sample.shown[-1].time - sample.shown[0].time + 1 / rendition.rate
-    cpu = (time.thread_time() - begun) / float(length)
-    unit = context.time_base
-    sizes = [(packet.size, packet.is_keyframe) for packet in packets if 0 <= (packet.pts or 0) * unit - zero < LENGTH]
-    codec = "libdav1d" if rendition.spec.codec == "av1" else "h264"
-    film_shows = _Shown(_decoded(packets, codec, context.extradata), unit)
-    comparison = Comparison()
-    for shown in [one for one in sample.shown if sample.begin <= one.time < sample.begin + LENGTH][::_LOOK_AT]:
-        comparison.add(shown.pictures[number], film_shows.at(shown.time - sample.begin + zero))
-    # A container and its streams hold each other, and hundreds of megabytes.
-    del context, film_shows
-    gc.collect()
-    keyframes = sum(size for size, is_keyframe in sizes if is_keyframe)
-    rest = sum(size for size, is_keyframe in sizes if not is_keyframe)
-    return Trial(comparison.score, keyframes, rest, cpu)
+    scaler, twins = Scaler(tried[0]), Twins()
+    references = References(begin, video.rate)
+    timeline = Timeline(profile.keyframe_seconds, video.rate, video.time_base, film.lecture.shift)
+    still = StillFilter(profile.unchanged, profile.keyframe_seconds, video.rate)
+    # What is found must not depend on how many threads a host has.
+    encoders = [
+        _SampleEncoder(Encoder(replace(one, fill=_FILL), video, profile, threads=1), profile, video.rate, begin)
+        for one in tried
+    ]
+
+    def encode(changed: Iterator[VideoFrame]) -> None:
+        for frame in changed:
+            picture = scaler.scale(frame)
+            for encoder in encoders:
+                if not encoder.is_done:
+                    # Each encoder writes its clock into the frame that it is given.
+                    encoder.put(twins.copy(picture))
+
+    for frame in frames(begin, film, context):
+        timeline.stamp(frame)
+        assert frame.pts is not None
+        at = frame.pts * video.time_base
+        if references.want(at):
+            references.add(at, twins.copy(scaler.scale(frame)))
+        encode(still.put(frame))
+        if all(encoder.is_done for encoder in encoders):
+            break
+    encode(still.flush())
+    return [encoder.judged(references) for encoder in encoders] if references else []
 
 
-class _Shown:
-    """What a decoder shows, asked for from time to time."""
+class _SampleEncoder:
+    """One encoder, until all of the sample has come out of it."""
 
-    def __init__(self, frames: Iterator[VideoFrame], unit: Fraction) -> None:
-        self._frames = (((frame.pts or 0) * unit, frame) for frame in frames)
-        self._now = next(self._frames)
-        self._next = next(self._frames, None)
+    def __init__(self, encoder: Encoder, profile: Profile, rate: Fraction, begin: Fraction) -> None:
+        self._owner, self._keyframe_seconds, self._rate = encoder, profile.keyframe_seconds, rate
+        self._context = encoder.stream.codec_context
+        self._begin = begin
+        self._packets: list[Packet[Any]] = []
+        self._awaited = 0
+        self._is_past = False
+        self._is_flushed = False
+        self._cpu = 0.0
 
-    def at(self, time: Fraction) -> VideoFrame:
-        while self._next and self._next[0] <= time + _INSTANT:
-            self._now, self._next = self._next, next(self._frames, None)
-        return self._now[1]
+    @property
+    def is_done(self) -> bool:
+        return self._is_flushed or (self._is_past and self._awaited == 0)
+
+    def put(self, picture: VideoFrame) -> None:
+        assert picture.pts is not None
+        assert picture.time_base is not None
+        now = picture.pts * picture.time_base
+        self._is_past = now >= self._begin + LENGTH - INSTANT
+        self._awaited += is_within(self._begin, now)
+        self._encode(picture)
+
+    def judged(self, references: References) -> Trial:
+        if not self.is_done:
+            self._encode(None)
+            self._is_flushed = True
+        unit = self._context.time_base
+        assert unit
+        codec = "libdav1d" if self._context.codec.name == "libsvtav1" else "h264"
+        score = references.score(Shown(_decoded(self._packets, codec, self._context.extradata, unit)))
+        times = [(packet.pts or 0) * unit for packet in self._packets]
+        length = max(times) - min(times) + 1 / self._rate
+        return Trial(score, self._bytes(unit), self._cpu / float(length))
+
+    def _encode(self, picture: VideoFrame | None) -> None:
+        begun = time.thread_time()
+        packets = self._context.encode(picture)
+        self._cpu += time.thread_time() - begun
+        unit = self._context.time_base
+        assert unit
+        self._packets += packets
+        self._awaited -= sum(is_within(self._begin, (packet.pts or 0) * unit) for packet in packets)
+
+    def _bytes(self, unit: Fraction) -> float:
+        """Return the bytes of a second: a sample may hold no keyframe, or more than its share."""
+        wanted = [packet for packet in self._packets if is_within(self._begin, (packet.pts or 0) * unit)]
+        keyframes = [packet.size for packet in wanted if packet.is_keyframe]
+        rest = sum(packet.size for packet in wanted if not packet.is_keyframe)
+        keyframe = sum(keyframes) / len(keyframes) if keyframes else 0.0
+        return keyframe / self._keyframe_seconds + rest / float(LENGTH)
 
 
-def _decoded(packets: Sequence[Packet[Any]], codec: str, extradata: bytes | None) -> Iterator[VideoFrame]:
+def _decoded(
+    packets: Sequence[Packet[Any]], codec: str, extradata: bytes | None, unit: Fraction
+) -> Iterator[tuple[Fraction, VideoFrame]]:
     decoder = cast("av.VideoCodecContext", av.CodecContext.create(codec, "r"))
     decoder.extradata = extradata
     # Threads hold a frame each.
     decoder.thread_count = 1
-    for packet in packets:
-        yield from decoder.decode(packet)
-    yield from decoder.decode(None)
+    for packet in (*packets, None):
+        for frame in decoder.decode(packet):
+            yield (frame.pts or 0) * unit, frame

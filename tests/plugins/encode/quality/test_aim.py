@@ -9,7 +9,7 @@ import pytest
 
 import plugins.encode
 from core import Division, Source
-from core.testing import fake_context
+from core.testing import fake_context, fake_job
 from plugins.encode.film import film_of
 from plugins.encode.options import EncodeOptions
 from plugins.encode.quality.aim import Aim, aim_at
@@ -49,6 +49,23 @@ def test_every_part_is_told_the_crf_that_was_found_once(noisy: Path, tmp_path: P
     assert told[0] == told[1]
     assert [aim["rendition"] for aim in told[0]] == ["108p"]
     assert json.dumps(told[0])
+
+
+@pytest.mark.long
+def test_what_samples_expect_is_reached_and_what_is_not_is_told(noisy: Path, tmp_path: Path) -> None:
+    told = {}
+    # Esup-Pod's, and a number that no cap of 1 Mb/s reaches on such noise.
+    for quality in ("pod", 60):
+        context = fake_context(tmp_path / str(quality), noisy)
+        options = {"profile": "lecture", "quality": quality}
+        output = plugins.encode.plugin.encode(fake_job(noisy), Source(path=noisy), options, context)
+        told[quality] = output
+    for measure in ("ssim", "xpsnr"):
+        figures = told["pod"].facts["quality"]["renditions"]["108p"][measure]
+        # At the rate cap, where the fill of its buffer is guessed.
+        assert figures["reached"] == pytest.approx(figures["expected"], abs=0.6)
+    (note,) = [note for note in told[60].notes if "below its aim" in note]
+    assert note.startswith("108p is ")
 
 
 @pytest.mark.long
