@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from core import settings as settings_module
 from core.jobs import recovery
+from core.jobs.submission import opened, send_next
 from core.model import Step
 from core.pipeline import lifecycle
 from core.queue import monitor
@@ -17,10 +16,6 @@ from core.settings.redaction import discreet
 from core.storage import deliveries as callbacks_module
 from core.storage import job_folder
 from core.storage.job_folder import JobFolder
-
-if TYPE_CHECKING:
-    pass
-from core.jobs.submission import opened, send_next
 
 
 @discreet
