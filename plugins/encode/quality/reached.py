@@ -7,13 +7,12 @@ from contextlib import suppress
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
-import av
-
 from plugins.encode.quality.looks import References, Shown
 from plugins.encode.quality.metrics import Score, pooled
 from plugins.encode.quality.samples import LENGTH, frames
 from plugins.encode.video.pictures import Scaler
 from plugins.encode.video.timeline import Timeline
+from plugins.media.opener import open_source
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -62,7 +61,7 @@ def _score(begin: Fraction, encoded: Encoded, film: Film, context: Context) -> S
 
 def _pictures(path: Path, first: Fraction, begin: Fraction) -> Iterator[tuple[Fraction, VideoFrame]]:
     """Yield a rendition's pictures with their times in the film, from a keyframe before a sample on."""
-    with av.open(str(path)) as container:
+    with open_source(path) as container:
         (stream,) = container.streams.video
         assert stream.time_base
         start = (stream.start_time or 0) * stream.time_base - first

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -261,7 +263,7 @@ class TestFiles:
             "write:1": media / "a.mp4",
             "write:2": media / "new.mp4",
             "write:3": tmp_path / "new",
-            "write:4": "/tmp/x",
+            "write:4": Path(tempfile.gettempdir()) / f"{tmp_path.name}-{os.getpid()}",
         }
         said = tried(**{name: f"at {path}" for name, path in places.items()})
         assert set(map(str, said.values())) == {"{'refused': 'Permission denied'}"}

@@ -83,7 +83,9 @@ class TestEndpoint:
             assert (answer.status_code, reason in answer.text) == (403, True)
 
     def test_one_browser_can_t_flood_it(self, endpoint: str, origin: str) -> None:
-        answers = [self.post(endpoint, origin, [self.said()] * 100) for _ in range(8)]
+        session = {"https://w3id.org/xapi/video/extensions/session-id": "33333333-3333-4333-8333-333333333333"}
+        one = self.said(context={**self.said()["context"], "extensions": session})  # others' tests have their own rate
+        answers = [self.post(endpoint, origin, [one] * 100) for _ in range(8)]
         assert answers[-1].status_code == 429
         assert int(answers[-1].headers["Retry-After"]) >= 1
 
