@@ -15,6 +15,7 @@ from dramatiq.common import dq_name
 from dramatiq.errors import ActorNotFound
 
 from core.queue import names
+from core.queue.bell import Bell
 from core.queue.consumers import Consumer, DelayedConsumer, GatedConsumer, JobConsumer, broker_error
 from core.queue.messages import Unreadable, decode
 from core.queue.slots import Gate
@@ -67,6 +68,7 @@ class Broker(RedisBroker):
         )
         self.address = settings.broker_url
         self.clock = RedisClock(self.client)
+        self.bell = Bell(connection.client(settings), f"{NAMESPACE}:bell")
         self.root = RootWatch(settings, connection.client(settings))
         self._gates = {queue: Gate(queue, settings.run_dir, settings.slots) for queue in heavy}
         #: By queue, the ids in Redis of the messages that this process has taken and not settled.
@@ -180,11 +182,12 @@ class Broker(RedisBroker):
         calls = [(message.queue_name, message.options["redis_message_id"], message.encode()) for message in batch]
         if len(calls) == 1:  # a pipeline asks first whether Redis knows the script
             self.do_enqueue(*calls[0])
-            return
-        with self.client.pipeline(transaction=False) as pipe:
-            for call in calls:
-                self._run(pipe, "enqueue", *call)
-            pipe.execute()
+        else:
+            with self.client.pipeline(transaction=False) as pipe:
+                for call in calls:
+                    self._run(pipe, "enqueue", *call)
+                pipe.execute()
+        self.bell.ring({message.queue_name for message in batch})
 
     def _prepared(self, message: Message[Any], delay: int | None) -> Message[Any]:
         """Give a message its id in Redis, and its time if it is delayed, as Dramatiq does."""

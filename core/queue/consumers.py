@@ -11,18 +11,23 @@ from typing import Any, Protocol
 import redis
 from dramatiq import Message, MessageProxy
 from dramatiq.brokers.redis import _RedisConsumer
-from dramatiq.common import current_millis
+from dramatiq.common import compute_backoff, current_millis
 from dramatiq.errors import ConnectionClosed
 
 from core.errors import AmphipodError, BadSettings, OutOfReach
 from core.queue import names
+from core.queue.bell import Bell
 from core.queue.slots import Gate
 from core.redis import connection
 from core.redis.clock import RedisClock
 from core.redis.shared_root import RootWatch
 
-#: Seconds between two looks at a heavy queue, or at a closed gate; each tells Redis that this worker lives.
+#: Seconds between two looks at a heavy queue, or at a closed gate, while no bell rings; each tells Redis that this
+#: worker lives.
 _POLL = 0.25
+
+#: Milliseconds for which Dramatiq's consumer rests after a look in vain: ours rests where it hears the bell.
+_DRAMATIQ_S_REST = 1
 
 
 class Refused(OutOfReach, ConnectionClosed):
@@ -49,6 +54,7 @@ class MessageSource(Protocol):
     client: redis.Redis
     clock: RedisClock
     root: RootWatch
+    bell: Bell
 
     def do_fetch(self, queue_name: str, count: int) -> list[bytes]: ...
 
@@ -58,7 +64,7 @@ class MessageSource(Protocol):
 
 
 class Consumer(_RedisConsumer):
-    """A RedisConsumer that meets every refusal of Redis as a connection error.
+    """A RedisConsumer that meets every refusal of Redis as a connection error, and comes when the bell rings.
 
     From time to time it looks for messages that Redis has given to this process and that never came here: the answer
     was lost with its connection.
@@ -67,7 +73,8 @@ class Consumer(_RedisConsumer):
     broker: MessageSource
 
     def __init__(self, broker: MessageSource, queue_name: str, prefetch: int, timeout: int) -> None:
-        super().__init__(broker, queue_name, prefetch, timeout)
+        super().__init__(broker, queue_name, prefetch, _DRAMATIQ_S_REST)
+        self._longest_rest = timeout
         self._reclaimed = time.monotonic()
 
     def _reclaim(self) -> None:
@@ -92,7 +99,10 @@ class Consumer(_RedisConsumer):
         with self._errors():
             self._reclaim()
             message: MessageProxy | None = super().__next__()
-            return message
+        if message is None:
+            _, milliseconds = compute_backoff(self.misses, max_backoff=self._longest_rest)
+            self.broker.bell.wait(self.queue_name, milliseconds / 1000)
+        return message
 
     def ack(self, message: MessageProxy) -> None:
         with self._errors():
@@ -113,7 +123,7 @@ class Consumer(_RedisConsumer):
     def _rest(self) -> None:
         """Take nothing for a while, but give a heartbeat and look for dead workers' messages."""
         self.broker.do_fetch(self.queue_name, 0)
-        time.sleep(_POLL)
+        self.broker.bell.wait(self.queue_name, _POLL)
 
 
 class DelayedConsumer(Consumer):
@@ -145,8 +155,8 @@ class GatedConsumer(Consumer):
     def __init__(self, broker: MessageSource, queue_name: str, timeout: int, gate: Gate) -> None:
         super().__init__(broker, queue_name, 1, timeout)
         self._gate = gate
-        family = names.by_priority(names.bare(queue_name))
-        self._more_urgent = family[: family.index(queue_name)]
+        self._family = names.by_priority(names.bare(queue_name))
+        self._more_urgent = self._family[: self._family.index(queue_name)]
 
     def __next__(self) -> MessageProxy | None:
         with self._errors():
@@ -187,14 +197,18 @@ class GatedConsumer(Consumer):
 
     def ack(self, message: MessageProxy) -> None:
         super().ack(message)
-        self._gate.leave(served=True)
+        self._leave(served=True)
 
     def nack(self, message: MessageProxy) -> None:
         super().nack(message)
-        self._gate.leave(served=True)
+        self._leave(served=True)
 
     def requeue(self, messages: Iterable[MessageProxy]) -> None:
         waiting = list(messages)
         super().requeue(waiting)
         if waiting:
-            self._gate.leave(served=False)
+            self._leave(served=False)
+
+    def _leave(self, *, served: bool) -> None:
+        self._gate.leave(served=served)
+        self.broker.bell.wake(self._family)

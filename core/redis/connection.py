@@ -90,7 +90,7 @@ _REFUSALS: Sequence[tuple[tuple[str, ...], type[AmphipodError], str, str]] = (
         ("NoPermissionError", "NOPERM", "ACL failure", "no permissions"),
         BadSettings,
         "forbids this user what is needed",
-        "give the user `~amphipod* +@all` by ACL SETUSER",
+        "give the user `~amphipod* &amphipod* +@all` by ACL SETUSER",
     ),
     (
         ("DB index", "invalid DB", "Invalid Database", "SELECT is not allowed"),
