@@ -58,7 +58,7 @@ class Bell:
 
     def _hear(self) -> None:
         while True:
-            with suppress(redis.RedisError), self._client.pubsub() as channel:
+            with suppress(redis.RedisError), self._client.pubsub() as channel:  # type: ignore[no-untyped-call]
                 channel.subscribe(self._channel)
                 while True:
                     message = channel.get_message(timeout=_LISTENS)

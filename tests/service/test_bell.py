@@ -68,8 +68,8 @@ def test_it_rings_again_after_redis_was_gone(settings: Settings, listener: Bell,
 def test_without_a_right_to_channels_messages_are_taken_all_the_same(
     settings: Settings, redis_server: RedisServer
 ) -> None:
-    redis_server.client.execute_command(
-        "ACL", "SETUSER", "mute", "on", ">secret", "~amphipod*", "resetchannels", "+@all"
+    redis_server.client.acl_setuser(
+        "mute", enabled=True, passwords=["+secret"], keys=["amphipod*"], reset_channels=True, categories=["+@all"]
     )
     mute = broker.connect(settings.model_copy(update={"broker_url": redis_server.url.replace("//", "//mute:secret@")}))
 
