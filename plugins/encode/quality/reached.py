@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from plugins.encode.film import Film
     from plugins.encode.output.package import Encoded
     from plugins.encode.quality.aim import Aim
+    from plugins.media.settings import MediaSettings
 
 #: Seconds before a sample at which its picture is looked for: a keyframe's interval, and what an index is wrong by.
 _BACK = 12
@@ -55,13 +56,16 @@ def _score(begin: Fraction, encoded: Encoded, film: Film, context: Context) -> S
             references.add(at, scaler.scale(frame))
     if references:
         with suppress(StopIteration):
-            return references.score(Shown(_pictures(encoded.segments, encoded.begin, begin)))
+            shown = _pictures(encoded.segments, encoded.begin, begin, film.media.settings)
+            return references.score(Shown(shown))
     return None
 
 
-def _pictures(path: Path, first: Fraction, begin: Fraction) -> Iterator[tuple[Fraction, VideoFrame]]:
+def _pictures(
+    path: Path, first: Fraction, begin: Fraction, settings: MediaSettings
+) -> Iterator[tuple[Fraction, VideoFrame]]:
     """Yield a rendition's pictures with their times in the film, from a keyframe before a sample on."""
-    with open_source(path) as container:
+    with open_source(path, settings) as container:
         (stream,) = container.streams.video
         assert stream.time_base
         start = (stream.start_time or 0) * stream.time_base - first
