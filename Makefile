@@ -65,7 +65,7 @@ tests/browser/node_modules/.package-lock.json: tests/browser/package-lock.json
 # OpenAI's own weights hear what espeak-ng speaks, where it is installed; AMPHIPOD_TEST_WEIGHTS names base.pt, else pip
 # fetches it.
 test-long: DEBIAN_PACKAGES += firefox-esr
-test-long: .venv/dev.stamp .venv/lrs.stamp debian-packages
+test-long: prepare
 	$(BIN)/python -m pytest -m long --timeout 0 $(ARGS)
 
 bench: .venv/dev.stamp debian-packages

@@ -7,7 +7,8 @@ import threading
 import pytest
 from dramatiq import Message
 
-from core.queue import broker
+from core import jobs
+from core.queue import broker, consumers
 from core.queue.bell import Bell
 from core.settings import Settings
 
@@ -63,6 +64,24 @@ def test_it_rings_again_after_redis_was_gone(settings: Settings, listener: Bell,
     assert listener.wait("encoding", LONG), "when it listens again: something may have come meanwhile"
     broker.connect(settings).enqueue(message("encoding"))
     assert listener.wait("encoding", LONG)
+
+
+@pytest.mark.timeout(LONG / 2)
+def test_a_consumer_that_rests_comes_when_it_rings_and_when_its_slot_is_free(
+    toy_service: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(consumers, "_POLL", LONG)  # who does not hear the bell is late
+    jobs.submit("a.mp4", steps=("encode",), settings=toy_service)
+    consumer = broker.connect(toy_service, heavy=["encoding"]).consume("encoding")
+    first = next(consumer)
+    assert first
+
+    threading.Timer(SHORT, lambda: jobs.submit("a.mp4", steps=("encode",), settings=toy_service)).start()
+    assert next(consumer) is None, "its slot is taken"
+    consumer.ack(first)
+    while (second := next(consumer)) is None:
+        pass
+    consumer.ack(second)
 
 
 def test_without_a_right_to_channels_messages_are_taken_all_the_same(

@@ -45,9 +45,7 @@ def main() -> None:
             page.get_by_text(re.compile(r"[2-9]\d\s?%")).first.wait_for(timeout=120_000)
             _shoot(page, f"overview{suffix}")
             page.goto(f"/jobs/{whole}")
-            page.locator("video").evaluate(
-                "video => new Promise(done => { video.onseeked = done; video.currentTime = 9 })"
-            )
+            page.locator("video").evaluate(_SEEK)
             _shoot(page, f"job{suffix}")
         requests.post(f"{address}/api/v1/jobs/{running}/cancel", timeout=10)
         browser.close()

@@ -147,8 +147,7 @@ def look_away(page: Page) -> None:
 
 @pytest.fixture
 def player(folder: Path) -> None:
-    if not VIDEO_JS.exists():
-        pytest.skip("video.js is not here: make test fetches it")
+    assert VIDEO_JS.exists(), "make prepare fetches it"
     shutil.copy(VIDEO_JS, folder / "video.min.js")
     (folder / "player.html").write_text(PLAYER)
 
